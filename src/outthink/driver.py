@@ -1,0 +1,331 @@
+"""The only loop: advances many searches at once and merges what they ask for into large batches.
+
+A search is a generator that yields `Propose` and `Verify`. The driver takes one pending request
+from every search in flight, hands all rows to the engine in one call, writes what came back to the
+journal, counts it, and sends it on. It knows nothing of models, tensors or files.
+
+What it promises: the same seed gives the same outcomes whatever else is in flight; what was paid
+for is in the journal before any search sees it; a search started again is fed from the journal
+first and pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Protocol
+
+from outthink.errors import RunError
+from outthink.ledger import Meter
+from outthink.types import (
+    Budget,
+    Choice,
+    Draw,
+    Drawn,
+    Grader,
+    Outcome,
+    Problem,
+    Propose,
+    Proposer,
+    Request,
+    Scores,
+    Search,
+    Solution,
+    State,
+    Strategy,
+    Verified,
+    Verifier,
+    Verify,
+)
+
+ROWS_IN_FLIGHT = 8192
+"""Rows of all searches advanced together: bounds memory, and is enough to fill a batch."""
+
+_MASK = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One problem to be searched by one strategy at one budget."""
+
+    problem: Problem
+    strategy: Strategy
+    budget: Budget
+    stream: str = ""
+    """Names an independent stream of draws under the run's seed: difficulty estimation draws its
+    own samples, so that it shares none with what it is compared to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished job: what it came to, and what it chose from."""
+
+    job: Job
+    outcome: Outcome
+    choice: Choice
+
+
+Response = list[Drawn] | list[Verified]
+Replay = Callable[[Request], Response | None]
+
+
+class Journal(Protocol):
+    """Where a driver writes what it paid for, and reads it again after a crash.
+
+    Calls come in the order of the search. `commit` makes everything before it durable.
+    """
+
+    def replay(self, job: Job) -> Replay:
+        """What is recorded of this job: called with its requests in order, it gives the response
+        to each, and `None` from the first that was never answered."""
+        ...
+
+    def proposed(self, job: Job, rows: Sequence[tuple[Solution, Drawn]]) -> None:
+        """Record rows drawn for a job, each with the prefix it extends."""
+        ...
+
+    def verified(self, job: Job, rows: Sequence[tuple[Solution, Verified]]) -> None:
+        """Record solutions scored for a job; each comes once."""
+        ...
+
+    def finished(self, result: Result) -> None:
+        """Record an outcome; the job will not be run again."""
+        ...
+
+    def commit(self) -> None: ...
+
+
+class NoJournal:
+    """Keeps nothing."""
+
+    def replay(self, job: Job) -> Replay:
+        return lambda request: None
+
+    def proposed(self, job: Job, rows: Sequence[tuple[Solution, Drawn]]) -> None:
+        pass
+
+    def verified(self, job: Job, rows: Sequence[tuple[Solution, Verified]]) -> None:
+        pass
+
+    def finished(self, result: Result) -> None:
+        pass
+
+    def commit(self) -> None:
+        pass
+
+
+class _NoVerifier:
+    name = "none"
+
+    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+        raise RunError("this strategy needs a verifier and none was given; name one or use majority")
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A job under way."""
+
+    job: Job
+    search: Search
+    request: Request
+    meter: Meter = field(default_factory=Meter)
+    requests: int = 0
+    solutions: int = 0
+    scores: dict[int, Scores] = field(default_factory=dict)
+    """By solution number: no solution is verified twice."""
+
+
+class Driver:
+    """Runs jobs. One driver, one pair of engines, one seed."""
+
+    def __init__(
+        self,
+        proposer: Proposer,
+        verifier: Verifier | None = None,
+        *,
+        grader: Grader | None = None,
+        seed: int = 0,
+        journal: Journal | None = None,
+        rows_in_flight: int = ROWS_IN_FLIGHT,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._proposer = proposer
+        self._verifier: Verifier = verifier or _NoVerifier()
+        self._grader: Grader = grader or _same
+        self._seed = seed
+        self._journal: Journal = journal or NoJournal()
+        self._rows_in_flight = rows_in_flight
+        self._clock = clock
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Results as jobs finish: not in the order given, but in the same order every time."""
+        waiting = iter(jobs)
+        flights: list[_Flight] = []
+        rows = 0
+        while True:
+            while rows < self._rows_in_flight:
+                job = next(waiting, None)
+                if job is None:
+                    break
+                flight = self._start(job)
+                if isinstance(flight, Result):
+                    yield flight
+                else:
+                    flights.append(flight)
+                    rows += job.budget.generations
+            if not flights:
+                return
+            for kind in (Propose, Verify):
+                ready = [flight for flight in flights if isinstance(flight.request, kind)]
+                for flight, result in self._advance(ready) if ready else ():
+                    flights.remove(flight)
+                    rows -= flight.job.budget.generations
+                    yield result
+
+    def _start(self, job: Job) -> _Flight | Result:
+        """Start a search and feed it what the journal holds."""
+        search = job.strategy.start(job.problem, job.budget)
+        flight = _Flight(job, search, next(search))
+        replay = self._journal.replay(job)
+        while (response := replay(flight.request)) is not None:
+            result = self._answer(flight, response, 0.0)
+            if result is not None:
+                return result
+        return flight
+
+    def _advance(self, ready: Sequence[_Flight]) -> list[tuple[_Flight, Result]]:
+        """Serve one request of each flight in a single engine call."""
+        began = self._clock()
+        responses: Sequence[Response]
+        if isinstance(ready[0].request, Propose):
+            responses = self._propose(ready)
+        else:
+            responses = self._verify(ready)
+        self._journal.commit()
+        seconds = (self._clock() - began) / sum(len(response) for response in responses)
+        finished: list[tuple[_Flight, Result]] = []
+        for flight, response in zip(ready, responses, strict=True):
+            result = self._answer(flight, response, seconds * len(response))
+            if result is not None:
+                self._journal.finished(result)
+                finished.append((flight, result))
+        if finished:
+            self._journal.commit()
+        return finished
+
+    def _propose(self, ready: Sequence[_Flight]) -> list[list[Drawn]]:
+        requests = [flight.request for flight in ready]
+        draws: list[Draw] = []
+        for flight, request in zip(ready, requests, strict=True):
+            assert isinstance(request, Propose)
+            seed = self._seed_of(flight)
+            draws += [
+                Draw(prefix, request.until, request.temperature, (seed + row * _STRIDE) & _MASK)
+                for row, prefix in enumerate(request.prefixes)
+                if prefix.is_open
+            ]
+        drawn = iter(self._proposer.propose(draws) if draws else ())
+        responses: list[list[Drawn]] = []
+        for flight, request in zip(ready, requests, strict=True):
+            assert isinstance(request, Propose)
+            response = [
+                self._numbered(flight, prefix, next(drawn))
+                if prefix.is_open
+                else Drawn(prefix, 0, 0, 0)
+                for prefix in request.prefixes
+            ]
+            pairs = zip(request.prefixes, response, strict=True)
+            self._journal.proposed(flight.job, [pair for pair in pairs if pair[0].is_open])
+            responses.append(response)
+        return responses
+
+    def _numbered(self, flight: _Flight, prefix: Solution, row: Drawn) -> Drawn:
+        """The row with its number in the search tree, and what the verifier cached of its prefix."""
+        solution = row.solution
+        state = solution.state
+        if prefix.state is not None and prefix.state.verifier is not None:
+            state = state or State()
+            state.verifier = prefix.state.verifier
+        number = flight.solutions
+        flight.solutions += 1
+        return replace(row, solution=replace(solution, number=number, state=state))
+
+    def _verify(self, ready: Sequence[_Flight]) -> list[list[Verified]]:
+        fresh: list[list[Solution]] = []
+        for flight in ready:
+            assert isinstance(flight.request, Verify)
+            unknown = {s.number: s for s in flight.request.solutions if s.number not in flight.scores}
+            fresh.append(list(unknown.values()))
+        flat = [solution for solutions in fresh for solution in solutions]
+        rows = iter(self._verifier.verify(flat) if flat else ())
+        responses: list[list[Verified]] = []
+        for flight, solutions in zip(ready, fresh, strict=True):
+            assert isinstance(flight.request, Verify)
+            pairs = list(zip(solutions, islice(rows, len(solutions)), strict=True))
+            self._journal.verified(flight.job, pairs)
+            verified = {solution.number: row for solution, row in pairs}
+            flight.scores.update((number, row.scores) for number, row in verified.items())
+            # A solution asked about again, or twice at once, is paid for once.
+            responses.append(
+                [
+                    verified.pop(s.number, None) or Verified(flight.scores[s.number], 0, 0)
+                    for s in flight.request.solutions
+                ]
+            )
+        return responses
+
+    def _answer(self, flight: _Flight, response: Response, seconds: float) -> Result | None:
+        """Count a response and send it to the search; its result, if it has ended."""
+        request = flight.request
+        payload: list[Solution] | list[Scores]
+        if isinstance(request, Propose):
+            drawn: list[Drawn] = response  # type: ignore[assignment]
+            flight.meter.proposed(request, drawn, seconds)
+            payload = [row.solution for row in drawn]
+            flight.solutions = max([flight.solutions, *(s.number + 1 for s in payload)])
+        else:
+            verified: list[Verified] = response  # type: ignore[assignment]
+            flight.meter.verified(verified, seconds)
+            payload = [row.scores for row in verified]
+            numbers = (solution.number for solution in request.solutions)
+            flight.scores.update(zip(numbers, payload, strict=True))
+        flight.requests += 1
+        try:
+            flight.request = flight.search.send(payload)
+        except StopIteration as stop:
+            return self._finish(flight, stop.value)
+        return None
+
+    def _finish(self, flight: _Flight, choice: Choice) -> Result:
+        job = flight.job
+        reference = job.problem.reference
+        right = None
+        if reference is not None:
+            right = choice.answer is not None and self._grader(choice.answer, reference)
+        outcome = Outcome(
+            problem_id=job.problem.id,
+            strategy=job.strategy.name,
+            budget=job.budget.generations,
+            answer=choice.answer,
+            right=right,
+            chosen=None if choice.index is None else choice.candidates[choice.index].number,
+            usage=flight.meter.total(choice.candidates),
+        )
+        return Result(job, outcome, choice)
+
+    def _seed_of(self, flight: _Flight) -> int:
+        """Seed of a request's first row: from (seed, stream, problem, position in the search)."""
+        text = f"{self._seed}\0{flight.job.stream}\0{flight.job.problem.id}\0{flight.requests}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+_STRIDE = 0x9E3779B97F4A7C15
+"""Rows of one request are this far apart: engines hash the seed, so any odd stride will do."""
+
+
+def _same(answer: str, reference: str) -> bool:
+    return answer == reference
+

@@ -1,0 +1,44 @@
+"""Everything outthink raises on purpose.
+
+    OutthinkError
+    |-- UsageError          the caller's mistake: a bad option, budget, file or policy (exit code 2)
+    |   |-- ProblemFileError    a line of a problem file that cannot be read
+    |   |-- PolicyError         a policy that does not fit what it is used on
+    |   |-- WeightsError        weights that do not match their configuration
+    |   `-- StoreError          a store of another version, another run, or in use elsewhere
+    `-- RunError            what the world did: disk full, an engine that failed (exit code 1)
+
+Each message is one line that names what was seen and the way out.
+"""
+
+
+class OutthinkError(Exception):
+    """Base of the family: catch this to catch everything outthink raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(OutthinkError, ValueError):
+    """The caller asked for something that cannot be; the message says what would do."""
+
+    exit_code = 2
+
+
+class ProblemFileError(UsageError):
+    """A problem file, or one line of it, cannot be read."""
+
+
+class PolicyError(UsageError):
+    """A policy does not fit the models, data or budget it is used with."""
+
+
+class WeightsError(UsageError):
+    """Weights are missing or do not match their configuration."""
+
+
+class StoreError(UsageError):
+    """A store is of another version, belongs to another run, or is being written elsewhere."""
+
+
+class RunError(OutthinkError):
+    """The run failed for a reason outside the caller's words: disk, memory, engine."""

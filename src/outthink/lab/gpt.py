@@ -1,0 +1,228 @@
+"""A small decoder-only transformer, with a key-value cache that can be forked.
+
+Pre-norm blocks with RMSNorm and squared ReLU; no biases. A position is told by two learned vectors,
+which step it belongs to and where in that step it stands, so that "the same place one step earlier"
+and "the operation of this step" are easy to attend to. One class serves the language models (one
+output a token of the vocabulary) and the verifiers (one output).
+
+Knows nothing of the task, of sampling or of training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from outthink.errors import WeightsError
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a model is: everything needed to build it before its weights are read."""
+
+    vocabulary: int
+    outputs: int
+    width: int
+    layers: int
+    heads: int
+    steps: tuple[int, ...]
+    """Step that each position belongs to; its length is the context."""
+    offsets: tuple[int, ...]
+    """Place of each position within its step."""
+
+    @property
+    def context(self) -> int:
+        """Most tokens, prompt included."""
+        return len(self.steps)
+
+
+class Cache:
+    """Keys and values of B rows of equal length, in every layer.
+
+    `keys[l]` is [B, heads, width / heads, capacity] and `values[l]` [B, heads, capacity, width /
+    heads]: the layouts that make attention of one new token per row two plain matrix products.
+    """
+
+    __slots__ = ("keys", "length", "values")
+
+    def __init__(self, keys: list[Tensor], values: list[Tensor], length: int) -> None:
+        self.keys = keys
+        self.values = values
+        self.length = length
+
+    @classmethod
+    def empty(cls, shape: Shape, rows: int, capacity: int, like: Tensor) -> Cache:
+        """Room for `capacity` tokens of `rows` rows, none of them read yet."""
+        depth = shape.width // shape.heads
+        make = like.new_empty
+        return cls(
+            [make((rows, shape.heads, depth, capacity)) for _ in range(shape.layers)],
+            [make((rows, shape.heads, capacity, depth)) for _ in range(shape.layers)],
+            0,
+        )
+
+    @property
+    def rows(self) -> int:
+        return self.keys[0].size(0)
+
+    @property
+    def capacity(self) -> int:
+        return self.keys[0].size(3)
+
+
+def gather(sources: Sequence[tuple[Cache, Tensor]], length: int, capacity: int) -> Cache:
+    """A new cache of the chosen rows: `(cache, row indices)` pairs, in order, first `length` tokens.
+
+    This is the fork: a row may be taken any number of times, and the sources stay as they are.
+    """
+    first = sources[0][0]
+    rows = sum(index.numel() for _, index in sources)
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    for layer in range(len(first.keys)):
+        old_key, old_value = first.keys[layer], first.values[layer]
+        key = old_key.new_empty((rows, *old_key.shape[1:3], capacity))
+        value = old_value.new_empty((rows, old_value.size(1), capacity, old_value.size(3)))
+        at = 0
+        for cache, index in sources:
+            end = at + index.numel()
+            key[at:end, :, :, :length] = cache.keys[layer][:, :, :, :length][index]
+            value[at:end, :, :length] = cache.values[layer][:, :, :length][index]
+            at = end
+        keys.append(key)
+        values.append(value)
+    return Cache(keys, values, length)
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each on the normed residual stream."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, width] -> [B, T, width], causal."""
+        rows, length, width = x.shape
+        q, k, v = (
+            self.qkv(norm(x))
+            .view(rows, length, 3, self.heads, width // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(attended.transpose(1, 2).reshape(rows, length, width))
+        return x + self.down(F.relu(self.up(norm(x))).square())
+
+    def extend(self, x: Tensor, keys: Tensor, values: Tensor, start: int) -> Tensor:
+        """As `forward` for [B, n, width] that follows `start` cached tokens; caches these too."""
+        rows, new, width = x.shape
+        depth = width // self.heads
+        q, k, v = self.qkv(norm(x)).view(rows, new, 3, self.heads, depth).unbind(2)
+        end = start + new
+        keys[:, :, :, start:end] = k.permute(0, 2, 3, 1)
+        values[:, :, start:end] = v.transpose(1, 2)
+        score = (q.transpose(1, 2) * depth**-0.5) @ keys[:, :, :, :end]
+        if new > 1:
+            ahead = torch.ones(new, end, dtype=torch.bool, device=x.device).triu(start + 1)
+            score.masked_fill_(ahead, -torch.inf)
+        attended = score.softmax(-1) @ values[:, :, :end]
+        x = x + self.out(attended.transpose(1, 2).reshape(rows, new, width))
+        return x + self.down(F.relu(self.up(norm(x))).square_())
+
+
+class GPT(nn.Module):
+    """The transformer. `forward` for training, `extend` for everything else."""
+
+    step_of: Tensor
+    offset_of: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.token = nn.Embedding(shape.vocabulary, shape.width)
+        self.step = nn.Embedding(max(shape.steps) + 1, shape.width)
+        self.offset = nn.Embedding(max(shape.offsets) + 1, shape.width)
+        self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.layers))
+        self.head = nn.Linear(shape.width, shape.outputs, bias=False)
+        self.register_buffer("step_of", torch.tensor(shape.steps), persistent=False)
+        self.register_buffer("offset_of", torch.tensor(shape.offsets), persistent=False)
+        for embedding in (self.token, self.step, self.offset):
+            nn.init.normal_(embedding.weight, std=0.5)
+        nn.init.zeros_(self.head.weight)
+
+    @property
+    def parameters_count(self) -> int:
+        """Number of weights."""
+        return sum(weight.numel() for weight in self.parameters())
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[B, T] token ids -> [B, T, outputs]."""
+        x = self._embed(tokens, 0)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(norm(x))  # type: ignore[no-any-return]
+
+    def extend(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """[B, n] ids that follow what the cache holds -> [B, n, outputs]; the cache grows by n."""
+        start = cache.length
+        x = self._embed(tokens, start)
+        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
+            assert isinstance(block, Block)
+            x = block.extend(x, keys, values, start)
+        cache.length = start + tokens.size(1)
+        return self.head(norm(x))  # type: ignore[no-any-return]
+
+    def _embed(self, tokens: Tensor, start: int) -> Tensor:
+        at = slice(start, start + tokens.size(1))
+        place = self.step(self.step_of[at]) + self.offset(self.offset_of[at])
+        return self.token(tokens) + place  # type: ignore[no-any-return]
+
+
+def norm(x: Tensor) -> Tensor:
+    """RMSNorm without a gain."""
+    return F.rms_norm(x, (x.size(-1),))
+
+
+def save(model: GPT, path: Path, facts: dict[str, str]) -> None:
+    """Write weights, shape and `facts` (how they came about) to one safetensors file."""
+    metadata = {"shape": json.dumps(asdict(model.shape)), **facts}
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    save_file(weights, path, metadata)
+
+
+def load(path: Path) -> tuple[GPT, dict[str, str]]:
+    """A model in evaluation mode, and its facts. Raises `WeightsError` on any mismatch."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = dict(file.metadata() or {})
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path}: cannot read weights ({error}); make them with 'outthink lab train'"
+        ) from error
+    try:
+        raw = json.loads(facts.pop("shape"))
+        shape = Shape(**{**raw, "steps": tuple(raw["steps"]), "offsets": tuple(raw["offsets"])})
+        model = GPT(shape)
+        model.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{path}: weights do not match their configuration ({reason}); "
+            "train them again with 'outthink lab train'"
+        ) from error
+    return model.eval(), facts

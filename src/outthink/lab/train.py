@@ -1,0 +1,246 @@
+"""The training loop of the lab: one loop for language models and verifiers, resumable anywhere.
+
+What step i trains on depends on (seed, i) alone, and weights, optimiser and best-so-far are written
+together and atomically; so a run that was killed goes on as if it had not been. AdamW, linear
+warm-up, constant, linear decay.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from outthink.errors import RunError, WeightsError
+from outthink.lab import task, tokenizer
+from outthink.lab.gpt import GPT, Shape
+from outthink.progress import Progress
+
+CHECKPOINT_S = 20.0
+"""Seconds of training at risk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one model is trained."""
+
+    steps: int
+    batch: int
+    """Sequences a step."""
+    rate: float
+    """Peak learning rate."""
+    seed: int
+    warmup: int = 100
+    """Steps of linear warm-up."""
+    decay: float = 0.4
+    """Last share of the steps, over which the rate falls linearly to zero."""
+    weight_decay: float = 0.1
+    low_precision: bool = False
+    """bfloat16 autocast: pays from a width of about 200."""
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of step 0, 1, ..."""
+        rise = (step + 1) / self.warmup
+        fall = (self.steps - step) / (self.steps * self.decay)
+        return self.rate * min(1.0, rise, fall)
+
+
+Loss = Callable[[Callable[[Tensor], Tensor], int], Tensor]
+"""(model, step) -> mean loss of that step's batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Early stopping: every `every` steps a held-out loss; the best weights are kept."""
+
+    every: int
+    loss: Callable[[GPT], float]
+    patience: int
+    """Stop after so many readings without a new best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training."""
+
+    model: GPT
+    steps: int
+    loss: float
+    """Mean training loss over the last tenth of the steps, or the best held-out loss if watched."""
+    seconds: float
+
+
+def train(
+    model: GPT,
+    recipe: Recipe,
+    loss_of: Loss,
+    *,
+    checkpoint: Path,
+    label: str,
+    tokens_per_step: int,
+    watch: Watch | None = None,
+    compiled: bool = False,
+) -> Trained:
+    """Train `model` in place, going on from `checkpoint` where there is one.
+
+    Raises `WeightsError` for a checkpoint of another recipe or shape, `RunError` where it cannot be
+    written.
+    """
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+    )
+    state = _State(checkpoint, model, optimiser, recipe)
+    forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model  # type: ignore[assignment]
+    unit = tokens_per_step
+    with Progress(label, recipe.steps * unit, "tokens", done=state.step * unit) as bar:
+        saved = began = time.monotonic()
+        while state.step < recipe.steps and not state.stopped:
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.rate_at(state.step)
+            with torch.autocast(
+                model.head.weight.device.type, torch.bfloat16, enabled=recipe.low_precision
+            ):
+                loss = loss_of(forward, state.step)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            state.step += 1
+            if state.step > 0.9 * recipe.steps:
+                state.tail.append(float(loss.detach()))
+            if watch and state.step % watch.every == 0:
+                state.read(watch.loss(model.eval()), watch.patience)
+                model.train()
+            if state.step % 20 == 0:
+                held_out = f"  held-out {state.best:.4f}" if watch else ""
+                bar.advance(20 * unit, f"loss {float(loss.detach()):.4f}{held_out}")
+            now = time.monotonic()
+            if now - saved > CHECKPOINT_S or state.step == recipe.steps or state.stopped:
+                state.seconds += now - began
+                began = saved = now
+                state.save()
+    final = state.best if watch else sum(state.tail) / len(state.tail)
+    if watch and state.best_weights is not None:
+        model.load_state_dict(state.best_weights)
+    return Trained(model.eval(), state.step, final, state.seconds)
+
+
+class _State:
+    """Everything that changes during a training, in one file."""
+
+    def __init__(
+        self, path: Path, model: GPT, optimiser: torch.optim.Optimizer, recipe: Recipe
+    ) -> None:
+        self.path, self.model, self.optimiser = path, model, optimiser
+        self.identity = {"recipe": asdict(recipe), "shape": asdict(model.shape)}
+        self.step = 0
+        self.tail: list[float] = []
+        self.seconds = 0.0
+        self.best = float("inf")
+        self.best_weights: dict[str, Tensor] | None = None
+        self.worse = 0
+        self.stopped = False
+        if path.exists():
+            self._load()
+
+    def read(self, loss: float, patience: int) -> None:
+        """Take a held-out reading."""
+        if loss < self.best:
+            self.best, self.worse = loss, 0
+            self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+        else:
+            self.worse += 1
+            self.stopped = self.worse >= patience
+
+    _KEPT = ("step", "tail", "seconds", "best", "best_weights", "worse", "stopped")
+
+    def save(self) -> None:
+        kept: dict[str, Any] = {name: getattr(self, name) for name in self._KEPT}
+        kept |= {
+            "identity": self.identity,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        partial = self.path.with_suffix(".partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(kept, partial)
+            os.replace(partial, self.path)
+        except (OSError, RuntimeError) as error:
+            raise RunError(
+                f"{self.path}: cannot write the checkpoint ({error}); free some space and run the "
+                "same command again, it goes on from the last one written"
+            ) from error
+
+    def _load(self) -> None:
+        kept = torch.load(self.path, weights_only=True)
+        if kept["identity"] != self.identity:
+            raise WeightsError(
+                f"{self.path}: a checkpoint of another recipe or shape; give another --out folder "
+                "or delete it"
+            )
+        self.model.load_state_dict(kept["model"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        for name in self._KEPT:
+            setattr(self, name, kept[name])
+
+
+def language_model(
+    shape: Shape, recipe: Recipe, *, checkpoint: Path, label: str, compiled: bool = False
+) -> Trained:
+    """Train a model to write exact solutions; the loss is on the solution's tokens alone.
+
+    Cross-entropy in nats a token.
+    """
+    torch.manual_seed(recipe.seed)
+    model = GPT(shape)
+    batches = _Batches(recipe)
+
+    def loss_of(forward: Callable[[Tensor], Tensor], step: int) -> Tensor:
+        tokens = batches.at(step)
+        targets = tokens[:, 1:].clone()
+        targets[:, : tokenizer.PROMPT_LENGTH - 1] = _IGNORED
+        targets[targets == tokenizer.PAD] = _IGNORED
+        logits = forward(tokens[:, :-1]).float()
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_IGNORED)
+
+    return train(
+        model,
+        recipe,
+        loss_of,
+        checkpoint=checkpoint,
+        label=label,
+        tokens_per_step=recipe.batch * tokenizer.CONTEXT,
+        compiled=compiled,
+    )
+
+
+_IGNORED = -100
+_BLOCK = 64
+"""Batches drawn at once."""
+
+
+class _Batches:
+    """Batch i of a recipe, from (seed, i) alone."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._number = -1
+        self._block = torch.empty(0, dtype=torch.long)
+
+    def at(self, step: int) -> Tensor:
+        """[batch, CONTEXT] token ids."""
+        number, place = divmod(step, _BLOCK)
+        size = self._recipe.batch
+        if number != self._number:
+            rng = np.random.default_rng([self._recipe.seed, number])
+            chains = task.draw(task.Stream.TRAIN, _BLOCK * size, rng)
+            self._number, self._block = number, torch.from_numpy(tokenizer.encode_chains(chains))
+        return self._block[place * size : (place + 1) * size]

@@ -1,0 +1,78 @@
+"""What a search spent, counted once, as the driver sees it happen.
+
+A `Meter` belongs to one search on one problem. Only the driver feeds it; a search never counts.
+FLOPs follow the paper's cost model: 2N a token for a model of N parameters (Snell et al. 2024, 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outthink.types import END, Drawn, Propose, Solution, Usage, Verified
+
+
+class Meter:
+    """Adds up one search. Generations are counted as the paper counts them (5.3; F11).
+
+    A row drawn to its end is a generation. Drawing step by step, the N rows of a round are one N-th
+    part of N generations each, so a search costs the rows of its widest round; a round of greedy
+    rollouts k steps ahead costs its rows k times over, whether or not they end early, and belongs
+    to the round before it.
+    """
+
+    def __init__(self) -> None:
+        self._whole = 0
+        self._round = 0
+        self._widest = 0
+        self._tokens = Usage()
+        self._lengths: dict[int, tuple[int, int]] = {}
+
+    def proposed(self, request: Propose, drawn: Sequence[Drawn], seconds: float) -> None:
+        """Count one request; rows that were already ended cost nothing."""
+        rows = sum(prefix.is_open for prefix in request.prefixes)
+        if request.until is END:
+            # Steps already drawn are part of the generation that is being completed.
+            self._whole += sum(p.is_open and not p.steps for p in request.prefixes)
+        elif request.temperature == 0.0:
+            self._round += len(request.prefixes) * request.until
+        else:
+            self._round = rows
+        self._widest = max(self._widest, self._round)
+        for prefix, row in zip(request.prefixes, drawn, strict=True):
+            if prefix.is_open:
+                self._lengths[row.solution.number] = (prefix.number, row.decoded_tokens)
+        self._tokens += Usage(
+            prompt_tokens=sum(row.prompt_tokens for row in drawn),
+            cached_tokens=sum(row.cached_tokens for row in drawn),
+            decoded_tokens=sum(row.decoded_tokens for row in drawn),
+            seconds=seconds,
+        )
+
+    def verified(self, rows: Sequence[Verified], seconds: float) -> None:
+        """Count one request to the verifier."""
+        self._tokens += Usage(
+            verifier_tokens=sum(row.computed_tokens for row in rows),
+            verifier_cached_tokens=sum(row.cached_tokens for row in rows),
+            seconds=seconds,
+        )
+
+    def total(self, candidates: Sequence[Solution]) -> Usage:
+        """Everything, once the search has chosen from `candidates`."""
+        kept: set[int] = set()
+        for candidate in candidates:
+            number = candidate.number
+            while number in self._lengths and number not in kept:
+                kept.add(number)
+                number = self._lengths[number][0]
+        tokens = sum(length for number, (_, length) in self._lengths.items() if number not in kept)
+        return self._tokens + Usage(
+            generations=self._whole + self._widest, discarded_tokens=tokens
+        )
+
+
+def flops(usage: Usage, *, proposer_parameters: int, verifier_parameters: int = 0) -> float:
+    """FLOPs of a usage at 2N a token: what was computed, caches not paid again (Snell et al., 7)."""
+    proposer = usage.prompt_tokens + usage.decoded_tokens
+    return 2.0 * (
+        proposer_parameters * proposer + verifier_parameters * usage.verifier_tokens
+    )

@@ -1,0 +1,91 @@
+"""Beam search against a process verifier (Snell et al. 2024, section 5.2).
+
+N first steps; every round keeps the N / M best prefixes by the value of their newest step (not a
+sum over steps) and draws M next steps from each, so that N prefixes are alive again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from outthink.errors import UsageError
+from outthink.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
+from outthink.types import (
+    END,
+    MAX_ROUNDS,
+    STEP,
+    Budget,
+    Problem,
+    Propose,
+    Scores,
+    Search,
+    Solution,
+    Verify,
+)
+
+SQRT = "sqrt"
+"""`width=SQRT`: M = sqrt(N), rounded."""
+
+
+def beam(
+    problem: Problem,
+    budget: Budget,
+    *,
+    width: int | str = 4,
+    rounds: int = MAX_ROUNDS,
+    step: StepAggregation = StepAggregation.LAST,
+    answer: AnswerAggregation = AnswerAggregation.WEIGHTED,
+) -> Search:
+    """Spends N generations: N step draws a round, fewer once beams have ended.
+
+    A beam that ended keeps its place with its last score and is drawn from no more (A2); where N is
+    no multiple of M the last beam kept has fewer children (A3). The answer is voted on by the ended
+    candidates of the last round. Ties go to the earliest draw.
+    """
+    n, m = budget.generations, resolve_width(width, budget.generations)
+    pool: list[Solution] = yield Propose([Solution.start(problem)] * n, until=STEP)
+    scores: list[Scores] = yield Verify(pool)
+    for _ in range(rounds - 1):
+        kept = best(scores, math.ceil(n / m), by=step)
+        if not any(pool[i].is_open for i in kept):
+            break
+        pool = yield Propose(children(pool, kept, n=n, m=m), until=STEP)
+        scores = yield Verify(pool)
+    return (yield from finish(pool, scores, Selection(step, answer)))
+
+
+def resolve_width(width: int | str, n: int) -> int:
+    """M from `width`, which is a number or `sqrt`. Raises `UsageError` for anything else."""
+    if width == SQRT:
+        return max(1, round(math.sqrt(n)))
+    if isinstance(width, int) and width >= 1:
+        return min(width, n)
+    raise UsageError(f"beam width {width!r} is neither a number of at least 1 nor 'sqrt'")
+
+
+def best(scores: Sequence[Scores], k: int, *, by: StepAggregation) -> list[int]:
+    """Indices of the k best, best first; without a score comes last; ties to the earliest."""
+    value = [reduce_steps(score, by) for score in scores]
+    order = sorted(range(len(value)), key=lambda i: (value[i] is None, -(value[i] or 0.0), i))
+    return order[:k]
+
+
+def children(pool: Sequence[Solution], kept: Sequence[int], *, n: int, m: int) -> list[Solution]:
+    """What the next round draws from: m times every open beam kept, N in all at most.
+
+    A beam that has ended is there once, and drawing from it gives it back (A2).
+    """
+    prefixes: list[Solution] = []
+    for i in kept:
+        prefixes += [pool[i]] * min(m if pool[i].is_open else 1, n - len(prefixes))
+    return prefixes
+
+
+def finish(pool: Sequence[Solution], scores: Sequence[Scores], selection: Selection) -> Any:
+    """Vote among the ended candidates; where a search ran out of rounds, end its beams first."""
+    if not any(solution.finished for solution in pool) and any(s.is_open for s in pool):
+        pool = yield Propose(pool, until=END)
+        scores = yield Verify(pool)
+    return selection(pool, scores)

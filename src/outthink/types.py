@@ -1,0 +1,275 @@
+"""Values and seams that everything shares.
+
+Values are frozen; a seam is a Protocol with one or two methods, and anything of that shape fits.
+Nothing here knows of a tensor, a file or a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from outthink.errors import UsageError
+
+MAX_ROUNDS = 40
+"""Most rounds a step-by-step search runs (Snell et al. 2024, section 5.2)."""
+
+STEP = 1
+"""`until=STEP`: propose one further step."""
+
+END = None
+"""`until=END`: propose until the solution ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question. `reference` is absent (`None`) for a question nobody has answered."""
+
+    id: str
+    prompt: str
+    reference: str | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """What each engine has cached for one solution, opaque to everyone else.
+
+    The one mutable value here: a verifier leaves its cache on a solution that a search already
+    holds. It is dropped with the solution, and nothing but speed depends on it.
+    """
+
+    proposer: object = None
+    verifier: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What a proposer has written for a problem: whole, or a prefix that can be extended.
+
+    Token ids are the truth and text is derived from them. `step_ends[i]` is the number of tokens up
+    to and including the delimiter of step i; tokens past the last one belong to no complete step.
+    """
+
+    problem: Problem
+    tokens: tuple[int, ...] = ()
+    step_ends: tuple[int, ...] = ()
+    finished: bool = False
+    """The proposer ended it itself. Never true of a solution that ran into the length limit."""
+    truncated: bool = False
+    """It ran into the length limit: not finished, cannot be extended, has no answer."""
+    answer: str | None = None
+    """Canonical final answer; `None` when unfinished, truncated or unparsable."""
+    number: int = -1
+    """Its number in the search tree of its problem, given by the driver; -1 is the start."""
+    state: State | None = field(default=None, compare=False, repr=False)
+    """Handles to what the engines have cached for these tokens, or `None`."""
+
+    @classmethod
+    def start(cls, problem: Problem) -> Solution:
+        """The empty prefix every search begins with."""
+        return cls(problem)
+
+    @property
+    def is_open(self) -> bool:
+        """True where it can be extended."""
+        return not (self.finished or self.truncated)
+
+    @property
+    def steps(self) -> int:
+        """Number of complete steps."""
+        return len(self.step_ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A verifier's reading of one solution: one probability in [0, 1] a complete step.
+
+    A step whose score could not be had is `None`; a solution that could not be scored at all, or
+    has no step yet, has no entries. For an ORM only the last entry is meaningful by training.
+    """
+
+    steps: tuple[float | None, ...] = ()
+
+    @property
+    def last(self) -> float | None:
+        """The score of the last step, or `None` where there is none."""
+        return self.steps[-1] if self.steps else None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was spent. Adds with `+`; the driver alone writes it."""
+
+    generations: int = 0
+    """Full sampled solutions' worth: the paper's unit of budget."""
+    prompt_tokens: int = 0
+    """Proposer tokens read that no cache held: prompts and prefixes."""
+    cached_tokens: int = 0
+    """Proposer tokens of prefixes served from cached state."""
+    decoded_tokens: int = 0
+    """Proposer tokens sampled."""
+    discarded_tokens: int = 0
+    """Those of the decoded tokens that are in no candidate the search chose from."""
+    verifier_tokens: int = 0
+    """Verifier tokens computed."""
+    verifier_cached_tokens: int = 0
+    """Verifier tokens served from cached state."""
+    seconds: float = 0.0
+    """Engine seconds, a batch's time shared by its rows. Differs between runs; never compared."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.generations + other.generations,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.decoded_tokens + other.decoded_tokens,
+            self.discarded_tokens + other.discarded_tokens,
+            self.verifier_tokens + other.verifier_tokens,
+            self.verifier_cached_tokens + other.verifier_cached_tokens,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much one problem may cost, in generations (N >= 1)."""
+
+    generations: int
+
+    def __post_init__(self) -> None:
+        if self.generations < 1:
+            raise UsageError(f"budget {self.generations} is below 1; give at least one generation")
+
+
+# What a search asks for, and is sent in return ------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Extend each prefix once, in order; the driver sends back a list of as many solutions.
+
+    A prefix that is finished or truncated comes back as it is, and costs nothing.
+    """
+
+    prefixes: Sequence[Solution]
+    until: int | None = END
+    """Number of further steps, or `END`."""
+    temperature: float = 1.0
+    """0 is greedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Score each solution; the driver sends back a list of as many `Scores`."""
+
+    solutions: Sequence[Solution]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a search ends with: the candidates it chose from and the one it chose.
+
+    `index` points into `candidates`; it is `None`, and so is `answer`, when none had an answer.
+    """
+
+    answer: str | None
+    index: int | None
+    candidates: tuple[Solution, ...]
+    scores: tuple[Scores, ...] = ()
+
+
+Request = Propose | Verify
+Search = Generator[Request, Any, Choice]
+"""A search on one problem. It is sent `list[Solution]` for Propose and `list[Scores]` for Verify."""
+
+
+class SearchFunction(Protocol):
+    """Starts a search: one of `outthink.search`, its hyper-parameters given by keyword."""
+
+    def __call__(self, problem: Problem, budget: Budget, /) -> Search: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One problem, one strategy, one budget: what was answered and what it cost."""
+
+    problem_id: str
+    strategy: str
+    budget: int
+    answer: str | None
+    right: bool | None
+    """`None` where the problem has no reference."""
+    chosen: int | None
+    """Number of the chosen solution in the search tree."""
+    usage: Usage
+
+
+# Engines ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One row of work for a proposer. `seed` (63 bits) fixes what is sampled, whatever the batch."""
+
+    prefix: Solution
+    until: int | None
+    temperature: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A proposer's result for one `Draw`; token counts are facts about this row alone."""
+
+    solution: Solution
+    prompt_tokens: int
+    cached_tokens: int
+    decoded_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A verifier's result for one solution; token counts are facts about this row alone."""
+
+    scores: Scores
+    computed_tokens: int
+    cached_tokens: int
+
+
+class Proposer(Protocol):
+    """The model that writes. `name` goes into stores and policies; it must pin the weights."""
+
+    name: str
+
+    def propose(self, draws: Sequence[Draw]) -> list[Drawn]:
+        """Extend every row; row i of the result belongs to row i of `draws`."""
+        ...
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of these token ids."""
+        ...
+
+
+class Verifier(Protocol):
+    """The model that scores. A solution it cannot score gets `Scores()` and counts no tokens."""
+
+    name: str
+
+    def verify(self, solutions: Sequence[Solution]) -> list[Verified]: ...
+
+
+class Grader(Protocol):
+    """Decides whether an answer is right; symbolic, never by substring."""
+
+    def __call__(self, answer: str, reference: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A search with its hyper-parameters fixed, e.g. `beam(width=4)`."""
+
+    name: str
+    """As printed and stored, e.g. `beam(width=4,step=last)`: the same name is the same algorithm."""
+    start: SearchFunction
+    options: Mapping[str, Any] = field(default_factory=dict)
