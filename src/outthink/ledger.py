@@ -31,8 +31,8 @@ class Meter:
         """Count one request; rows that were already ended cost nothing."""
         rows = sum(prefix.is_open for prefix in request.prefixes)
         if request.until is END:
-            # Steps already drawn are part of the generation that is being completed.
-            self._whole += sum(p.is_open and not p.steps for p in request.prefixes)
+            # What this search drew before is part of the generation that is being completed.
+            self._whole += sum(p.is_open and p.number not in self._lengths for p in request.prefixes)
         elif request.temperature == 0.0:
             self._round += len(request.prefixes) * request.until
         else:

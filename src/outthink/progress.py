@@ -95,6 +95,6 @@ def elapsed_text(seconds: float) -> str:
 def compact(number: float) -> str:
     """`12300` -> `12.3k`; whole numbers below a thousand stay whole."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= size:
+        if abs(number) >= size * 0.9995:  # 999.6 is 1k to three figures
             return f"{number / size:.3g}{unit}"
     return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"

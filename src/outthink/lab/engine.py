@@ -88,21 +88,22 @@ class _Reader:
         return gather(_padded(sources), length, capacity)
 
     def _read(self, wanted: Sequence[tuple[Problem, Solution]], length: int) -> Cache:
-        """Prompts once a problem, then the rows' own tokens."""
+        """Prompts once a problem, then what follows them once for all rows that share it."""
         first = min(length, tokenizer.PROMPT_LENGTH)
-        distinct = list(dict.fromkeys(problem for problem, _ in wanted))
-        where = {problem: at for at, problem in enumerate(distinct)}
-        prompts = torch.tensor(
-            [tokenizer.encode_prompt(problem.prompt)[:first] for problem in distinct]
-        )
-        cache = Cache.empty(self.model.shape, *_at_least(len(distinct), first), self._like)
-        self.extend(_tall(prompts), cache)
-        index = torch.tensor([where[problem] for problem, _ in wanted])
-        cache = gather(_padded([(cache, index)]), first, length)
+        prompts = dict.fromkeys(problem.prompt for problem, _ in wanted)
+        place = {prompt: at for at, prompt in enumerate(prompts)}
+        ids = torch.tensor([tokenizer.encode_prompt(prompt)[:first] for prompt in prompts])
+        cache = Cache.empty(self.model.shape, max(len(prompts), _LEAST_ROWS), first, self._like)
+        self.extend(_tall(ids), cache)
+        rest = [(problem.prompt, row.tokens[: length - first]) for problem, row in wanted]
         if length > first:
-            rest = [solution.tokens[: length - first] for _, solution in wanted]
-            self.extend(_tall(torch.tensor(rest)), cache)
-        return cache
+            distinct = list(dict.fromkeys(rest))
+            index = torch.tensor([place[prompt] for prompt, _ in distinct])
+            cache = gather(_padded([(cache, index)]), first, length)
+            self.extend(_tall(torch.tensor([tokens for _, tokens in distinct])), cache)
+            where = {key: at for at, key in enumerate(distinct)}
+            return gather([(cache, torch.tensor([where[key] for key in rest]))], length, length)
+        return gather([(cache, torch.tensor([place[prompt] for prompt, _ in rest]))], first, first)
 
     def extend(self, tokens: Tensor, cache: Cache) -> Tensor:
         with self.watch.forward(tokens.numel()), torch.inference_mode():
@@ -207,7 +208,7 @@ class LabProposer:
         rows: Sequence[_Row | None],
     ) -> None:
         """Arrays back to values."""
-        seen: set[str] = set()
+        seen: set[object] = set()
         lines: list[list[int]] = [[] for _ in draws]
         for row, column in zip(*np.nonzero(tokens == tokenizer.LINE), strict=True):
             lines[row].append(int(column) + 1)
@@ -219,12 +220,12 @@ class LabProposer:
             finished = fresh[-1] == tokenizer.END
             truncated = not finished and len(whole) == tokenizer.MAX_TOKENS
             held = tokenizer.PROMPT_LENGTH + before
-            first = rows[at] is None and prefix.problem.id not in seen
-            seen.add(prefix.problem.id)
-            fork = rows[at] is not None
-            read = before if not fork else 0
-            if first:
-                read += tokenizer.PROMPT_LENGTH
+            read = 0
+            if rows[at] is None:  # the reader read each prompt, and each prefix, once
+                shared = (prefix.problem.id, prefix.tokens)
+                read += tokenizer.PROMPT_LENGTH if prefix.problem.id not in seen else 0
+                read += before if shared not in seen else 0
+                seen |= {prefix.problem.id, shared}
             drawn[places[at]] = Drawn(
                 Solution(
                     prefix.problem,
@@ -367,10 +368,6 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def _at_least(rows: int, capacity: int) -> tuple[int, int]:
-    return max(rows, _LEAST_ROWS), capacity
 
 
 def _tall(tokens: Tensor) -> Tensor:

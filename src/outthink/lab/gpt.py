@@ -1,9 +1,11 @@
 """A small decoder-only transformer, with a key-value cache that can be forked.
 
-Pre-norm blocks with RMSNorm and squared ReLU; no biases. A position is told by two learned vectors,
-which step it belongs to and where in that step it stands, so that "the same place one step earlier"
-and "the operation of this step" are easy to attend to. One class serves the language models (one
-output a token of the vocabulary) and the verifiers (one output).
+Pre-norm blocks with RMSNorm, rotary attention and squared ReLU; no biases. Two things make looking
+up easy, which is what small transformers are slow to learn: a position is told by two learned
+vectors, the step it belongs to and its place in that step, so that an operation in the prompt and
+the step that uses it share one; and a position also sees the token that stands one step before the
+next one, a token shift as in RWKV with the stride of a step. One class serves the language models
+(one output a token of the vocabulary) and the verifiers (one output).
 
 Knows nothing of the task, of sampling or of training.
 """
@@ -37,6 +39,8 @@ class Shape:
     """Step that each position belongs to; its length is the context."""
     offsets: tuple[int, ...]
     """Place of each position within its step."""
+    stride: int
+    """A position sees the token `stride - 1` before it: the one a step before its next token."""
 
     @property
     def context(self) -> int:
@@ -49,13 +53,17 @@ class Cache:
 
     `keys[l]` is [B, heads, width / heads, capacity] and `values[l]` [B, heads, capacity, width /
     heads]: the layouts that make attention of one new token per row two plain matrix products.
+    `tokens` [B, capacity] are the ids that were read.
     """
 
-    __slots__ = ("keys", "length", "values")
+    __slots__ = ("keys", "length", "tokens", "values")
 
-    def __init__(self, keys: list[Tensor], values: list[Tensor], length: int) -> None:
+    def __init__(
+        self, keys: list[Tensor], values: list[Tensor], tokens: Tensor, length: int
+    ) -> None:
         self.keys = keys
         self.values = values
+        self.tokens = tokens
         self.length = length
 
     @classmethod
@@ -66,6 +74,7 @@ class Cache:
         return cls(
             [make((rows, shape.heads, depth, capacity)) for _ in range(shape.layers)],
             [make((rows, shape.heads, capacity, depth)) for _ in range(shape.layers)],
+            make((rows, capacity), dtype=torch.long),
             0,
         )
 
@@ -87,6 +96,11 @@ def gather(sources: Sequence[tuple[Cache, Tensor]], length: int, capacity: int) 
     rows = sum(index.numel() for _, index in sources)
     keys: list[Tensor] = []
     values: list[Tensor] = []
+    tokens = first.tokens.new_empty((rows, capacity))
+    at = 0
+    for cache, index in sources:
+        tokens[at : at + index.numel(), :length] = cache.tokens[:, :length][index]
+        at += index.numel()
     for layer in range(len(first.keys)):
         old_key, old_value = first.keys[layer], first.values[layer]
         key = old_key.new_empty((rows, *old_key.shape[1:3], capacity))
@@ -99,7 +113,7 @@ def gather(sources: Sequence[tuple[Cache, Tensor]], length: int, capacity: int) 
             at = end
         keys.append(key)
         values.append(value)
-    return Cache(keys, values, length)
+    return Cache(keys, values, tokens, length)
 
 
 class Block(nn.Module):
@@ -115,23 +129,21 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.down.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: Turn) -> Tensor:
         """[B, T, width] -> [B, T, width], causal."""
         rows, length, width = x.shape
-        q, k, v = (
-            self.qkv(norm(x))
-            .view(rows, length, 3, self.heads, width // self.heads)
-            .permute(2, 0, 3, 1, 4)
+        q, k, v = self._split(x, turn)
+        attended = F.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
         )
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(attended.transpose(1, 2).reshape(rows, length, width))
         return x + self.down(F.relu(self.up(norm(x))).square())
 
-    def extend(self, x: Tensor, keys: Tensor, values: Tensor, start: int) -> Tensor:
+    def extend(self, x: Tensor, turn: Turn, keys: Tensor, values: Tensor, start: int) -> Tensor:
         """As `forward` for [B, n, width] that follows `start` cached tokens; caches these too."""
         rows, new, width = x.shape
         depth = width // self.heads
-        q, k, v = self.qkv(norm(x)).view(rows, new, 3, self.heads, depth).unbind(2)
+        q, k, v = self._split(x, turn)
         end = start + new
         keys[:, :, :, start:end] = k.permute(0, 2, 3, 1)
         values[:, :, start:end] = v.transpose(1, 2)
@@ -143,12 +155,34 @@ class Block(nn.Module):
         x = x + self.out(attended.transpose(1, 2).reshape(rows, new, width))
         return x + self.down(F.relu(self.up(norm(x))).square_())
 
+    def _split(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [B, n, heads, width / heads], the first two rotated."""
+        rows, new, width = x.shape
+        q, k, v = self.qkv(norm(x)).view(rows, new, 3, self.heads, width // self.heads).unbind(2)
+        return rotate(q, turn), rotate(k, turn), v
+
+
+Turn = tuple[Tensor, Tensor]
+"""Cosine and sine of each position's angles, [n, 1, width / heads / 2] each."""
+
+
+def rotate(x: Tensor, turn: Turn) -> Tensor:
+    """Rotary position embedding (Su et al. 2021) of [B, n, heads, depth]."""
+    a, b = x.chunk(2, -1)
+    cosine, sine = turn
+    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], -1)
+
+
+_ROTARY_BASE = 1000.0
+
 
 class GPT(nn.Module):
     """The transformer. `forward` for training, `extend` for everything else."""
 
     step_of: Tensor
     offset_of: Tensor
+    cosine: Tensor
+    sine: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -156,11 +190,17 @@ class GPT(nn.Module):
         self.token = nn.Embedding(shape.vocabulary, shape.width)
         self.step = nn.Embedding(max(shape.steps) + 1, shape.width)
         self.offset = nn.Embedding(max(shape.offsets) + 1, shape.width)
+        self.shifted = nn.Embedding(shape.vocabulary + 1, shape.width)
         self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.layers))
         self.head = nn.Linear(shape.width, shape.outputs, bias=False)
         self.register_buffer("step_of", torch.tensor(shape.steps), persistent=False)
         self.register_buffer("offset_of", torch.tensor(shape.offsets), persistent=False)
-        for embedding in (self.token, self.step, self.offset):
+        depth = shape.width // shape.heads
+        speed = _ROTARY_BASE ** (-torch.arange(0, depth, 2) / depth)
+        angle = (torch.arange(shape.context)[:, None] * speed)[:, None]
+        self.register_buffer("cosine", angle.cos(), persistent=False)
+        self.register_buffer("sine", angle.sin(), persistent=False)
+        for embedding in (self.token, self.step, self.offset, self.shifted):
             nn.init.normal_(embedding.weight, std=0.5)
         nn.init.zeros_(self.head.weight)
 
@@ -171,25 +211,32 @@ class GPT(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """[B, T] token ids -> [B, T, outputs]."""
-        x = self._embed(tokens, 0)
+        x = self._embed(tokens, 0, tokens.size(1))
+        turn = self.cosine[: tokens.size(1)], self.sine[: tokens.size(1)]
         for block in self.blocks:
-            x = block(x)
+            x = block(x, turn)
         return self.head(norm(x))  # type: ignore[no-any-return]
 
     def extend(self, tokens: Tensor, cache: Cache) -> Tensor:
         """[B, n] ids that follow what the cache holds -> [B, n, outputs]; the cache grows by n."""
-        start = cache.length
-        x = self._embed(tokens, start)
+        start, end = cache.length, cache.length + tokens.size(1)
+        cache.tokens[:, start:end] = tokens
+        x = self._embed(cache.tokens, start, end)
+        turn = self.cosine[start:end], self.sine[start:end]
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
             assert isinstance(block, Block)
-            x = block.extend(x, keys, values, start)
-        cache.length = start + tokens.size(1)
+            x = block.extend(x, turn, keys, values, start)
+        cache.length = end
         return self.head(norm(x))  # type: ignore[no-any-return]
 
-    def _embed(self, tokens: Tensor, start: int) -> Tensor:
-        at = slice(start, start + tokens.size(1))
-        place = self.step(self.step_of[at]) + self.offset(self.offset_of[at])
-        return self.token(tokens) + place  # type: ignore[no-any-return]
+    def _embed(self, tokens: Tensor, start: int, end: int) -> Tensor:
+        """Positions start..end of `tokens`, which holds everything before them as well."""
+        place = self.step(self.step_of[start:end]) + self.offset(self.offset_of[start:end])
+        back = self.shape.stride - 1
+        before = tokens[:, max(0, start - back) : max(0, end - back)]
+        missing = end - start - before.size(1)
+        before = F.pad(before, (missing, 0), value=self.shape.vocabulary)
+        return self.token(tokens[:, start:end]) + self.shifted(before) + place  # type: ignore[no-any-return]
 
 
 def norm(x: Tensor) -> Tensor:

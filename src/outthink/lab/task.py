@@ -1,13 +1,14 @@
-"""The lab's task: chains of "multiply, add, keep the last four digits".
+"""The lab's task: chains of multiplications that keep the last five digits.
 
-    4071 *7+3 *2+9        the prompt: a start and one to MAX_STEPS operations
-    *7+3=8500             one line a step
-    *2+9=7009             the last line holds the answer
+    40713 *7 *13          the prompt: a start and one to MAX_STEPS factors
+    *7=84991              one line a step
+    *13=04883             the last line holds the answer
 
 Each result is written from its first digit, before the carries below it are on paper, so writing a
-step takes looking ahead; checking one takes two neighbouring columns at a time. That is what makes
+step takes looking ahead; checking one takes neighbouring columns only. That is what makes
 verification easier than generation here. An answer is one of 10^DIGITS numbers, so guessing is
-hopeless, and nothing in the text says whether it is right.
+hopeless, and nothing in the text says whether it is right. No factor shares a divisor with ten, so
+a chain never runs into zeros.
 
 Problems fall into three disjoint streams by a hash of what they are: training never sees a
 calibration or test problem.
@@ -26,8 +27,9 @@ from numpy.typing import NDArray
 from outthink.errors import UsageError
 from outthink.types import Problem
 
-DIGITS = 4
-MAX_STEPS = 6
+DIGITS = 5
+MAX_STEPS = 8
+FACTORS = (3, 7, 9, 11, 13, 17, 19, 21)
 MODULUS = 10**DIGITS
 CHANCE = 1 / MODULUS
 """Share of right answers when guessing."""
@@ -49,20 +51,19 @@ class Chain:
     """One problem as numbers."""
 
     start: int
-    operations: tuple[tuple[int, int], ...]
-    """(factor, summand) of each step: factors 2..9, summands 0..9."""
+    factors: tuple[int, ...]
 
     @property
     def prompt(self) -> str:
         """As a person and the tokenizer read it."""
-        return " ".join([f"{self.start:0{DIGITS}d}", *(f"*{d}+{e}" for d, e in self.operations)])
+        return " ".join([f"{self.start:0{DIGITS}d}", *(f"*{factor}" for factor in self.factors)])
 
     @property
     def values(self) -> tuple[int, ...]:
         """The exact result of every step."""
         value, results = self.start, []
-        for factor, summand in self.operations:
-            value = (value * factor + summand) % MODULUS
+        for factor in self.factors:
+            value = value * factor % MODULUS
             results.append(value)
         return tuple(results)
 
@@ -74,8 +75,8 @@ class Chain:
     def lines(self) -> tuple[str, ...]:
         """The exact solution, a step a line."""
         return tuple(
-            f"*{d}+{e}={value:0{DIGITS}d}\n"
-            for (d, e), value in zip(self.operations, self.values, strict=True)
+            f"*{factor}={value:0{DIGITS}d}\n"
+            for factor, value in zip(self.factors, self.values, strict=True)
         )
 
     def problem(self) -> Problem:
@@ -83,7 +84,8 @@ class Chain:
         return Problem(self.prompt.replace(" ", ""), self.prompt, self.answer)
 
 
-_PROMPT = re.compile(rf"\d{{{DIGITS}}}( \*[2-9]\+\d){{1,{MAX_STEPS}}}")
+_FACTOR = "|".join(map(str, FACTORS))
+_PROMPT = re.compile(rf"\d{{{DIGITS}}}( \*({_FACTOR})){{1,{MAX_STEPS}}}")
 
 
 def parse(prompt: str) -> Chain:
@@ -91,10 +93,10 @@ def parse(prompt: str) -> Chain:
     if not _PROMPT.fullmatch(prompt):
         raise UsageError(
             f"not a problem of the lab's task: {prompt!r}; write {DIGITS} digits and 1 to "
-            f"{MAX_STEPS} operations, such as '4071 *7+3 *2+9'"
+            f"{MAX_STEPS} factors out of {', '.join(map(str, FACTORS))}, such as '40713 *7 *13'"
         )
-    start, *operations = prompt.split()
-    return Chain(int(start), tuple((int(word[1]), int(word[3])) for word in operations))
+    start, *factors = prompt.split()
+    return Chain(int(start), tuple(int(word[1:]) for word in factors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +104,15 @@ class Chains:
     """Many chains as columns, for training."""
 
     length: NDArray[np.int64]
-    """[B] number of operations."""
+    """[B] number of steps."""
     start: NDArray[np.int64]
     """[B]"""
     factor: NDArray[np.int64]
-    """[B, MAX_STEPS]; 0 past the length."""
-    summand: NDArray[np.int64]
-    """[B, MAX_STEPS]; 0 past the length."""
+    """[B, MAX_STEPS] places in FACTORS; -1 past the length."""
 
     def __iter__(self) -> Iterator[Chain]:
-        for length, start, factor, summand in zip(
-            self.length.tolist(),
-            self.start.tolist(),
-            self.factor.tolist(),
-            self.summand.tolist(),
-            strict=True,
-        ):
-            yield Chain(start, tuple(zip(factor[:length], summand[:length], strict=True)))
+        for start, row in zip(self.start.tolist(), self.factor.tolist(), strict=True):
+            yield Chain(start, tuple(FACTORS[place] for place in row if place >= 0))
 
 
 def draw(stream: Stream, count: int, rng: np.random.Generator) -> Chains:
@@ -133,20 +127,16 @@ def draw(stream: Stream, count: int, rng: np.random.Generator) -> Chains:
         batch = Chains(
             length,
             rng.integers(0, MODULUS, size),
-            rng.integers(2, 10, (size, MAX_STEPS)) * live,
-            rng.integers(0, 10, (size, MAX_STEPS)) * live,
+            np.where(live, rng.integers(0, len(FACTORS), (size, MAX_STEPS)), -1),
         )
         sixteenth = _sixteenth(batch)
         chosen = np.flatnonzero((sixteenth >= low) & (sixteenth < high))[: count - have]
-        kept.append(
-            Chains(length[chosen], batch.start[chosen], batch.factor[chosen], batch.summand[chosen])
-        )
+        kept.append(Chains(length[chosen], batch.start[chosen], batch.factor[chosen]))
         have += len(chosen)
     return Chains(
         np.concatenate([chains.length for chains in kept]),
         np.concatenate([chains.start for chains in kept]),
         np.concatenate([chains.factor for chains in kept]),
-        np.concatenate([chains.summand for chains in kept]),
     )
 
 
@@ -163,23 +153,17 @@ def problems(stream: Stream, count: int, seed: int) -> list[Problem]:
 
 def stream_of(chain: Chain) -> Stream:
     """The stream a chain belongs to."""
-    length = len(chain.operations)
-    pad = (0,) * (MAX_STEPS - length)
-    batch = Chains(
-        np.array([length]),
-        np.array([chain.start]),
-        np.array([tuple(d for d, _ in chain.operations) + pad]),
-        np.array([tuple(e for _, e in chain.operations) + pad]),
-    )
+    places = [FACTORS.index(factor) for factor in chain.factors]
+    places += [-1] * (MAX_STEPS - len(places))
+    batch = Chains(np.array([len(chain.factors)]), np.array([chain.start]), np.array([places]))
     sixteenth = int(_sixteenth(batch)[0])
     return next(stream for stream, (low, high) in _SIXTEENTHS.items() if low <= sixteenth < high)
 
 
 def _sixteenth(chains: Chains) -> NDArray[np.int64]:
     """[B] a hash of each chain, 0..15."""
-    state = chains.start.astype(np.uint64) + np.uint64(chains.factor.shape[1])
-    columns = np.concatenate([chains.factor, chains.summand], axis=1).astype(np.uint64)
-    for column in columns.T:
-        state = (state ^ column) * np.uint64(0x9E3779B97F4A7C15)
+    state = chains.start.astype(np.uint64)
+    for column in chains.factor.T:
+        state = (state ^ (column + 1).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         state ^= state >> np.uint64(29)
     return (state >> np.uint64(60)).astype(np.int64)

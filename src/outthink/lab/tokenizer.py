@@ -1,7 +1,7 @@
 """Text of the lab's task to token ids and back, and where each position stands.
 
-One token a digit, a factor (`*7`), a summand (`+3`), `=` and the end of a line. A prompt always
-takes PROMPT_LENGTH ids: the operations, padding, then the start value laid out as if it were the
+One token a digit, a factor (`*13`), `=` and the end of a line. A prompt always takes
+PROMPT_LENGTH ids: the factors, padding, then the start value laid out as if it were the
 line before the first step. So every step finds what it needs at the same distance.
 """
 
@@ -12,19 +12,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from outthink.lab.task import DIGITS, MAX_STEPS, Chains, parse
+from outthink.lab.task import DIGITS, FACTORS, MAX_STEPS, MODULUS, Chains, parse
 
 _WORDS = (
     *(str(digit) for digit in range(10)),
-    *(f"*{factor}" for factor in range(2, 10)),
-    *(f"+{summand}" for summand in range(10)),
+    *(f"*{factor}" for factor in FACTORS),
     "=",
     "\n",
     "<end>",
     "<pad>",
 )
-_FACTOR = _WORDS.index("*2") - 2
-_SUMMAND = _WORDS.index("+0")
+_FACTOR = 10
+"""Token of the first factor."""
 EQUALS = _WORDS.index("=")
 LINE = _WORDS.index("\n")
 """Ends a step."""
@@ -33,9 +32,9 @@ END = _WORDS.index("<end>")
 PAD = _WORDS.index("<pad>")
 VOCABULARY = len(_WORDS)
 
-STEP_LENGTH = DIGITS + 4
-"""Tokens of a step: factor, summand, `=`, digits, end of line."""
-PROMPT_LENGTH = 2 * MAX_STEPS + DIGITS + 2
+STEP_LENGTH = DIGITS + 3
+"""Tokens of a step: factor, `=`, digits, end of line."""
+PROMPT_LENGTH = MAX_STEPS + DIGITS + 2
 CONTEXT = PROMPT_LENGTH + MAX_STEPS * STEP_LENGTH + 1
 """Prompt, the longest solution, and its end."""
 MAX_TOKENS = CONTEXT - PROMPT_LENGTH
@@ -45,12 +44,10 @@ MAX_TOKENS = CONTEXT - PROMPT_LENGTH
 def encode_prompt(prompt: str) -> tuple[int, ...]:
     """PROMPT_LENGTH ids. Raises `UsageError` for text that is no prompt of the task."""
     chain = parse(prompt)
-    operations = [
-        token for d, e in chain.operations for token in (_FACTOR + d, _SUMMAND + e)
-    ]
-    padding = [PAD] * (2 * MAX_STEPS - len(operations))
+    factors = [_FACTOR + FACTORS.index(factor) for factor in chain.factors]
+    padding = [PAD] * (MAX_STEPS - len(factors))
     digits = [int(digit) for digit in f"{chain.start:0{DIGITS}d}"]
-    return (*operations, *padding, EQUALS, *digits, LINE)
+    return (*factors, *padding, EQUALS, *digits, LINE)
 
 
 def decode(tokens: Sequence[int]) -> str:
@@ -71,16 +68,16 @@ def answer(tokens: Sequence[int]) -> str | None:
 def layout() -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(steps, offsets) of every position.
 
-    An operation in the prompt belongs to the step that will use it, and the end of a line to the
-    step after it, so that the two share a step vector where one has to find the other.
+    A factor in the prompt belongs to the step that will use it, and the end of a line to the step
+    after it, so that the two share a step vector where one has to find the other.
     """
-    steps = [step for step in range(1, MAX_STEPS + 1) for _ in range(2)]
-    offsets = [STEP_LENGTH, STEP_LENGTH + 1] * MAX_STEPS
-    lines = CONTEXT - 2 * MAX_STEPS
-    place = range(2, lines + 2)
-    steps += [at // STEP_LENGTH + at % STEP_LENGTH // (STEP_LENGTH - 1) for at in place]
-    offsets += [at % STEP_LENGTH for at in place]
-    return tuple(steps), tuple(offsets)
+    line = np.arange(1, CONTEXT - MAX_STEPS + 1)
+    steps = line // STEP_LENGTH + line % STEP_LENGTH // (STEP_LENGTH - 1)
+    offsets = line % STEP_LENGTH
+    return (
+        (*range(1, MAX_STEPS + 1), *steps.tolist()),
+        (*(STEP_LENGTH,) * MAX_STEPS, *offsets.tolist()),
+    )
 
 
 def encode_chains(chains: Chains) -> NDArray[np.int64]:
@@ -88,20 +85,18 @@ def encode_chains(chains: Chains) -> NDArray[np.int64]:
     count = len(chains.length)
     ids = np.full((count, CONTEXT), PAD)
     live = np.arange(MAX_STEPS) < chains.length[:, None]
-    ids[:, 0 : 2 * MAX_STEPS : 2] = np.where(live, _FACTOR + chains.factor, PAD)
-    ids[:, 1 : 2 * MAX_STEPS : 2] = np.where(live, _SUMMAND + chains.summand, PAD)
-    at = 2 * MAX_STEPS
+    ids[:, :MAX_STEPS] = np.where(live, _FACTOR + chains.factor, PAD)
+    at = MAX_STEPS
     ids[:, at] = EQUALS
     ids[:, at + 1 : at + 1 + DIGITS] = _digits(chains.start)
     ids[:, at + 1 + DIGITS] = LINE
     value = chains.start
     for step in range(MAX_STEPS):
-        value = (value * chains.factor[:, step] + chains.summand[:, step]) % 10**DIGITS
+        value = value * np.array(FACTORS)[chains.factor[:, step]] % MODULUS
         line = np.empty((count, STEP_LENGTH), np.int64)
         line[:, 0] = _FACTOR + chains.factor[:, step]
-        line[:, 1] = _SUMMAND + chains.summand[:, step]
-        line[:, 2] = EQUALS
-        line[:, 3:-1] = _digits(value)
+        line[:, 1] = EQUALS
+        line[:, 2:-1] = _digits(value)
         line[:, -1] = LINE
         at = PROMPT_LENGTH + step * STEP_LENGTH
         ids[:, at : at + STEP_LENGTH] = np.where(live[:, step : step + 1], line, PAD)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from outthink.errors import RunError, WeightsError
 from outthink.lab import task, tokenizer
 from outthink.lab.gpt import GPT, Shape
 from outthink.progress import Progress
+from outthink.train.rollouts import Labelled
 
 CHECKPOINT_S = 20.0
 """Seconds of training at risk."""
@@ -220,6 +221,86 @@ def language_model(
         tokens_per_step=recipe.batch * tokenizer.CONTEXT,
         compiled=compiled,
     )
+
+
+def verifier(
+    trunk: GPT,
+    shape: Shape,
+    recipe: Recipe,
+    data: Examples,
+    held_out: Examples,
+    *,
+    checkpoint: Path,
+    label: str,
+    compiled: bool = False,
+) -> Trained:
+    """Train a verifier from a language model's weights, with a new head of one output.
+
+    Binary cross-entropy against soft labels at the positions that have one (Snell et al. 2024,
+    appendix D). The weights kept are those of the lowest loss on held-out problems.
+    """
+    torch.manual_seed(recipe.seed)
+    model = GPT(shape)
+    weights = {k: v for k, v in trunk.state_dict().items() if not k.startswith("head.")}
+    model.load_state_dict(weights, strict=False)
+    size = recipe.batch
+    epoch_steps = len(data.tokens) // size
+
+    def loss_of(forward: Callable[[Tensor], Tensor], step: int) -> Tensor:
+        epoch, place = divmod(step, epoch_steps)
+        order = np.random.default_rng([recipe.seed, epoch]).permutation(len(data.tokens))
+        rows = torch.from_numpy(order[place * size : (place + 1) * size])
+        return data.loss(forward, rows)
+
+    def held_out_loss(model: GPT) -> float:
+        with torch.no_grad():
+            parts = torch.arange(len(held_out.tokens)).split(512)
+            losses = [float(held_out.loss(model, rows)) * len(rows) for rows in parts]
+        return sum(losses) / len(held_out.tokens)
+
+    return train(
+        model,
+        recipe,
+        loss_of,
+        checkpoint=checkpoint,
+        label=label,
+        tokens_per_step=size * tokenizer.CONTEXT,
+        watch=Watch(max(1, epoch_steps // 2), held_out_loss, patience=6),
+        compiled=compiled,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Labelled solutions as arrays."""
+
+    tokens: Tensor
+    """[B, CONTEXT] ids of prompt and solution, padded."""
+    labels: Tensor
+    """[B, CONTEXT] label at the last token of each step; NaN where there is none."""
+
+    @classmethod
+    def of(cls, labelled: Sequence[Labelled], *, last_only: bool = False) -> Examples:
+        """All steps for a process verifier; the last step alone for an outcome verifier."""
+        tokens = np.full((len(labelled), tokenizer.CONTEXT), tokenizer.PAD)
+        labels = np.full((len(labelled), tokenizer.CONTEXT), np.nan, np.float32)
+        for row, example in enumerate(labelled):
+            solution = example.solution
+            prompt = tokenizer.encode_prompt(solution.problem.prompt)
+            whole = (*prompt, *solution.tokens)
+            tokens[row, : len(whole)] = whole
+            places = [len(prompt) + end - 1 for end in solution.step_ends]
+            labels[row, places] = example.labels
+            if last_only:
+                labels[row, places[:-1]] = np.nan
+        return cls(torch.from_numpy(tokens), torch.from_numpy(labels))
+
+    def loss(self, forward: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Mean binary cross-entropy of the labels of these rows, in nats."""
+        logits = forward(self.tokens[rows])[..., 0].float()
+        labels = self.labels[rows]
+        known = ~labels.isnan()
+        return F.binary_cross_entropy_with_logits(logits[known], labels[known])
 
 
 _IGNORED = -100

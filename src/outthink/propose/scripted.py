@@ -77,7 +77,8 @@ class ScriptedProposer:
         )
         held = _PROMPT_TOKENS + len(prefix.tokens)
         fork = prefix.state is not None
-        return Drawn(solution, 0 if fork else held, held if fork else 0, len(tokens) - held + 5)
+        decoded = len(tokens) - len(prefix.tokens)
+        return Drawn(solution, 0 if fork else held, held if fork else 0, decoded)
 
 
 def scripted_problems(count: int) -> list[Problem]:

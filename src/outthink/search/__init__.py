@@ -19,7 +19,7 @@ from outthink.search.best_of_n import best_of_n
 from outthink.search.lookahead import lookahead
 from outthink.search.majority import majority
 from outthink.select import AnswerAggregation, StepAggregation
-from outthink.types import Search, Strategy
+from outthink.types import Budget, Problem, Search, Strategy
 
 SEARCHES: dict[str, Callable[..., Search]] = {
     "majority": majority,
@@ -54,8 +54,12 @@ def strategy(text: str) -> Strategy:
                 f"{text!r}: {match[1]} has no option {name!r}; "
                 f"it takes {', '.join(known) or 'none'}"
             )
+        if name in options:
+            raise UsageError(f"{text!r}: option {name!r} is given twice; keep one")
         options[name] = _value(text, name, value, known[name])
     changed = {name: value for name, value in options.items() if value != known[name]}
+    # A search checks its options before it asks for anything: here, not in the middle of a run.
+    next(search(Problem("", ""), Budget(1), **changed))
     shown = ",".join(f"{name}={changed[name]}" for name in known if name in changed)
     return Strategy(
         f"{match[1]}({shown})" if shown else match[1], partial(search, **changed), changed

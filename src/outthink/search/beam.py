@@ -44,6 +44,8 @@ def beam(
     no multiple of M the last beam kept has fewer children (A3). The answer is voted on by the ended
     candidates of the last round. Ties go to the earliest draw.
     """
+    if rounds < 1:
+        raise UsageError(f"beam rounds {rounds} is below 1; give at least one round")
     n, m = budget.generations, resolve_width(width, budget.generations)
     pool: list[Solution] = yield Propose([Solution.start(problem)] * n, until=STEP)
     scores: list[Scores] = yield Verify(pool)

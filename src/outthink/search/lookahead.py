@@ -42,6 +42,8 @@ def lookahead(
     """
     if depth < 0:
         raise UsageError(f"lookahead depth {depth} is below 0; 0 is beam search")
+    if rounds < 1:
+        raise UsageError(f"lookahead rounds {rounds} is below 1; give at least one round")
     k = min(depth, budget.generations - 1)
     n = budget.generations // (k + 1)
     m = resolve_width(width, n)

@@ -1,0 +1,39 @@
+"""The lab's models: their shapes, and how the shipped weights were made.
+
+S and L see the same sequences in the same order, D_PRE tokens of them. The verifiers start from S.
+"""
+
+from __future__ import annotations
+
+from outthink.lab import tokenizer
+from outthink.lab.gpt import Shape
+from outthink.lab.train import Recipe
+
+SEED = 0
+_STEPS, _BATCH = 1000, 64
+D_PRE = _STEPS * _BATCH * tokenizer.CONTEXT
+"""Pretraining tokens of S and of L."""
+
+
+def shape(*, width: int, layers: int, heads: int, outputs: int = tokenizer.VOCABULARY) -> Shape:
+    """A model of the lab's task."""
+    steps, offsets = tokenizer.layout()
+    return Shape(
+        vocabulary=tokenizer.VOCABULARY,
+        outputs=outputs,
+        width=width,
+        layers=layers,
+        heads=heads,
+        steps=steps,
+        offsets=offsets,
+        stride=tokenizer.STEP_LENGTH,
+    )
+
+
+S = shape(width=64, layers=4, heads=4)
+L = shape(width=216, layers=5, heads=6)
+"""About 14 times the parameters of S."""
+VERIFIER = shape(width=64, layers=4, heads=4, outputs=1)
+
+S_RECIPE = Recipe(steps=_STEPS, batch=_BATCH, rate=3e-3, seed=SEED)
+L_RECIPE = Recipe(steps=_STEPS, batch=_BATCH, rate=1.5e-3, seed=SEED, low_precision=True)
