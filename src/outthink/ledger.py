@@ -32,7 +32,8 @@ class Meter:
         rows = sum(prefix.is_open for prefix in request.prefixes)
         if request.until is END:
             # What this search drew before is part of the generation that is being completed.
-            self._whole += sum(p.is_open and p.number not in self._lengths for p in request.prefixes)
+            drawn_before = self._lengths.keys()
+            self._whole += sum(p.is_open and p.number not in drawn_before for p in request.prefixes)
         elif request.temperature == 0.0:
             self._round += len(request.prefixes) * request.until
         else:
@@ -71,7 +72,7 @@ class Meter:
 
 
 def flops(usage: Usage, *, proposer_parameters: int, verifier_parameters: int = 0) -> float:
-    """FLOPs of a usage at 2N a token: what was computed, caches not paid again (Snell et al., 7)."""
+    """FLOPs of a usage at 2N a token: what was computed, with caches not paid again."""
     proposer = usage.prompt_tokens + usage.decoded_tokens
     return 2.0 * (
         proposer_parameters * proposer + verifier_parameters * usage.verifier_tokens

@@ -16,7 +16,7 @@ def best_of_n(
     step: StepAggregation = StepAggregation.LAST,
     answer: AnswerAggregation = AnswerAggregation.WEIGHTED,
 ) -> Search:
-    """Spends N generations. Ties go to the earliest draw, so the same seed gives the same choice."""
+    """Spends N generations. Ties go to the earliest draw: the same seed gives the same choice."""
     drawn = yield Propose([Solution.start(problem)] * budget.generations, until=END)
     scores = yield Verify(drawn)
     return Selection(step, answer)(drawn, scores)

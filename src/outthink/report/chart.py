@@ -1,0 +1,333 @@
+"""Line charts in SVG: scales, axes, bands, labels, and what a reader can point at.
+
+A chart is drawn for a canvas of fixed size in user units; the page shows the canvas that suits the
+screen. Nothing here knows what the numbers mean. Colours are classes, so one drawing serves light,
+dark and print.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from outthink.report.data import Point
+from outthink.report.look import MARKERS, Look
+from outthink.report.markup import escape, tag
+from outthink.report.words import measured, whole
+
+LABEL_WIDTH = 25
+"""Characters of a label at the end of a line."""
+LABEL_LINE = 14.0
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A drawing's size and margins, in user units."""
+
+    css: str
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    labelled: bool = False
+    """Lines carry their names at the right."""
+
+
+WIDE = Canvas("wide", 920, 430, 48, 196, 34, 50, labelled=True)
+NARROW = Canvas("narrow", 360, 310, 40, 12, 32, 46)
+PANEL = Canvas("panel", 300, 220, 36, 12, 28, 46)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Numbers to user units, straight or by powers of two."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    is_log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = self.low, self.high, value
+        if self.is_log:
+            low, high, at = math.log2(low), math.log2(high), math.log2(value)
+        return self.start + (at - low) / (high - low) * (self.end - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A canvas with both scales laid."""
+
+    canvas: Canvas
+    x: Scale
+    y: Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line: how it looks and where it goes."""
+
+    look: Look
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of what is shown when something is pointed at."""
+
+    look: Look
+    text: str
+
+
+def ticks(low: float, high: float, *, most: int) -> list[float]:
+    """Round numbers that span [low, high], at most `most` of them."""
+    rough = max(high - low, 1e-9) / (most - 1)
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    for multiple in (1, 2, 2.5, 5, 10, 20, 25, 50):
+        step = multiple * magnitude
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first < most:
+            break
+    return [index * step for index in range(first, max(last, first + 1) + 1)]
+
+
+def accuracy_range(points: Sequence[Point]) -> tuple[float, float]:
+    """From 0 where that wastes little, otherwise from the lowest bound."""
+    low, high = min(p.low for p in points), max(p.high for p in points)
+    return (0.0 if low < 0.25 * high else low), max(high, low + 0.02)
+
+
+def frame(
+    canvas: Canvas, x: tuple[float, float], y: tuple[float, float], *, log_y: bool = False
+) -> Frame:
+    """Lay both scales, the x one by powers of two. A single budget stands in the middle."""
+    low, high = (x[0] / 2, x[1] * 2) if x[0] == x[1] else x
+    inset = 0.03 * (canvas.width - canvas.left - canvas.right)
+    return Frame(
+        canvas,
+        Scale(low, high, canvas.left + inset, canvas.width - canvas.right - inset, is_log=True),
+        Scale(y[0], y[1], canvas.height - canvas.bottom, canvas.top, is_log=log_y),
+    )
+
+
+def axes(
+    at: Frame, x_ticks: Sequence[float], y_ticks: Sequence[tuple[float, str]], *, x: str, y: str
+) -> str:
+    """Grid, tick labels and titles. The y title lies flat above its axis, where it can be read."""
+    canvas, bottom = at.canvas, at.canvas.height - at.canvas.bottom
+    right = canvas.width - canvas.right
+    drawn = []
+    for value, shown in y_ticks:
+        level = at.y(value)
+        drawn.append(tag("line", class_="grid", x1=canvas.left, x2=right, y1=level, y2=level))
+        drawn.append(text(shown, canvas.left - 8, level + 4, css="tick", anchor="end"))
+    labels = [whole(value) for value in x_ticks]
+    for value, shown in zip(x_ticks, thin_out(labels, _room(at, x_ticks)), strict=True):
+        column = at.x(value)
+        drawn.append(tag("line", class_="axis", x1=column, x2=column, y1=bottom, y2=bottom + 5))
+        drawn.append(text(shown, column, bottom + 19, css="tick", anchor="middle"))
+    drawn.append(tag("line", class_="axis", x1=canvas.left, x2=right, y1=bottom, y2=bottom))
+    drawn.append(text(y, 2, 14, css="title"))
+    middle = (canvas.left + right) / 2
+    drawn.append(text(x, middle, canvas.height - 8, css="title", anchor="middle"))
+    return "".join(drawn)
+
+
+def _room(at: Frame, x_ticks: Sequence[float]) -> float:
+    return min((at.x(b) - at.x(a) for a, b in pairwise(x_ticks)), default=99)
+
+
+def thin_out(labels: Sequence[str], room: float) -> list[str]:
+    """Every label where they fit side by side, otherwise every second (third, ...) one."""
+    needed = 7 * max(map(len, labels), default=1) + 6
+    step = max(1, math.ceil(needed / room))
+    return [label if index % step == 0 else "" for index, label in enumerate(labels)]
+
+
+def powers_of_two(low: float, high: float) -> list[float]:
+    """Every power of two in [low, high]."""
+    return [2.0**e for e in range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)]
+
+
+def text(shown: str, x: float, y: float, *, css: str, anchor: str | None = None) -> str:
+    """One line of text."""
+    return tag("text", escape(shown), class_=css, x=x, y=y, text_anchor=anchor) if shown else ""
+
+
+def marker(look: Look, x: float, y: float) -> str:
+    """A series' marker, with a rim of background so that crossing lines stay apart."""
+    return tag(
+        "path", class_="mark", d=MARKERS[look.marker], transform=f"translate({x:.1f},{y:.1f})"
+    )
+
+
+def line_chart(
+    series: Sequence[Series],
+    canvas: Canvas,
+    *,
+    description: str,
+    y_range: tuple[float, float] | None = None,
+    overlay: Callable[[Frame], str] = lambda at: "",
+) -> str:
+    """Accuracy against budget, with bands. `overlay` draws over the lines, under the pointer."""
+    points = [point for each in series for point in each.points]
+    budgets = sorted({point.budget for point in points})
+    levels = ticks(*(y_range or accuracy_range(points)), most=9 if canvas.css != "panel" else 5)
+    at = frame(canvas, (budgets[0], budgets[-1]), (levels[0], levels[-1]))
+    decimals = 0 if all(abs(100 * v - round(100 * v)) < 1e-6 for v in levels) else 1
+    return picture(
+        canvas,
+        axes(
+            at,
+            powers_of_two(budgets[0], budgets[-1]) or budgets,
+            [(value, f"{100 * value:.{decimals}f}") for value in levels],
+            x="generations a problem (log scale)" if canvas.css != "panel" else "generations",
+            y="accuracy (%)",
+        )
+        + "".join(_line(each, at) for each in series)
+        + (_end_labels(series, at) if canvas.labelled else "")
+        + overlay(at),
+        columns(at, [(b, _column(b, series)) for b in budgets]),
+        description=description,
+    )
+
+
+def picture(canvas: Canvas, drawing: str, pointed: str, *, description: str) -> str:
+    """The SVG element: what is seen, then what can be pointed at or stepped through."""
+    return tag(
+        "svg",
+        tag("g", drawing, aria_hidden="true"),
+        pointed,
+        class_=f"chart {canvas.css}",
+        viewBox=f"0 0 {canvas.width} {canvas.height}",
+        role="group",
+        aria_label=f"{description} Arrow keys move between values.",
+    )
+
+
+def _line(series: Series, at: Frame) -> str:
+    points = sorted(series.points, key=lambda point: point.budget)
+    upper = [(at.x(p.budget), at.y(p.high)) for p in points]
+    lower = [(at.x(p.budget), at.y(p.low)) for p in reversed(points)]
+    middle = [(at.x(p.budget), at.y(p.accuracy)) for p in points]
+    if len(points) > 1:
+        drawn = tag("path", class_="band", d=path(upper + lower) + "Z")
+    else:
+        drawn = tag("path", class_="whisker", d=path(upper + lower))
+    drawn += tag("path", class_="line", d=path(middle))
+    drawn += "".join(marker(series.look, x, y) for x, y in middle)
+    return tag("g", drawn, class_=f"series {series.look.css}", data_series=series.look.css)
+
+
+def path(places: Sequence[tuple[float, float]]) -> str:
+    """Straight lines through `places`."""
+    return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in places)
+
+
+def _end_labels(series: Sequence[Series], at: Frame) -> str:
+    """Names at the right end of the lines, pushed apart where lines end close together."""
+    right = at.canvas.width - at.canvas.right
+    ends = []
+    for each in series:
+        last = max(each.points, key=lambda point: point.budget)
+        ends.append((at.y(last.accuracy), at.x(last.budget), each.look, fold(each.look.label)))
+    ends.sort(key=lambda end: end[0])
+    heights = [LABEL_LINE * len(lines) + 3 for *_, lines in ends]
+    floor = at.canvas.height - at.canvas.bottom + 8.0
+    tops = spread([end[0] for end in ends], heights, low=at.canvas.top - 10.0, high=floor)
+    drawn = []
+    for (y, x, look, lines), top, height in zip(ends, tops, heights, strict=True):
+        middle = top + height / 2
+        leader = path([(x + 7, y), (right + 4, y), (right + 14, middle), (right + 18, middle)])
+        first = middle - LABEL_LINE * (len(lines) - 1) / 2 + 4
+        words = "".join(
+            text(line, right + 22, first + LABEL_LINE * index, css="name")
+            for index, line in enumerate(lines)
+        )
+        drawn.append(
+            tag(
+                "g",
+                tag("path", class_="leader", d=leader) + words,
+                class_=f"end {look.css}",
+                data_series=look.css,
+            )
+        )
+    return "".join(drawn)
+
+
+def fold(label: str) -> list[str]:
+    """A label in one or two lines, broken after a comma or a space; the rest is cut off."""
+    if len(label) <= LABEL_WIDTH:
+        return [label]
+    breaks = [i + 1 for i, c in enumerate(label[:LABEL_WIDTH]) if c in ", "]
+    cut = breaks[-1] if breaks else LABEL_WIDTH
+    rest = label[cut:].strip()
+    return [label[:cut].strip(), rest if len(rest) <= LABEL_WIDTH else rest[:23] + "\u2026"]
+
+
+def spread(
+    wanted: Sequence[float], heights: Sequence[float], *, low: float, high: float
+) -> list[float]:
+    """Tops of boxes centred near the sorted `wanted`, none overlapping, within [low, high].
+
+    Where there is no room for all of them they go on past `high`.
+    """
+    tops: list[float] = []
+    edge = low
+    for middle, height in zip(wanted, heights, strict=True):
+        tops.append(max(edge, middle - height / 2))
+        edge = tops[-1] + height
+    edge = max(high, low + sum(heights))
+    for index in range(len(tops) - 1, -1, -1):
+        tops[index] = min(tops[index], edge - heights[index])
+        edge = tops[index]
+    return tops
+
+
+def columns(at: Frame, told: Sequence[tuple[float, Sequence[Row]]]) -> str:
+    """One thing to point at for each budget, as wide as the way to its neighbours."""
+    canvas = at.canvas
+    places = [at.x(budget) for budget, _ in told]
+    edges = [canvas.left - 4.0, *((a + b) / 2 for a, b in pairwise(places))]
+    edges.append(canvas.width - canvas.right + 4.0)
+    drawn = []
+    for index, (budget, rows) in enumerate(told):
+        place, bottom = places[index], canvas.height - canvas.bottom
+        area = tag(
+            "rect",
+            x=edges[index],
+            y=canvas.top - 6,
+            width=edges[index + 1] - edges[index],
+            height=bottom - canvas.top + 6,
+        )
+        guide = tag("line", class_="guide", x1=place, x2=place, y1=canvas.top - 6, y2=bottom)
+        title = f"{whole(budget)} generation{'' if budget == 1 else 's'}"
+        drawn.append(pointed(title, rows, guide + area, is_first=index == 0))
+    return "".join(drawn)
+
+
+def pointed(title: str, rows: Sequence[Row], drawing: str, *, is_first: bool) -> str:
+    """Something that tells its values when hovered, tapped or reached with the keyboard."""
+    told = "; ".join(f"{row.look.label} {row.text}" for row in rows)
+    tip = [title, [[row.look.css, row.look.marker, row.look.label, row.text] for row in rows]]
+    return tag(
+        "g",
+        drawing,
+        class_="hit",
+        role="img",
+        tabindex=0 if is_first else -1,
+        aria_label=f"{title}: {told}",
+        data_tip=json.dumps(tip, ensure_ascii=False, separators=(",", ":")),
+    )
+
+
+def _column(budget: float, series: Sequence[Series]) -> list[Row]:
+    found = [(p, s.look) for s in series for p in s.points if p.budget == budget]
+    found.sort(key=lambda pair: -pair[0].accuracy)
+    return [Row(look, measured(point)) for point, look in found]

@@ -1,0 +1,122 @@
+"""The sections that are grids: what the policy chose, and how far predicted bins can be trusted."""
+
+from __future__ import annotations
+
+from outthink.report import sentences as say
+from outthink.report.data import Agreement, Policy, Report
+from outthink.report.look import Looks, glyph
+from outthink.report.markup import breakable, escape, tag
+from outthink.report.section import Section, figure
+from outthink.report.words import DASH, LEVEL, bin_name, counted, percent, span, whole
+
+# What the policy chose ---------------------------------------------------------------------------
+
+
+def choices(report: Report, looks: Looks) -> Section | None:
+    """The fitted table, one cell for each bin and budget."""
+    policies = [policy for policy in report.policies if policy.cells]
+    if not policies:
+        return None
+    body = ""
+    for policy in policies:
+        if len(policies) > 1:
+            body += tag("h3", escape(f"{policy.bins.capitalize()} bins"))
+        body += figure(
+            f"figure-choices-{policy.bins}",
+            _policy_grid(policy, looks),
+            reading=say.read_policy(policy, looks),
+            basis=f"{policy.bins.capitalize()} bins. Accuracy and {LEVEL} interval of each cell, "
+            "on problems the choice was not made on; n is their number.",
+            can_save=False,
+        )
+    return Section("choices", "Choices", "What the policy chose", body)
+
+
+def _policy_grid(policy: Policy, looks: Looks) -> str:
+    budgets = sorted({cell.budget for cell in policy.cells})
+    bins = sorted({cell.bin for cell in policy.cells})
+    cells = {(cell.bin, cell.budget): cell for cell in policy.cells}
+    head = tag(
+        "tr",
+        tag("th", "difficulty", scope="col"),
+        *(tag("th", escape(f"N = {whole(budget)}"), scope="col") for budget in budgets),
+    )
+    rows = ""
+    for number in bins:
+        row = tag("th", escape(bin_name(number, max(bins)).capitalize()), scope="row")
+        for budget in budgets:
+            cell = cells.get((number, budget))
+            budget_name = f"N = {whole(budget)}"
+            if cell is None:
+                row += tag("td", DASH, data_budget=budget_name, class_="empty")
+                continue
+            look = looks[cell.strategy]
+            row += tag(
+                "td",
+                tag("span", glyph(look), breakable(look.label), class_="chosen"),
+                tag("span", escape(percent(cell.accuracy)), class_="value"),
+                tag("span", escape(span(cell.low, cell.high)), class_="interval"),
+                tag("span", escape(f"n {whole(cell.problems)}"), class_="interval"),
+                data_budget=budget_name,
+                class_=f"cell {look.css}",
+            )
+        rows += tag("tr", row)
+    caption = tag("caption", f"Strategy chosen by bin and budget, {policy.bins} bins")
+    grid = tag("table", caption, tag("thead", head), tag("tbody", rows), class_="policy")
+    return tag("div", grid, class_="scroll")
+
+
+def agreement(report: Report, looks: Looks) -> Section | None:
+    """The confusion of oracle and predicted bins."""
+    found = report.agreement
+    if not found or not found.confusion:
+        return None
+    facts = ""
+    if found.spearman is not None:
+        interval = (
+            f" [{found.low:.2f}, {found.high:.2f}]"
+            if found.low is not None and found.high is not None
+            else ""
+        )
+        value = tag("dd", escape(f"{found.spearman:.2f}{interval}"))
+        facts = tag("dl", tag("div", tag("dt", "Spearman correlation"), value), class_="facts")
+    total = sum(sum(row) for row in found.confusion)
+    return Section(
+        "agreement",
+        "Agreement",
+        "Predicted against oracle difficulty",
+        facts
+        + figure(
+            "figure-agreement",
+            _confusion(found),
+            reading=say.read_agreement(found),
+            basis=f"{counted(total, 'problem')}, counted by bin; in brackets the share of the row. "
+            "The outlined diagonal is agreement.",
+            can_save=False,
+        ),
+    )
+
+
+def _confusion(found: Agreement) -> str:
+    size = max(len(found.confusion), *(len(row) for row in found.confusion))
+    head = tag(
+        "tr",
+        tag("th", "oracle \u2193 \u00a0predicted \u2192", scope="col"),
+        *(tag("th", str(number), scope="col") for number in range(1, size + 1)),
+    )
+    rows = ""
+    for index, row in enumerate(found.confusion):
+        total = sum(row)
+        cells = tag("th", escape(bin_name(index + 1, size)), scope="row")
+        for other, count in enumerate(row):
+            share = count / total if total else 0.0
+            cells += tag(
+                "td",
+                tag("b", whole(count)),
+                tag("span", f"({100 * share:.0f}\u202f%)"),
+                class_="same" if index == other else None,
+                style=f"--share:{45 * share:.0f}%",
+            )
+        rows += tag("tr", cells)
+    caption = tag("caption", "Problems by oracle bin (rows) and predicted bin (columns)")
+    return tag("table", caption, tag("thead", head), tag("tbody", rows), class_="confusion")

@@ -1,0 +1,108 @@
+"""Which colour, marker and name a strategy has: the same in every figure.
+
+Colours are eight that stay apart under the common kinds of colour blindness (smallest distance
+0.12 in OKLab under simulated deuteranopia and protanopia), in a light and a dark set, and are named
+here only by class. No two strategies share a marker before the ninth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from outthink.report.data import Report
+from outthink.report.markup import escape, tag
+
+COLOURS = 8
+
+MARKERS = (
+    "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",  # circle
+    "M-3.6,-3.6h7.2v7.2h-7.2z",  # square
+    "M0,-4.9L4.6,3.4H-4.6z",  # triangle
+    "M0,-5.2L4.6,0L0,5.2L-4.6,0z",  # diamond
+    "M0,4.9L4.6,-3.4H-4.6z",  # triangle pointing down
+    "M-4.2,-2.2L-2.2,-4.2L0,-2L2.2,-4.2L4.2,-2.2L2,0L4.2,2.2L2.2,4.2L0,2L-2.2,4.2L-4.2,2.2L-2,0z",
+    "M-1.5,-4.6h3v3.1h3.1v3h-3.1v3.1h-3v-3.1h-3.1v-3h3.1z",  # plus
+    "M0,-4.8L4.6,-1.5L2.8,3.9H-2.8L-4.6,-1.5z",  # pentagon
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How one series is drawn and called."""
+
+    label: str
+    css: str
+    marker: int
+
+
+PREDICTED = Look("compute-optimal, predicted bins", "predicted", 0)
+CHARGED = Look("compute-optimal, difficulty charged", "charged", 1)
+ORACLE = Look("compute-optimal, oracle bins (upper bound)", "oracle", 3)
+
+
+class Looks:
+    """Looks by strategy name, given out in the order in which strategies appear in the report."""
+
+    def __init__(self, report: Report) -> None:
+        labels = {label.strategy: label.label for label in report.labels}
+        names = dict.fromkeys(_strategies(report))
+        self._looks = {
+            name: Look(labels.get(name, name), _css(index), index % len(MARKERS))
+            for index, name in enumerate(names)
+        }
+
+    def __getitem__(self, strategy: str) -> Look:
+        return self._looks[strategy]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._looks)
+
+
+def _css(index: int) -> str:
+    """Past the eighth, colours come again with a dashed line."""
+    return f"s{index % COLOURS}" + (" again" if index >= COLOURS else "")
+
+
+def _strategies(report: Report) -> Iterator[str]:
+    yield from (curve.strategy for curve in report.curves)
+    if report.comparison:
+        yield report.comparison.baseline.strategy
+    yield from (curve.strategy for each in report.bins for curve in each.curves)
+    yield from (cell.strategy for policy in report.policies for cell in policy.cells)
+    yield from (spending.strategy for spending in report.spending)
+    yield from (tree.strategy for tree in report.trees)
+
+
+def glyph(look: Look) -> str:
+    """The small picture of a series in a legend."""
+    return tag(
+        "svg",
+        tag("path", class_="line", d="M1,7H29"),
+        tag("path", class_="mark", d=MARKERS[look.marker], transform="translate(15,7)"),
+        class_=f"glyph {look.css}",
+        viewBox="0 0 30 14",
+        width=30,
+        height=14,
+        aria_hidden="true",
+    )
+
+
+def legend(looks: list[Look], *, css: str = "") -> str:
+    """A list of what is drawn; each entry brings its series to the front when pressed."""
+    items = (
+        tag(
+            "li",
+            tag(
+                "button",
+                glyph(look),
+                tag("span", escape(look.label)),
+                type="button",
+                data_series=look.css,
+                aria_pressed="false",
+                title="Show this one alone",
+            ),
+        )
+        for look in looks
+    )
+    return tag("ul", *items, class_=f"legend {css}".strip(), aria_label="Legend")

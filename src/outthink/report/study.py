@@ -1,0 +1,334 @@
+"""From a study to the values a report shows: curves, fits, factors, trees. Measures nothing new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from outthink import difficulty, policy
+from outthink.difficulty import Difficulty
+from outthink.errors import UsageError
+from outthink.estimate import (
+    Equivalence,
+    Floats,
+    Integers,
+    auc,
+    calibration_error,
+    equivalence,
+    interval,
+    reliability,
+)
+from outthink.policy import Fit
+from outthink.report import data
+from outthink.search import strategy
+from outthink.store import SearchTree
+from outthink.study import DIFFICULTY, POOL, STRATEGIES, Study
+
+BASELINE = "best_of_n"
+_LABELS = {
+    "majority": ("Majority vote", "N samples; the answer given most often"),
+    "best_of_n(answer=max)": ("Best-of-N", "N samples; the answer of the best-scored one"),
+    "best_of_n": ("Best-of-N weighted", "N samples; the answer with the largest sum of scores"),
+    "beam": ("Beam, M = 4", "N prefixes; the N/4 best go on with 4 next steps each"),
+    "beam(width=sqrt)": ("Beam, M = √N", "as beam, with √N next steps each"),
+    "lookahead(width=sqrt)": ("Lookahead, k = 1", "beam, judged one greedy step ahead"),
+    "lookahead(depth=3)": ("Lookahead, k = 3", "beam, judged three greedy steps ahead"),
+}
+_TREES_PER_BIN = 8
+_TREE_BUDGET = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A policy fitted on a study under one kind of difficulty."""
+
+    difficulty: Difficulty
+    bins: Integers
+    """[P] 0 is the easiest."""
+    binning: difficulty.Binning
+    fit: Fit
+
+
+def fitted(study: Study, estimate: Difficulty, *, seed: int) -> Fitted:
+    """Bin the problems and fit the best strategy of every bin and budget.
+
+    Raises `UsageError` for fewer problems than bins x 20.
+    """
+    difficulty.require_enough(len(study.problems))
+    numbers, binning = difficulty.bins(estimate.values)
+    return Fitted(estimate, numbers, binning, policy.fit(study.grid, numbers, seed=seed))
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Everything that follows from a study without running anything."""
+
+    study: Study
+    predicted: Fitted
+    oracle: Fitted | None
+    seed: int
+
+    @classmethod
+    def of(cls, study: Study, *, seed: int) -> Analysis:
+        """Raises `UsageError` where the plan has no predicted difficulty or too few problems."""
+        if not study.plan.predicted_samples:
+            raise UsageError("this study predicts no difficulty; sweep with --difficulty-samples")
+        oracle = fitted(study, study.oracle, seed=seed) if study.plan.oracle_samples else None
+        return cls(study, fitted(study, study.predicted, seed=seed), oracle, seed)
+
+    def equivalences(self, fit: Fitted, *, charged: bool) -> tuple[Equivalence, ...]:
+        """CEF(N) of a fitted policy over weighted best-of-N (method F14)."""
+        plan = self.study.plan
+        base = self.study.curve(BASELINE, plan.pool_budgets)
+        cost = fit.difficulty.samples if charged else 0
+        return equivalence(
+            base, plan.pool_budgets, fit.fit.held_out, plan.budgets, extra_cost=cost, seed=self.seed
+        )
+
+
+def build(
+    analysis: Analysis,
+    *,
+    provenance: data.Provenance,
+    text: Callable[[Sequence[int]], str],
+    title: str,
+    notes: Sequence[str] = (),
+) -> data.Report:
+    """The report of an analysis. `text` turns token ids into what a person reads."""
+    study = analysis.study
+    reference = analysis.oracle or analysis.predicted
+    return data.Report(
+        title=title,
+        provenance=provenance,
+        notes=tuple(notes),
+        labels=tuple(
+            data.Label(name, *_LABELS[name]) for name in study.plan.strategies if name in _LABELS
+        ),
+        curves=_curves(study, np.arange(len(study.problems))),
+        bins=tuple(_bin(study, reference, number) for number in range(difficulty.BINS)),
+        comparison=_comparison(analysis),
+        policies=tuple(
+            _policy(fit.fit, kind)
+            for fit, kind in ((analysis.predicted, "predicted"), (analysis.oracle, "oracle"))
+            if fit is not None
+        ),
+        calibrations=_calibration(study, provenance.verifiers),
+        agreement=_agreement(analysis),
+        spending=tuple(
+            data.Spending(name, budget, len(study.problems), study.usage(name, budget))
+            for name in study.plan.strategies
+            for budget in study.plan.budgets
+        ),
+        trees=_trees(study, reference.bins, text),
+    )
+
+
+def _points(budgets: Sequence[float], accuracy: Floats, seed: int = 0) -> tuple[data.Point, ...]:
+    points = []
+    for budget, row in zip(budgets, accuracy, strict=True):
+        found = interval(row, seed=seed)
+        points.append(data.Point(budget, found.mean, found.low, found.high))
+    return tuple(points)
+
+
+def _curves(study: Study, places: Integers) -> tuple[data.Curve, ...]:
+    grid = study.grid
+    return tuple(
+        data.Curve(name, _points(grid.budgets, grid.accuracy[row][:, places]))
+        for row, name in enumerate(grid.strategies)
+    )
+
+
+def _bin(study: Study, fit: Fitted, number: int) -> data.Bin:
+    places = np.flatnonzero(fit.bins == number)
+    single = study.curve(BASELINE, [1])[0, places].mean()
+    return data.Bin(number + 1, len(places), float(single), _curves(study, places))
+
+
+def _comparison(analysis: Analysis) -> data.Comparison:
+    plan, study, predicted = analysis.study.plan, analysis.study, analysis.predicted
+    base = study.curve(BASELINE, plan.pool_budgets)
+    samples = predicted.difficulty.samples
+    held_out = predicted.fit.held_out
+    factors = [
+        _factor(found, charged=charged, kind=kind)
+        for fit, charged, kind in (
+            (predicted, False, "predicted"),
+            (predicted, True, "predicted"),
+            (analysis.oracle, False, "oracle"),
+        )
+        if fit is not None
+        for found in analysis.equivalences(fit, charged=charged)
+    ]
+    return data.Comparison(
+        baseline=data.Curve(BASELINE, _points(plan.pool_budgets, base)),
+        predicted=data.Curve("policy", _points(plan.budgets, held_out)),
+        charged=data.Curve("policy", _points([n + samples for n in plan.budgets], held_out)),
+        oracle=None
+        if analysis.oracle is None
+        else data.Curve("policy", _points(plan.budgets, analysis.oracle.fit.held_out)),
+        cefs=tuple(factors),
+    )
+
+
+def _factor(found: Equivalence, *, charged: bool, kind: str) -> data.Cef:
+    return data.Cef(
+        budget=found.cost,
+        value=found.factor,
+        low=found.low,
+        high=None if found.high_at_least else found.high,
+        at_least=found.at_least,
+        charged=charged,
+        bins="oracle" if kind == "oracle" else "predicted",
+    )
+
+
+def _policy(fit: Fit, kind: str) -> data.Policy:
+    cells = tuple(
+        data.Cell(
+            cell.bin + 1,
+            cell.budget,
+            cell.strategy,
+            cell.accuracy.mean,
+            cell.accuracy.low,
+            cell.accuracy.high,
+            cell.accuracy.problems,
+        )
+        for cell in fit.cells
+    )
+    return data.Policy("oracle" if kind == "oracle" else "predicted", cells)
+
+
+def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibration, ...]:
+    """Step scores of the difficulty samples against how each sample ended."""
+    scores: list[float] = []
+    ended: list[bool] = []
+    samples = study.plan.predicted_samples
+    for problem in study.problems:
+        tree = study.store.tree(problem.id, POOL, samples, DIFFICULTY)
+        for node in tree.nodes:
+            right = (
+                node.answer is not None
+                and problem.reference is not None
+                and study.grader(node.answer, problem.reference)
+            )
+            for score in node.scores.steps if node.scores else ():
+                if score is not None:
+                    scores.append(score)
+                    ended.append(right)
+    if not scores or not verifiers:
+        return ()
+    value, outcome = np.array(scores), np.array(ended)
+    rows = reliability(value, outcome)
+    return (
+        data.Calibration(
+            verifier=verifiers[0],
+            buckets=tuple(
+                data.Bucket(row.score, row.rate, *_wilson(row.rate, row.count), row.count)
+                for row in rows
+                if row.count
+            ),
+            problems=len(study.problems),
+            auc=auc(value, outcome),
+            ece=calibration_error(value, outcome),
+        ),
+    )
+
+
+def _wilson(rate: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    z = 1.96
+    middle = rate + z * z / (2 * count)
+    half = z * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return float(max(0.0, (middle - half) / scale)), float(min(1.0, (middle + half) / scale))
+
+
+def _agreement(analysis: Analysis) -> data.Agreement | None:
+    if analysis.oracle is None:
+        return None
+    found = difficulty.agreement(
+        analysis.oracle.difficulty.values, analysis.predicted.difficulty.values
+    )
+    confusion = tuple(tuple(int(count) for count in row) for row in found.confusion)
+    return data.Agreement(confusion, found.spearman)
+
+
+def _trees(
+    study: Study, bins: Integers, text: Callable[[Sequence[int]], str]
+) -> tuple[data.Tree, ...]:
+    """A few problems of every bin, searched by each search at a budget that can be read."""
+    plan = study.plan
+    fits = [budget for budget in plan.budgets if budget <= _TREE_BUDGET]
+    if not fits:
+        return ()
+    shown = [(name, fits[-1], "") for name in plan.live if name in STRATEGIES]
+    shown.append((POOL, plan.predicted_samples, DIFFICULTY))
+    trees = []
+    for number in range(difficulty.BINS):
+        for place in np.flatnonzero(bins == number)[:_TREES_PER_BIN]:
+            for name, budget, stream in shown:
+                found = study.store.tree(study.problems[place].id, strategy(name).name, budget, stream)
+                trees.append(tree(found, number + 1, text))
+    return tuple(trees)
+
+
+def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str]) -> data.Tree:
+    """A stored search as the page draws it: one node a step, whatever a solution's length."""
+    outcome = found.outcome
+    assert outcome is not None
+    by_number = {node.number: node for node in found.nodes}
+    on_path = _path(outcome.chosen, {node.number: node.parent for node in found.nodes})
+    inner = {node.parent for node in found.nodes}
+    nodes: list[data.Node] = []
+    last: dict[int, int] = {-1: -1}
+    for node in found.nodes:
+        above = by_number.get(node.parent)
+        start = len(above.tokens) if above else 0
+        known = len(above.step_ends) if above else 0
+        parent = last.get(node.parent, -1)
+        ends = [*node.step_ends[known:]]
+        if not ends or ends[-1] < len(node.tokens) and text(node.tokens[ends[-1] :]).strip():
+            ends.append(len(node.tokens))
+        scores = node.scores.steps if node.scores else ()
+        for place, end in enumerate(ends):
+            is_last = place + 1 == len(ends)
+            step = known + place
+            nodes.append(
+                data.Node(
+                    number=len(nodes),
+                    parent=parent,
+                    text=text(node.tokens[start:end]).strip(),
+                    score=scores[step] if step < len(scores) else None,
+                    on_chosen_path=node.number in on_path,
+                    kept=not is_last or node.finished or node.number in inner,
+                    finished=is_last and node.finished,
+                    truncated=is_last and node.truncated,
+                    answer=node.answer if is_last else None,
+                )
+            )
+            parent, start = len(nodes) - 1, end
+        last[node.number] = parent
+    return data.Tree(
+        problem_id=found.problem.id,
+        prompt=found.problem.prompt,
+        reference=found.problem.reference,
+        strategy=found.strategy,
+        budget=found.budget,
+        bin=bin,
+        answer=outcome.answer,
+        right=outcome.right,
+        usage=outcome.usage,
+        nodes=tuple(nodes),
+    )
+
+
+def _path(chosen: int | None, parents: Mapping[int, int]) -> set[int]:
+    """The chosen solution and everything it grew from."""
+    path: set[int] = set()
+    while chosen is not None and chosen in parents:
+        path.add(chosen)
+        chosen = parents[chosen]
+    return path

@@ -1,0 +1,120 @@
+"""Where the tokens went: stacked bars, one set for each budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from outthink.report import sentences as say
+from outthink.report.data import Report, Spending
+from outthink.report.look import Look, Looks
+from outthink.report.markup import breakable, escape, table, tag
+from outthink.report.section import Section, figure, radio
+from outthink.report.words import counted, whole
+
+KINDS = (
+    ("prompt", "prompt read"),
+    ("cached", "served from cache"),
+    ("kept", "decoded and kept"),
+    ("discarded", "decoded and discarded"),
+    ("verified", "verifier, computed"),
+    ("recalled", "verifier, from cache"),
+)
+
+
+def tokens(report: Report, looks: Looks) -> Section | None:
+    """Stacked bars of tokens a problem, one set for each budget."""
+    if not report.spending:
+        return None
+    budgets = sorted({each.budget for each in report.spending})
+    shown = 16 if 16 in budgets else budgets[len(budgets) // 2]
+    radios = "".join(
+        radio("budget", str(budget), whole(budget), is_on=budget == shown) for budget in budgets
+    )
+    chooser = tag(
+        "fieldset", tag("legend", "Generations"), radios, class_="choice budget-choice", hidden=True
+    )
+    bars = "".join(_bars(report.spending, b, looks, is_on=b == shown) for b in budgets)
+    key = "".join(tag("li", tag("i", class_=f"swatch {css}"), escape(name)) for css, name in KINDS)
+    rows = [
+        [looks[each.strategy].label, whole(each.budget), *map(whole, map(round, _parts(each)))]
+        for each in report.spending
+    ]
+    problems = max(each.problems for each in report.spending)
+    return Section(
+        "tokens",
+        "Tokens",
+        "Where the tokens went",
+        figure(
+            "figure-tokens",
+            chooser + tag("ul", key, class_="key", aria_label="Legend") + bars,
+            reading=say.read_spending(
+                [each for each in report.spending if each.budget == shown], looks
+            ),
+            basis=f"Mean tokens a problem over {counted(problems, 'problem')}. Hatched parts were "
+            "saved (from cache) or lost (discarded). Bars share one scale at each budget.",
+            numbers=table(
+                ["strategy", "generations", *(name for _, name in KINDS)],
+                rows,
+                caption="Mean tokens a problem",
+            ),
+            can_save=False,
+        ),
+    )
+
+
+def _parts(each: Spending) -> list[float]:
+    """Tokens a problem, in the order of `KINDS`."""
+    usage = each.usage
+    amounts = (
+        usage.prompt_tokens,
+        usage.cached_tokens,
+        usage.decoded_tokens - usage.discarded_tokens,
+        usage.discarded_tokens,
+        usage.verifier_tokens,
+        usage.verifier_cached_tokens,
+    )
+    return [amount / max(1, each.problems) for amount in amounts]
+
+
+def _bars(spending: Sequence[Spending], budget: int, looks: Looks, *, is_on: bool) -> str:
+    """All bars of one budget."""
+    spending = [each for each in spending if each.budget == budget]
+    most = max(1.0, *(sum(_parts(each)) for each in spending))
+    rows = ""
+    for each in spending:
+        look, parts = looks[each.strategy], _parts(each)
+        told = ", ".join(
+            f"{name} {whole(round(part))}" for (_, name), part in zip(KINDS, parts, strict=True)
+        )
+        pieces = "".join(
+            tag("i", class_=css, style=f"width:{100 * part / most:.2f}%")
+            for (css, _), part in zip(KINDS, parts, strict=True)
+            if part
+        )
+        bar = tag(
+            "span",
+            pieces,
+            class_="bar hit",
+            role="img",
+            tabindex=0 if not rows else -1,
+            aria_label=f"{look.label}: {told}",
+            data_tip=_bar_tip(look, parts),
+        )
+        total = tag("span", escape(whole(round(sum(parts)))), class_="total")
+        rows += tag("li", tag("span", breakable(look.label), class_="name"), bar, total)
+    return tag(
+        "ul",
+        rows,
+        class_="bars on" if is_on else "bars",
+        data_budget=budget,
+        aria_label=f"Tokens a problem at {counted(budget, 'generation')}",
+    )
+
+
+def _bar_tip(look: Look, parts: Sequence[float]) -> str:
+    rows = [
+        [f"swatch {css}", None, name, whole(round(part))]
+        for (css, name), part in zip(KINDS, parts, strict=True)
+    ]
+    return json.dumps([look.label, rows], ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,120 @@
+"""The explorer: search trees packed small for the page, and the frame its script fills.
+
+A page carries up to a few hundred trees of up to a few hundred steps. Texts repeat a lot (siblings
+often begin alike), so each is stored once and steps refer to it; scores keep three digits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outthink.errors import UsageError
+from outthink.report.data import Node, Report, Tree
+from outthink.report.look import Looks
+from outthink.report.markup import embed, escape, tag
+from outthink.report.section import Section
+
+CHOSEN, KEPT, FINISHED, TRUNCATED = 1, 2, 4, 8
+
+
+def explorer(report: Report, looks: Looks) -> Section | None:
+    """A list to choose a problem from, and an empty place for its tree."""
+    if not report.trees:
+        return None
+    bins = sorted({tree.bin for tree in report.trees if tree.bin is not None})
+    strategies = dict.fromkeys(tree.strategy for tree in report.trees)
+    filters = (
+        _field("Search", tag("input", type="search", id="find", placeholder="prompt, id, answer"))
+        + _select(
+            "Result", "result", [("right", "right"), ("wrong", "wrong"), ("none", "ungraded")]
+        )
+        + _select("Difficulty", "bin", [(str(b), f"bin {b}") for b in bins])
+        + _select("Strategy", "strategy", [(name, looks[name].label) for name in strategies])
+    )
+    side = tag(
+        "div",
+        tag("div", filters, class_="filters"),
+        tag("p", role="status", class_="count"),
+        tag("ul", class_="problems", aria_label="Problems"),
+        class_="side",
+    )
+    main = tag("article", class_="tree", id="tree", tabindex=-1, aria_label="Search tree")
+    data = tag("script", embed(pack(report, looks)), type="application/json", id="trees")
+    missing = tag("noscript", tag("p", "Reading the trees needs JavaScript."))
+    return Section(
+        "explorer",
+        "Explorer",
+        "Read the searches",
+        tag(
+            "p",
+            "Choose a problem and follow its search step by step. The chosen path is the spine, "
+            "marked with a star; what was tried beside it folds out at each step.",
+            class_="lead-in",
+        )
+        + missing
+        + tag("div", side, main, class_="explorer", hidden=True)
+        + data,
+    )
+
+
+def _field(label: str, control: str) -> str:
+    return tag("label", tag("span", label), control)
+
+
+def _select(label: str, id: str, options: list[tuple[str, str]]) -> str:
+    shown = tag("option", "all", value="") + "".join(
+        tag("option", escape(name), value=value) for value, name in options
+    )
+    return _field(label, tag("select", shown, id=id))
+
+
+def pack(report: Report, looks: Looks) -> dict[str, Any]:
+    """All trees as nested lists; the script's `unpack` is the other side of this."""
+    texts: dict[str, int] = {}
+    trees = [_pack_tree(tree, texts) for tree in report.trees]
+    labels = {name: looks[name].label for name in dict.fromkeys(t.strategy for t in report.trees)}
+    return {"texts": list(texts), "labels": labels, "trees": trees}
+
+
+def _pack_tree(tree: Tree, texts: dict[str, int]) -> dict[str, Any]:
+    seen = {-1}
+    for node in tree.nodes:
+        if node.parent not in seen or node.number in seen:
+            raise UsageError(
+                f"tree of problem {tree.problem_id!r}: step {node.number} continues "
+                f"{node.parent}; give every step once, after the one it continues"
+            )
+        seen.add(node.number)
+    usage = tree.usage
+    return {
+        "id": tree.problem_id,
+        "prompt": tree.prompt,
+        "reference": tree.reference,
+        "strategy": tree.strategy,
+        "budget": tree.budget,
+        "bin": tree.bin,
+        "answer": tree.answer,
+        "right": tree.right,
+        "usage": [
+            usage.generations,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.decoded_tokens,
+            usage.discarded_tokens,
+            usage.verifier_tokens,
+            usage.verifier_cached_tokens,
+        ],
+        "nodes": [_pack_node(node, texts) for node in tree.nodes],
+    }
+
+
+def _pack_node(node: Node, texts: dict[str, int]) -> list[Any]:
+    flags = (
+        CHOSEN * node.on_chosen_path
+        + KEPT * node.kept
+        + FINISHED * node.finished
+        + TRUNCATED * node.truncated
+    )
+    score = None if node.score is None else round(node.score, 3)
+    packed = [node.number, node.parent, texts.setdefault(node.text, len(texts)), score, flags]
+    return packed if node.answer is None else [*packed, node.answer]

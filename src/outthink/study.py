@@ -1,0 +1,236 @@
+"""A study: problems, strategies and budgets, run once and read back from the store as often as
+needed.
+
+Strategies that only choose among independent samples share one pool a problem, drawn once at its
+largest size; every smaller budget is estimated from it (`estimate`). Searches run live at every
+budget. Difficulty is estimated from samples of its own, so that it shares no luck with what it is
+compared to. Everything is in the store; nothing here remembers a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+
+import numpy as np
+
+from outthink import estimate
+from outthink.difficulty import Difficulty, oracle, predicted
+from outthink.driver import Driver, Job
+from outthink.errors import UsageError
+from outthink.estimate import Estimator, Floats, Pool
+from outthink.policy import Grid
+from outthink.progress import Progress
+from outthink.search import strategy
+from outthink.select import AnswerAggregation
+from outthink.store import Store
+from outthink.types import Budget, Grader, Problem, Proposer, Usage, Verifier
+
+POOL = "best_of_n"
+"""The job that draws a pool; majority and every best-of-N are read from it."""
+DIFFICULTY = "difficulty"
+"""The stream of the samples that difficulty is estimated from."""
+
+STRATEGIES = (
+    "majority",
+    "best_of_n(answer=max)",
+    "best_of_n",
+    "beam",
+    "beam(width=sqrt)",
+    "lookahead(width=sqrt)",
+    "lookahead(depth=3)",
+)
+"""The paper's strategies, cheapest first: ties in a policy go to the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study runs."""
+
+    strategies: tuple[str, ...] = STRATEGIES
+    budgets: tuple[int, ...] = (1, 4, 16, 64)
+    pool: int = 256
+    """Samples a problem that the pooled strategies are estimated from; at least the largest
+    budget. A larger pool shows how far best-of-N has to go to catch up."""
+    oracle_samples: int = 256
+    """Samples a problem for oracle difficulty; 0 leaves it out. The paper takes 2048."""
+    predicted_samples: int = 8
+    """Samples a problem for predicted difficulty; 0 leaves it out. They are charged."""
+
+    def __post_init__(self) -> None:
+        if not self.strategies or not self.budgets:
+            raise UsageError("nothing to run: give at least one strategy and one budget")
+        for budget in self.budgets:
+            Budget(budget)
+        if list(self.budgets) != sorted(set(self.budgets)):
+            raise UsageError(f"budgets {self.budgets} are not in rising order; list each once")
+        if self.pooled and self.pool < self.budgets[-1]:
+            raise UsageError(
+                f"a pool of {self.pool} is smaller than the largest budget {self.budgets[-1]}; "
+                "make it at least as large"
+            )
+
+    @property
+    def pooled(self) -> tuple[str, ...]:
+        """Strategies read from the pool."""
+        return tuple(name for name in self.strategies if _estimator(name) is not None)
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """Strategies that search."""
+        return tuple(name for name in self.strategies if _estimator(name) is None)
+
+    @property
+    def pool_budgets(self) -> tuple[int, ...]:
+        """Budgets at which pooled strategies are known: the plan's, and powers of two."""
+        powers = [2**power for power in range(self.pool.bit_length())]
+        return tuple(sorted({*self.budgets, *powers, self.pool}))
+
+    def jobs(self, problems: Sequence[Problem]) -> Iterator[Job]:
+        """Every job, those of one kind together."""
+        kinds: list[tuple[str, int, str]] = []
+        if self.oracle_samples:
+            kinds.append(("majority", self.oracle_samples, DIFFICULTY))
+        if self.predicted_samples:
+            kinds.append((POOL, self.predicted_samples, DIFFICULTY))
+        if self.pooled:
+            kinds.append((POOL, self.pool, ""))
+        kinds += [(name, budget, "") for name in self.live for budget in self.budgets]
+        for name, budget, stream in kinds:
+            made, limit = strategy(name), Budget(budget)
+            for problem in problems:
+                yield Job(problem, made, limit, stream)
+
+
+def _estimator(name: str) -> Estimator | None:
+    """How a strategy is read from a pool of last-step scores, if it can be."""
+    made = strategy(name)
+    options = dict(made.options)
+    answer = options.pop("answer", AnswerAggregation.WEIGHTED)
+    if options:
+        return None
+    if made.name == "majority":
+        return estimate.majority
+    if made.name.startswith(POOL):
+        return {
+            AnswerAggregation.WEIGHTED: estimate.weighted,
+            AnswerAggregation.MAX: estimate.best_of_n,
+            AnswerAggregation.MAJORITY: partial(estimate.majority, ties_by_score=True),
+        }[AnswerAggregation(answer)]
+    return None
+
+
+def run(
+    plan: Plan,
+    problems: Sequence[Problem],
+    proposer: Proposer,
+    verifier: Verifier | None,
+    *,
+    grader: Grader,
+    seed: int,
+    store: Store,
+) -> None:
+    """Run whatever of the plan is not in the store yet."""
+    left = [job for job in plan.jobs(problems) if store.outcome(job) is None]
+    total = sum(1 for _ in plan.jobs(problems))
+    work = float(sum(job.budget.generations for job in left))
+    driver = Driver(proposer, verifier, grader=grader, seed=seed, journal=store)
+    label = "sweep" if len(left) == total else f"sweep (resumed at {1 - len(left) / total:.0%})"
+    with Progress(label, work, "generations") as bar:
+        for result in driver.run(left):
+            job = result.job
+            bar.advance(job.budget.generations, f"{job.strategy.name} at {job.budget.generations}")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a store says about a plan. Raises `UsageError` where something was not run yet."""
+
+    plan: Plan
+    problems: tuple[Problem, ...]
+    store: Store = field(repr=False)
+    grader: Grader = field(repr=False)
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """One pool a problem."""
+        return [self._pool(problem, POOL, self.plan.pool, "") for problem in self.problems]
+
+    @cached_property
+    def oracle(self) -> Difficulty:
+        """Difficulty from labels: for upper bounds only."""
+        samples = self.plan.oracle_samples
+        return oracle([self._pool(p, "majority", samples, DIFFICULTY) for p in self.problems])
+
+    @cached_property
+    def predicted(self) -> Difficulty:
+        """Difficulty from verifier scores, as it can be had on new problems."""
+        samples = self.plan.predicted_samples
+        pools = [self._pool(p, POOL, samples, DIFFICULTY) for p in self.problems]
+        return predicted(pools, samples)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Accuracy of every strategy at every budget of the plan on every problem."""
+        budgets, names = self.plan.budgets, self.plan.strategies
+        accuracy = np.full((len(names), len(budgets), len(self.problems)), np.nan)
+        for row, name in enumerate(names):
+            if name in self.plan.pooled:
+                accuracy[row] = self.curve(name, budgets)
+                continue
+            for column, budget in enumerate(budgets):
+                for place, problem in enumerate(self.problems):
+                    accuracy[row, column, place] = bool(self._outcome(problem, name, budget)[0])
+        return Grid(tuple(p.id for p in self.problems), names, budgets, accuracy)
+
+    def curve(self, name: str, budgets: Sequence[int]) -> Floats:
+        """[N, P] accuracy of a pooled strategy at any budgets up to the pool's size."""
+        estimator = _estimator(name)
+        assert estimator is not None
+        return estimate.curve(self.pools, estimator, budgets)
+
+    def usage(self, name: str, budget: int) -> Usage:
+        """Mean cost of a problem, as a total over all problems."""
+        total = Usage()
+        if name not in self.plan.pooled:
+            for problem in self.problems:
+                total += self._outcome(problem, name, budget)[1]
+            return total
+        for problem in self.problems:
+            total += self._outcome(problem, POOL, self.plan.pool)[1]
+        return _share(total, budget / self.plan.pool, verified=name != "majority")
+
+    def _outcome(self, problem: Problem, name: str, budget: int) -> tuple[bool | None, Usage]:
+        job = Job(problem, strategy(name), Budget(budget))
+        outcome = self.store.outcome(job)
+        if outcome is None:
+            raise UsageError(
+                f"{name} at {budget} was not run on problem {problem.id}; "
+                "run the same 'outthink sweep' again, it goes on where it stopped"
+            )
+        return outcome.right, outcome.usage
+
+    def _pool(self, problem: Problem, name: str, budget: int, stream: str) -> Pool:
+        answers, scores = self.store.pool(problem.id, name, budget, stream)
+        verdicts: dict[str, bool] = {}
+        for answer in answers:
+            if answer is not None and answer not in verdicts:
+                reference = problem.reference
+                verdicts[answer] = reference is not None and self.grader(answer, reference)
+        right = [answer is not None and verdicts[answer] for answer in answers]
+        return Pool.of(problem.id, answers, scores, right)
+
+
+def _share(total: Usage, share: float, *, verified: bool) -> Usage:
+    """Expected cost of a random subset of a pool: prompts are read once whatever its size."""
+    return replace(
+        total,
+        generations=round(total.generations * share),
+        cached_tokens=round(total.cached_tokens * share),
+        decoded_tokens=round(total.decoded_tokens * share),
+        discarded_tokens=round(total.discarded_tokens * share),
+        verifier_tokens=round(total.verifier_tokens * share) if verified else 0,
+        verifier_cached_tokens=round(total.verifier_cached_tokens * share) if verified else 0,
+        seconds=total.seconds * share,
+    )

@@ -1,0 +1,597 @@
+"""The driver: few calls, no row paid twice, the same draws whatever happens around them."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from contract import (
+    SPENDS,
+    Chain,
+    Counted,
+    Tree,
+    Words,
+    Worth,
+    no_clock,
+    problems,
+    solve,
+    solve_one,
+    traced,
+    word,
+)
+
+from outthink.driver import Driver, Job
+from outthink.errors import RunError
+from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.search import strategy
+from outthink.types import (
+    Budget,
+    Choice,
+    Drawn,
+    Problem,
+    Propose,
+    Scores,
+    Solution,
+    Strategy,
+    Verified,
+    Verify,
+)
+
+not_yet = pytest.mark.xfail(reason="reported; driver.py is being edited elsewhere")
+"""Delete the mark where this test begins to pass: `xfail` is strict here."""
+
+FIVE_STEPS = ScriptedProposer(max_steps=5, mischief=0.05)
+
+
+def jobs_of(*names, n=8, of=5, stream=""):
+    return [
+        Job(problem, strategy(name), Budget(n), stream)
+        for name in names
+        for problem in problems(of)
+    ]
+
+
+def facts(results):
+    """What does not depend on the order of finishing, on the clock or on what was cached."""
+    return {
+        (r.outcome.problem_id, r.outcome.strategy): (
+            r.choice,
+            r.outcome.answer,
+            r.outcome.chosen,
+            r.outcome.usage.generations,
+            r.outcome.usage.decoded_tokens,
+            r.outcome.usage.discarded_tokens,
+        )
+        for r in results
+    }
+
+
+# Merging -----------------------------------------------------------------------------------------
+
+
+def test_the_requests_of_many_problems_are_one_call():
+    proposer, verifier = Counted(ScriptedProposer()), Counted(ScriptedVerifier())
+    solve("best_of_n", 4, proposer, verifier, of=50)
+    assert [len(call) for call in proposer.asked] == [200]
+    assert [len(call) for call in verifier.asked] == [200]
+
+
+def test_the_requests_of_different_searches_are_one_call():
+    proposer, verifier = Counted(Chain(3)), Counted(ScriptedVerifier())
+    solve(["majority", "best_of_n", "beam", "lookahead(depth=0)"], 4, proposer, verifier, of=10)
+    assert [len(call) for call in proposer.asked] == [160, 80, 80]
+    assert [len(call) for call in verifier.asked] == [120, 80, 80]
+
+
+def test_searches_of_different_lengths_do_not_wait_for_each_other():
+    # The longest of them sets the number of calls; a shorter one adds none.
+    proposer = Counted(FIVE_STEPS)
+    solve("beam", 4, proposer, ScriptedVerifier(), of=20)
+    longest = 0
+    for problem in problems(20):
+        own = Counted(FIVE_STEPS)
+        solve("beam", 4, own, ScriptedVerifier(), of=[problem])
+        longest = max(longest, len(own.asked))
+    assert len(proposer.asked) == longest
+
+
+def test_rows_in_flight_bound_every_call():
+    proposer, verifier = Counted(ScriptedProposer()), Counted(ScriptedVerifier())
+    solve("beam", 8, proposer, verifier, of=20, rows_in_flight=32)
+    assert max(len(call) for call in proposer.asked + verifier.asked) == 32
+
+
+def test_results_come_in_the_same_order_every_time():
+    def order():
+        jobs = jobs_of("beam", "majority", of=9)
+        return [r.job for r in Driver(FIVE_STEPS, ScriptedVerifier(), rows_in_flight=20).run(jobs)]
+
+    named = [[(job.problem.id, job.strategy.name) for job in order()] for _ in range(2)]
+    assert named[0] == named[1]
+
+
+def test_jobs_are_started_as_room_is_made_for_them():
+    started = []
+
+    def jobs():
+        for job in jobs_of("majority", n=4, of=10):
+            started.append(job)
+            yield job
+
+    results = Driver(ScriptedProposer(), rows_in_flight=8).run(jobs())
+    next(results)
+    assert len(started) == 2
+    assert len(list(results)) == 9
+
+
+# Draws -------------------------------------------------------------------------------------------
+
+
+def drawn(seed=0, stream="", problem="p0", name="majority"):
+    job = Job(Problem(problem, "prompt"), strategy(name), Budget(8), stream)
+    (result,) = Driver(ScriptedProposer(6), seed=seed).run([job])
+    return [s.tokens for s in result.choice.candidates]
+
+
+def test_the_same_seed_and_stream_give_the_same_draws():
+    assert drawn() == drawn()
+
+
+def test_another_seed_stream_or_problem_gives_other_draws():
+    assert len({tuple(d) for d in (drawn(), drawn(seed=1), drawn(stream="difficulty"))}) == 3
+    seeds = Counted(Chain(1)), Counted(Chain(1))
+    solve("majority", 4, seeds[0], of=[Problem("a", "")])
+    solve("majority", 4, seeds[1], of=[Problem("b", "")])
+    assert not {d.seed for d in seeds[0].rows} & {d.seed for d in seeds[1].rows}
+
+
+def test_seed_and_stream_and_problem_do_not_run_into_each_other():
+    pairs = [(1, "2", "3"), (12, "", "3"), (1, "23", ""), (1, "", "23"), (123, "", "")]
+    proposer = Counted(Chain(1))
+    for seed, stream, problem in pairs:
+        job = Job(Problem(problem, ""), strategy("majority"), Budget(1), stream)
+        list(Driver(proposer, seed=seed).run([job]))
+    assert len({draw.seed for draw in proposer.rows}) == len(pairs)
+
+
+def test_every_row_of_a_search_has_a_seed_of_its_own():
+    proposer = Counted(Chain(6))
+    solve(["beam"], 16, proposer, ScriptedVerifier(), of=5)
+    sampled = [draw.seed for draw in proposer.rows]
+    assert len(set(sampled)) == len(sampled)
+    assert all(0 <= seed < 1 << 63 for seed in sampled)
+
+
+def test_a_smaller_budget_draws_the_first_of_what_a_larger_one_draws():
+    few, many = (solve_one("majority", n, ScriptedProposer(6)) for n in (3, 64))
+    assert few.choice.candidates == many.choice.candidates[:3]
+
+
+def test_strategies_share_their_draws_where_they_ask_for_the_same():
+    # Common random numbers: a comparison of two selections is not blurred by other draws.
+    vote, best = (
+        solve_one(name, 9, ScriptedProposer(6), ScriptedVerifier())
+        for name in ("majority", "best_of_n")
+    )
+    assert vote.choice.candidates == best.choice.candidates
+
+
+def test_solutions_are_numbered_as_they_are_drawn():
+    log = []
+    solve(traced(strategy("beam(width=2)"), log), 4, FIVE_STEPS, ScriptedVerifier())
+    fresh = [
+        s.number
+        for request, response in log
+        if isinstance(request, Propose)
+        for prefix, s in zip(request.prefixes, response, strict=True)
+        if prefix.is_open
+    ]
+    assert fresh == list(range(len(fresh)))
+
+
+# Verifying once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SPENDS)
+def test_no_solution_is_verified_twice(name):
+    verifier = Counted(ScriptedVerifier(silence=0.1))
+    for problem in problems(6):
+        verifier.asked.clear()
+        solve(name, 16, FIVE_STEPS, verifier, of=[problem])
+        numbers = [s.number for s in verifier.rows]
+        assert len(set(numbers)) == len(numbers)
+
+
+def test_a_solution_asked_about_again_or_twice_at_once_has_its_first_score():
+    def start(problem, budget):
+        (solution,) = yield Propose([Solution.start(problem)])
+        first = yield Verify([solution, solution])
+        again = yield Verify([solution])
+        assert first == again * 2
+        return Choice(solution.answer, 0, (solution,))
+
+    verifier = Counted(ScriptedVerifier())
+    result = solve_one(Strategy("asks again", start), 1, ScriptedProposer(), verifier)
+    assert len(verifier.rows) == 1
+    assert result.outcome.usage.verifier_tokens == len(result.choice.candidates[0].tokens)
+
+
+def test_a_verifier_reads_only_what_is_new_of_a_beam():
+    world = Tree({"": "ab", "a": "c", "b": "d", "ac": "e", "bd": "f"})
+    worth = Worth(world)
+    result = solve_one("beam(width=1)", 2, Words(world), worth)
+    assert worth.calls == [["a", "b"], ["ac", "bd"], ["ace", "bdf"]]
+    usage = result.outcome.usage
+    assert (usage.verifier_tokens, usage.verifier_cached_tokens) == (6, 2 + 4)
+
+
+# Resuming ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Memory:
+    """A journal that forgets, as a file would, what was not committed and every cached state."""
+
+    events: list = field(default_factory=list)
+    rows: dict = field(default_factory=dict)
+    scores: dict = field(default_factory=dict)
+    outcomes: dict = field(default_factory=dict)
+    waiting: list = field(default_factory=list)
+
+    def replay(self, job):
+        rows = iter(self.rows.get(self._key(job), []))
+        scores = self.scores.get(self._key(job), {})
+        paid = set()
+
+        def answer(request):
+            if isinstance(request, Propose):
+                found = [
+                    next(rows, None) if p.is_open else Drawn(p, 0, 0, 0) for p in request.prefixes
+                ]
+                return None if None in found else found
+            numbers = [solution.number for solution in request.solutions]
+            if any(number not in scores for number in numbers):
+                return None
+            again = [replace(scores[n], computed_tokens=0, cached_tokens=0) for n in numbers]
+            fresh = [n not in paid and not paid.add(n) for n in numbers]
+            return [
+                scores[n] if new else old for n, new, old in zip(numbers, fresh, again, strict=True)
+            ]
+
+        return answer
+
+    def proposed(self, job, rows):
+        self._note("proposed", job)
+        assert all(prefix.is_open for prefix, _ in rows)
+        kept = [replace(row, solution=replace(row.solution, state=None)) for _, row in rows]
+        self.waiting.append(lambda: self.rows.setdefault(self._key(job), []).extend(kept))
+
+    def verified(self, job, rows):
+        self._note("verified", job)
+        kept = {solution.number: row for solution, row in rows}
+        assert len(kept) == len(rows)
+        self.waiting.append(lambda: self.scores.setdefault(self._key(job), {}).update(kept))
+
+    def finished(self, result):
+        self._note("finished", result.job)
+        outcome = result.outcome
+        self.waiting.append(lambda: self.outcomes.update({self._key(result.job): outcome}))
+
+    def commit(self):
+        self.events.append("commit")
+        for write in self.waiting:
+            write()
+        self.waiting.clear()
+
+    def crash(self):
+        self.waiting.clear()
+
+    def _note(self, what, job):
+        self.events.append((what, job.problem.id))
+
+    @staticmethod
+    def _key(job):
+        return job.problem.id, job.strategy.name, job.budget, job.stream
+
+
+class Crash(Exception):
+    pass
+
+
+@dataclass
+class Failing:
+    """An engine that gives up after so many calls."""
+
+    engine: object
+    calls: int
+    name: str = "failing"
+
+    def propose(self, draws):
+        return self._ask(self.engine.propose, draws)
+
+    def verify(self, solutions):
+        return self._ask(self.engine.verify, solutions)
+
+    def text(self, tokens):
+        return self.engine.text(tokens)
+
+    def _ask(self, engine, rows):
+        if self.calls == 0:
+            raise Crash("power cut")
+        self.calls -= 1
+        return engine(rows)
+
+
+@pytest.mark.parametrize("name", SPENDS)
+def test_a_run_killed_anywhere_goes_on_and_pays_for_nothing_twice(name):
+    jobs = jobs_of(name, n=6, of=4)
+    proposer, verifier = Counted(FIVE_STEPS), Counted(ScriptedVerifier())
+    whole = list(Driver(proposer, verifier, rows_in_flight=13).run(jobs))
+    for calls in range(len(proposer.asked) + 1):
+        journal = Memory()
+        before, after = Counted(Failing(FIVE_STEPS, calls)), Counted(FIVE_STEPS)
+        scorers = Counted(ScriptedVerifier()), Counted(ScriptedVerifier())
+        killed = Driver(before, scorers[0], journal=journal, rows_in_flight=13)
+        try:
+            list(killed.run(jobs))
+        except Crash:
+            journal.crash()
+        resumed = Driver(after, scorers[1], journal=journal, rows_in_flight=13)
+        assert facts(resumed.run(jobs)) == facts(whole)
+        assert len(before.rows) + len(after.rows) == len(proposer.rows)
+        assert len(scorers[0].rows) + len(scorers[1].rows) == len(verifier.rows)
+
+
+def test_what_is_in_the_journal_needs_no_engine():
+    journal, jobs = Memory(), jobs_of("beam", "lookahead")
+    first = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
+    dead = Failing(None, 0)
+    again = list(Driver(dead, dead, journal=journal).run(jobs))
+    assert facts(again) == facts(first)
+
+
+def test_a_resumed_job_is_charged_for_all_it_ever_cost():
+    journal, jobs = Memory(), jobs_of("beam", of=3)
+    whole = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal, clock=no_clock).run(jobs))
+    dead = Failing(None, 0)
+    again = list(Driver(dead, dead, journal=journal, clock=no_clock).run(jobs))
+    usage = {r.job.problem.id: r.outcome.usage for r in whole}
+    assert {r.job.problem.id: r.outcome.usage for r in again} == usage
+
+
+def test_streams_do_not_share_a_journal_entry():
+    journal = Memory()
+    proposer = Counted(ScriptedProposer())
+    for stream in ("", "difficulty"):
+        list(Driver(proposer, journal=journal).run(jobs_of("majority", n=4, of=1, stream=stream)))
+    assert len(proposer.rows) == 8
+
+
+def test_what_was_paid_for_is_committed_before_a_search_sees_it():
+    journal = Memory()
+
+    def start(problem, budget):
+        drawn = yield Propose([Solution.start(problem)])
+        journal.events.append("drawn")
+        yield Verify(drawn)
+        journal.events.append("scored")
+        return Choice(drawn[0].answer, 0, tuple(drawn))
+
+    solve_one(Strategy("watching", start), 1, Chain(2), ScriptedVerifier(), journal=journal)
+    assert journal.events == [
+        ("proposed", "p0"), "commit", "drawn",
+        ("verified", "p0"), "commit", "scored",
+        ("finished", "p0"), "commit",
+    ]  # fmt: skip
+
+
+def test_an_outcome_is_recorded_once_its_job_is_done():
+    journal, jobs = Memory(), jobs_of("beam", of=6)
+    results = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
+    recorded = {key[0]: outcome for key, outcome in journal.outcomes.items()}
+    assert recorded == {r.outcome.problem_id: r.outcome for r in results}
+
+
+@not_yet
+def test_an_outcome_is_recorded_where_only_that_was_lost():
+    # Killed between the last row and the outcome: nothing is left to pay, and the job is done.
+    journal, jobs = Memory(), jobs_of("beam", of=3)
+    list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
+    journal.outcomes.clear()
+    dead = Failing(None, 0)
+    assert len(list(Driver(dead, dead, journal=journal).run(jobs))) == 3
+    assert len(journal.outcomes) == 3
+
+
+def test_stopping_early_keeps_what_was_done():
+    journal, jobs = Memory(), jobs_of("majority", n=4, of=6)
+    proposer = Counted(ScriptedProposer())
+    for _ in Driver(proposer, journal=journal, rows_in_flight=8).run(jobs):
+        break
+    assert len(journal.outcomes) == 2
+    assert len(proposer.rows) == 8
+
+
+# Counting ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SPENDS)
+def test_usage_adds_up_to_what_the_engines_did(name):
+    proposer, verifier = Counted(FIVE_STEPS), Counted(ScriptedVerifier())
+    results = solve(name, 8, proposer, verifier, of=7)
+    rows = [row for call in proposer.given for row in call]
+    read = [row for call in verifier.given for row in call]
+    usage = sum((r.outcome.usage for r in results[1:]), results[0].outcome.usage)
+    assert usage.prompt_tokens == sum(row.prompt_tokens for row in rows)
+    assert usage.cached_tokens == sum(row.cached_tokens for row in rows)
+    assert usage.decoded_tokens == sum(row.decoded_tokens for row in rows)
+    assert usage.verifier_tokens == sum(row.computed_tokens for row in read)
+    assert usage.verifier_cached_tokens == sum(row.cached_tokens for row in read)
+    assert usage.generations == sum(r.outcome.usage.generations for r in results)
+
+
+def test_seconds_of_a_call_are_shared_by_its_rows():
+    ticks = iter(range(1000))
+    jobs = [
+        Job(problem, strategy("best_of_n"), Budget(n))
+        for problem, n in zip(problems(2), (1, 3), strict=True)
+    ]
+    results = Driver(Chain(2), ScriptedVerifier(), clock=lambda: next(ticks)).run(jobs)
+    seconds = {r.outcome.budget: r.outcome.usage.seconds for r in results}
+    assert seconds == {1: 0.5, 3: 1.5}  # two calls of a second each, four rows a call
+
+
+def test_a_second_run_starts_counting_from_nothing():
+    driver = Driver(ScriptedProposer(), ScriptedVerifier(), clock=no_clock)
+    runs = [[r.outcome.usage for r in driver.run(jobs_of("beam"))] for _ in range(3)]
+    assert runs[0] == runs[1] == runs[2]
+
+
+# Grading -----------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_right_by_the_grader_it_is_given():
+    world = Tree({"": "a"}, answers={"a": "0.50"})
+    half = Problem("p", "one half", "1/2")
+
+    def by_value(answer, reference):
+        top, bottom = reference.split("/")
+        return float(answer) == int(top) / int(bottom)
+
+    assert solve("majority", 1, Words(world), of=[half])[0].outcome.right is False
+    assert solve("majority", 1, Words(world), of=[half], grader=by_value)[0].outcome.right is True
+
+
+def test_no_reference_is_neither_right_nor_wrong():
+    (result,) = solve("majority", 4, ScriptedProposer(), of=[Problem("p", "prompt")])
+    assert result.outcome.answer is not None
+    assert result.outcome.right is None
+
+
+def test_no_answer_is_wrong_and_never_shown_to_the_grader():
+    def never(answer, reference):
+        raise AssertionError(answer)
+
+    (result,) = solve("majority", 4, Chain(2, "truncated"), grader=never)
+    assert (result.outcome.answer, result.outcome.right) == (None, False)
+
+
+def test_an_outcome_names_its_job():
+    (result,) = Driver(FIVE_STEPS, ScriptedVerifier()).run(jobs_of("beam(width=2)", of=1))
+    outcome = result.outcome
+    assert (outcome.problem_id, outcome.strategy, outcome.budget) == ("p0", "beam(width=2)", 8)
+    numbers = [s.number for s in result.choice.candidates]
+    assert result.choice.candidates[numbers.index(outcome.chosen)].answer == outcome.answer
+
+
+# What goes wrong ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+def test_an_engine_that_fails_is_heard(calls):
+    with pytest.raises(Crash, match="power cut"):
+        solve("beam", 4, Failing(Chain(3), calls), ScriptedVerifier())
+    with pytest.raises(Crash, match="power cut"):
+        solve("beam", 4, Chain(3), Failing(ScriptedVerifier(), calls))
+
+
+def test_a_search_that_fails_is_heard():
+    def start(problem, budget):
+        yield Propose([Solution.start(problem)])
+        raise KeyError("search")
+
+    with pytest.raises(KeyError, match="search"):
+        solve_one(Strategy("broken", start), 1, Chain(2))
+
+
+@pytest.mark.parametrize("name", [name for name in SPENDS if name != "majority"])
+def test_a_strategy_that_needs_a_verifier_says_so(name):
+    with pytest.raises(RunError, match="needs a verifier"):
+        solve(name, 4, Chain(2))
+
+
+def test_a_strategy_that_needs_no_verifier_runs_without_one():
+    assert solve_one("majority", 4, Chain(2)).outcome.answer is not None
+
+
+@dataclass
+class Miscounting:
+    """An engine that returns a row too few or too many."""
+
+    engine: object
+    extra: int
+    name: str = "miscounting"
+
+    def propose(self, draws):
+        return self._off(self.engine.propose(draws))
+
+    def verify(self, solutions):
+        return self._off(self.engine.verify(solutions))
+
+    def text(self, tokens):
+        return self.engine.text(tokens)
+
+    def _off(self, rows):
+        return rows + rows[:1] if self.extra > 0 else rows[:-1]
+
+
+@not_yet
+@pytest.mark.parametrize("extra", [-1, 1])
+def test_an_engine_that_returns_the_wrong_number_of_rows_is_an_error(extra):
+    with pytest.raises(RunError, match="rows"):
+        solve("best_of_n", 4, Miscounting(Chain(2), extra), ScriptedVerifier())
+    with pytest.raises(RunError, match="rows"):
+        solve("best_of_n", 4, Chain(2), Miscounting(ScriptedVerifier(), extra))
+
+
+@not_yet
+def test_a_request_for_nothing_is_answered_with_nothing():
+    def start(problem, budget):
+        assert (yield Propose([])) == []
+        assert (yield Verify([])) == []
+        return Choice(None, None, ())
+
+    result = solve_one(Strategy("idle", start), 1, Chain(2), ScriptedVerifier())
+    assert (result.outcome.answer, result.outcome.usage.generations) == (None, 0)
+
+
+@not_yet
+@pytest.mark.parametrize("rows", [0, -1])
+def test_no_room_for_a_single_row_is_refused(rows):
+    with pytest.raises(ValueError, match=str(rows)):
+        list(Driver(Chain(2), rows_in_flight=rows).run(jobs_of("majority")))
+
+
+class AnswersUnfinished:
+    """Breaks the promise of its type: an answer on a solution that ran into the limit."""
+
+    name = "answers unfinished"
+
+    def propose(self, draws):
+        return [
+            Drawn(
+                replace(d.prefix, tokens=(1,), step_ends=(1,), truncated=True, answer="1"), 0, 0, 1
+            )
+            for d in draws
+        ]
+
+    def text(self, tokens):
+        return ""
+
+
+@not_yet
+@pytest.mark.parametrize("name", SPENDS)
+def test_a_truncated_solution_never_answers_whatever_its_engine_says(name):
+    assert solve_one(name, 4, AnswersUnfinished(), Nothing()).outcome.answer is None
+
+
+class Nothing:
+    name = "nothing"
+
+    def verify(self, solutions):
+        return [Verified(Scores(), 0, 0) for _ in solutions]
+
+
+def test_words_are_what_the_tests_take_them_for():
+    # The fakes themselves: the tokens of a solution are the letters of its word.
+    world = Tree({"": "ab", "a": "c"})
+    result = solve_one("majority", 2, Words(world))
+    assert [word(s) for s in result.choice.candidates] == ["ac", "b"]

@@ -1,0 +1,235 @@
+"""What was spent, by hand for small searches and by adding up the tree for large ones."""
+
+import pytest
+from contract import (
+    SPENDS,
+    Chain,
+    Patchy,
+    RandomTree,
+    Tree,
+    Words,
+    Worth,
+    same_every_time,
+    solve_one,
+    traced,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outthink.ledger import flops
+from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.search import strategy
+from outthink.types import (
+    STEP,
+    Choice,
+    Propose,
+    Scores,
+    Solution,
+    Strategy,
+    Usage,
+    Verified,
+)
+
+# By hand. A prompt is 10 tokens, a letter one; what was read of a prefix is never read again. -----
+
+
+def usage_of(name, n, world):
+    return solve_one(name, n, Words(world), Worth(world)).outcome.usage
+
+
+def test_majority_reads_the_prompt_for_every_sample():
+    assert usage_of("majority", 3, Tree({"": "abb", "a": "c"})) == Usage(
+        generations=3,
+        prompt_tokens=30,
+        decoded_tokens=2 + 1 + 1,
+    )
+
+
+def test_best_of_n_chooses_from_all_it_drew_and_discards_nothing():
+    assert usage_of("best_of_n", 3, Tree({"": "abb", "a": "c"})) == Usage(
+        generations=3,
+        prompt_tokens=30,
+        decoded_tokens=4,
+        verifier_tokens=4,
+    )
+
+
+def test_beam_discards_what_no_candidate_grew_from():
+    world = Tree({"": "abcd", **dict.fromkeys("abcd", "xy")}, {"b": 0.9, "c": 0.8})
+    assert usage_of("beam(width=2)", 4, world) == Usage(
+        generations=4,
+        prompt_tokens=4 * 10,
+        cached_tokens=4 * (10 + 1),
+        decoded_tokens=4 + 4,
+        discarded_tokens=2,  # a and d
+        verifier_tokens=4 + 4,
+        verifier_cached_tokens=4,
+    )
+
+
+def test_beam_pays_once_for_a_beam_that_ended():
+    # `e` ends in the first round and is kept through the second: five draws, not six.
+    world = Tree({"": "ep", "p": "q", "pq": "r"}, {"e": 0.9})
+    assert usage_of("beam(width=1)", 2, world) == Usage(
+        generations=2,
+        prompt_tokens=20,
+        cached_tokens=11 + 12,
+        decoded_tokens=4,
+        verifier_tokens=4,
+        verifier_cached_tokens=1 + 2,
+    )
+
+
+def test_lookahead_pays_for_rollouts_and_throws_them_away():
+    world = Tree({"": "ab", "a": "wv", "b": "zy"}, {"aw": 0.1, "bz": 0.8})
+    assert usage_of("lookahead(width=2)", 4, world) == Usage(
+        generations=4,
+        prompt_tokens=2 * 10,
+        cached_tokens=2 * 11 + 2 * 11,  # two rollouts, two children of `b`
+        decoded_tokens=2 + 2 + 2,
+        discarded_tokens=3,  # `a`, and the last letter of both rollouts
+        verifier_tokens=2 * 2 + 2 * 2,
+    )
+
+
+def test_tokens_past_the_length_limit_are_paid_for():
+    usage = usage_of("best_of_n", 2, Tree({"": "!a"}))
+    assert (usage.generations, usage.decoded_tokens, usage.discarded_tokens) == (2, 2, 0)
+
+
+def test_a_solution_the_verifier_could_not_score_costs_no_verifier_tokens():
+    result = solve_one("best_of_n", 4, Chain(3), ScriptedVerifier(silence=1.0))
+    assert (result.outcome.usage.verifier_tokens, result.outcome.usage.generations) == (0, 4)
+
+
+# Generations -------------------------------------------------------------------------------------
+
+
+def test_a_search_cut_off_by_its_rounds_ends_its_beams_for_nothing_more():
+    # The steps to come belong to generations that are already counted.
+    for rounds in (1, 2, 5):
+        result = solve_one(f"beam(rounds={rounds})", 8, Chain(4), Patchy(0.0))
+        assert result.outcome.usage.generations == 8
+        assert result.outcome.answer is not None
+
+
+def test_rollouts_are_generations_even_where_they_end_early():
+    usage = usage_of("lookahead(depth=3)", 8, Tree({"": "ab"}))
+    assert (usage.generations, usage.decoded_tokens) == (8, 2)
+
+
+def test_whole_draws_add_up_over_requests():
+    def start(problem, budget):
+        first = yield Propose([Solution.start(problem)] * 2)
+        then = yield Propose([Solution.start(problem)] * 3)
+        return Choice(None, None, (*first, *then))
+
+    result = solve_one(Strategy("twice", start), 5, Chain(2))
+    assert result.outcome.usage.generations == 5
+
+
+def test_completing_one_of_two_prefixes_is_still_two_generations():
+    def start(problem, budget):
+        one, two = yield Propose([Solution.start(problem)] * 2, until=STEP)
+        (whole,) = yield Propose([one])
+        return Choice(whole.answer, 0, (whole, two))
+
+    usage = solve_one(Strategy("completes one", start), 2, Chain(3)).outcome.usage
+    assert (usage.generations, usage.decoded_tokens, usage.discarded_tokens) == (2, 4, 0)
+
+
+def test_a_draw_from_a_prefix_the_search_did_not_draw_is_a_generation():
+    # A first draw may well begin past the start: a hint, or an earlier attempt.
+    def start(problem, budget):
+        hint = Solution(problem, (1, 2), (1, 2))
+        drawn = yield Propose([hint] * 3)
+        return Choice(drawn[0].answer, 0, tuple(drawn))
+
+    assert solve_one(Strategy("hinted", start), 3, Chain(4)).outcome.usage.generations == 3
+
+
+# Tokens are those of the tree --------------------------------------------------------------------
+
+
+def tree_of(log):
+    """(parent, own tokens) of every solution drawn, by number."""
+    return {
+        drawn.number: (prefix.number, len(drawn.tokens) - len(prefix.tokens))
+        for request, response in log
+        if isinstance(request, Propose)
+        for prefix, drawn in zip(request.prefixes, response, strict=True)
+        if prefix.is_open
+    }
+
+
+def path(tree, number):
+    return set() if number < 0 else {number} | path(tree, tree[number][0])
+
+
+def check_tokens(result, log):
+    tree, usage = tree_of(log), result.outcome.usage
+    kept = set().union(*(path(tree, s.number) for s in result.choice.candidates))
+    assert usage.decoded_tokens == sum(own for _, own in tree.values())
+    assert usage.discarded_tokens == sum(own for n, (_, own) in tree.items() if n not in kept)
+
+
+@pytest.mark.parametrize("name", SPENDS)
+def test_decoded_tokens_are_the_tokens_of_the_tree(name):
+    for n in (1, 3, 4, 16, 64):
+        log = []
+        engines = ScriptedProposer(6, mischief=0.1), ScriptedVerifier(silence=0.1)
+        check_tokens(solve_one(traced(strategy(name), log), n, *engines), log)
+
+
+@same_every_time
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 24), name=st.sampled_from(sorted(SPENDS)))
+def test_tokens_are_those_of_the_tree_in_any_world(seed, n, name):
+    world, log = RandomTree(seed), []
+    result = solve_one(traced(strategy(name), log), n, Words(world), Worth(world))
+    check_tokens(result, log)
+    usage = result.outcome.usage
+    assert 0 <= usage.discarded_tokens < usage.decoded_tokens
+    # Every draw reads its prompt and prefix once, from the cache or not.
+    draws = [p for r, _ in log if isinstance(r, Propose) for p in r.prefixes if p.is_open]
+    assert usage.prompt_tokens + usage.cached_tokens == sum(10 + len(p.tokens) for p in draws)
+
+
+# Usage and FLOPs ---------------------------------------------------------------------------------
+
+
+def test_usage_adds_field_by_field():
+    one = Usage(1, 2, 3, 4, 5, 6, 7, 0.5)
+    assert one + Usage(10, 20, 30, 40, 50, 60, 70, 1.5) == Usage(11, 22, 33, 44, 55, 66, 77, 2.0)
+    assert one + Usage() == one
+
+
+def test_flops_are_two_a_parameter_for_every_token_computed():
+    usage = Usage(prompt_tokens=7, cached_tokens=1000, decoded_tokens=3, discarded_tokens=2,
+                  verifier_tokens=5, verifier_cached_tokens=1000)  # fmt: skip
+    assert flops(usage, proposer_parameters=100) == 2 * 100 * (7 + 3)
+    both = flops(usage, proposer_parameters=100, verifier_parameters=10)
+    assert both == 2 * 100 * 10 + 2 * 10 * 5
+
+
+def test_flops_are_the_same_step_by_step_as_in_one_go():
+    world = Tree({"": "a", "a": "b", "ab": "c", "abc": "d", "abcd": "e"})
+    spent = [
+        flops(usage_of(name, 1, world), proposer_parameters=1000, verifier_parameters=1000)
+        for name in ("best_of_n", "beam")
+    ]
+    assert spent[0] == spent[1] == 2 * 1000 * (10 + 5) + 2 * 1000 * 5
+
+
+def test_flops_of_a_beam_without_any_cache_grow_with_every_step():
+    # The same five steps where the engine keeps nothing: 10 + 11 + ... read, five written.
+    result = solve_one("beam", 1, Chain(5), NoCache())
+    usage = result.outcome.usage
+    assert usage.prompt_tokens == 0 + 1 + 2 + 3 + 4
+    assert usage.verifier_tokens == 1 + 2 + 3 + 4 + 5
+
+
+class NoCache:
+    name = "no cache"
+
+    def verify(self, solutions):
+        return [Verified(Scores((0.5,) * s.steps), len(s.tokens), 0) for s in solutions]
