@@ -390,7 +390,6 @@ def test_an_outcome_is_recorded_once_its_job_is_done():
     assert recorded == {r.outcome.problem_id: r.outcome for r in results}
 
 
-@not_yet
 def test_an_outcome_is_recorded_where_only_that_was_lost():
     # Killed between the last row and the outcome: nothing is left to pay, and the job is done.
     journal, jobs = Memory(), jobs_of("beam", of=3)
@@ -533,7 +532,6 @@ class Miscounting:
         return rows + rows[:1] if self.extra > 0 else rows[:-1]
 
 
-@not_yet
 @pytest.mark.parametrize("extra", [-1, 1])
 def test_an_engine_that_returns_the_wrong_number_of_rows_is_an_error(extra):
     with pytest.raises(RunError, match="rows"):
@@ -542,7 +540,6 @@ def test_an_engine_that_returns_the_wrong_number_of_rows_is_an_error(extra):
         solve("best_of_n", 4, Chain(2), Miscounting(ScriptedVerifier(), extra))
 
 
-@not_yet
 def test_a_request_for_nothing_is_answered_with_nothing():
     def start(problem, budget):
         assert (yield Propose([])) == []
@@ -553,7 +550,6 @@ def test_a_request_for_nothing_is_answered_with_nothing():
     assert (result.outcome.answer, result.outcome.usage.generations) == (None, 0)
 
 
-@not_yet
 @pytest.mark.parametrize("rows", [0, -1])
 def test_no_room_for_a_single_row_is_refused(rows):
     with pytest.raises(ValueError, match=str(rows)):
@@ -577,7 +573,6 @@ class AnswersUnfinished:
         return ""
 
 
-@not_yet
 @pytest.mark.parametrize("name", SPENDS)
 def test_a_truncated_solution_never_answers_whatever_its_engine_says(name):
     assert solve_one(name, 4, AnswersUnfinished(), Nothing()).outcome.answer is None

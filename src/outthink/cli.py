@@ -479,7 +479,9 @@ def _run_lab_facts(options: argparse.Namespace) -> None:
             ("pass@1", model.pass_at_1),
             *((f"bin {at + 1}", found) for at, found in enumerate(model.bins)),
         ):
-            print(f"     {label:<7} {_share(found.mean)} [{_share(found.low)}, {_share(found.high)}]")
+            print(
+                f"     {label:<7} {_share(found.mean)} [{_share(found.low)}, {_share(found.high)}]"
+            )
     print(f"L / S greedy {facts.greedy_ratio:.2f}   guessing {_share(facts.chance)}")
     for name, verifier in (("PRM", facts.prm), ("ORM", facts.orm)):
         print(

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from outthink.errors import RunError
+from outthink.errors import RunError, UsageError
 from outthink.ledger import Meter
 from outthink.types import (
     Budget,
@@ -44,6 +44,7 @@ from outthink.types import (
 ROWS_IN_FLIGHT = 8192
 """Rows of all searches advanced together: bounds memory, and is enough to fill a batch."""
 
+_T = TypeVar("_T", Drawn, Verified)
 _MASK = (1 << 63) - 1
 
 
@@ -121,12 +122,14 @@ class _NoVerifier:
     name = "none"
 
     def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
-        raise RunError("this strategy needs a verifier and none was given; name one or use majority")
+        raise RunError(
+            "this strategy needs a verifier and none was given; name one or use majority"
+        )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Flight:
-    """A job under way."""
+    """A job under way. Equal to itself alone, so that finding it in a list compares no fields."""
 
     job: Job
     search: Search
@@ -152,6 +155,8 @@ class Driver:
         rows_in_flight: int = ROWS_IN_FLIGHT,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        if rows_in_flight < 1:
+            raise UsageError(f"rows_in_flight {rows_in_flight} is below 1; nothing could run")
         self._proposer = proposer
         self._verifier: Verifier = verifier or _NoVerifier()
         self._grader: Grader = grader or _same
@@ -172,6 +177,9 @@ class Driver:
                     break
                 flight = self._start(job)
                 if isinstance(flight, Result):
+                    # Killed after its last row and before its outcome was recorded.
+                    self._journal.finished(flight)
+                    self._journal.commit()
                     yield flight
                 else:
                     flights.append(flight)
@@ -199,13 +207,13 @@ class Driver:
     def _advance(self, ready: Sequence[_Flight]) -> list[tuple[_Flight, Result]]:
         """Serve one request of each flight in a single engine call."""
         began = self._clock()
-        responses: Sequence[Response]
-        if isinstance(ready[0].request, Propose):
-            responses = self._propose(ready)
-        else:
-            responses = self._verify(ready)
+        proposing = isinstance(ready[0].request, Propose)
+        responses: Sequence[Response] = (
+            self._propose(ready) if proposing else self._verify(ready)  # one kind at a time
+        )
         self._journal.commit()
-        seconds = (self._clock() - began) / sum(len(response) for response in responses)
+        rows = sum(len(response) for response in responses)
+        seconds = (self._clock() - began) / max(1, rows)
         finished: list[tuple[_Flight, Result]] = []
         for flight, response in zip(ready, responses, strict=True):
             result = self._answer(flight, response, seconds * len(response))
@@ -227,7 +235,9 @@ class Driver:
                 for row, prefix in enumerate(request.prefixes)
                 if prefix.is_open
             ]
-        drawn = iter(self._proposer.propose(draws) if draws else ())
+        drawn = iter(
+            _one_each(self._proposer, self._proposer.propose(draws), draws) if draws else ()
+        )
         responses: list[list[Drawn]] = []
         for flight, request in zip(ready, requests, strict=True):
             assert isinstance(request, Propose)
@@ -251,16 +261,20 @@ class Driver:
             state.verifier = prefix.state.verifier
         number = flight.solutions
         flight.solutions += 1
-        return replace(row, solution=replace(solution, number=number, state=state))
+        # Truncated is not finished, whatever the engine made of what it wrote.
+        answer = solution.answer if solution.finished else None
+        return replace(row, solution=replace(solution, number=number, state=state, answer=answer))
 
     def _verify(self, ready: Sequence[_Flight]) -> list[list[Verified]]:
         fresh: list[list[Solution]] = []
         for flight in ready:
             assert isinstance(flight.request, Verify)
-            unknown = {s.number: s for s in flight.request.solutions if s.number not in flight.scores}
+            unknown = {
+                s.number: s for s in flight.request.solutions if s.number not in flight.scores
+            }
             fresh.append(list(unknown.values()))
         flat = [solution for solutions in fresh for solution in solutions]
-        rows = iter(self._verifier.verify(flat) if flat else ())
+        rows = iter(_one_each(self._verifier, self._verifier.verify(flat), flat) if flat else ())
         responses: list[list[Verified]] = []
         for flight, solutions in zip(ready, fresh, strict=True):
             assert isinstance(flight.request, Verify)
@@ -271,7 +285,9 @@ class Driver:
             # A solution asked about again, or twice at once, is paid for once.
             responses.append(
                 [
-                    verified.pop(s.number, None) or Verified(flight.scores[s.number], 0, 0)
+                    verified.pop(s.number)
+                    if s.number in verified
+                    else Verified(flight.scores[s.number], 0, 0)
                     for s in flight.request.solutions
                 ]
             )
@@ -326,6 +342,15 @@ _STRIDE = 0x9E3779B97F4A7C15
 """Rows of one request are this far apart: engines hash the seed, so any odd stride will do."""
 
 
+def _one_each(engine: Proposer | Verifier, rows: list[_T], asked: Sequence[object]) -> list[_T]:
+    """The rows, if there is one for each asked."""
+    if len(rows) != len(asked):
+        raise RunError(
+            f"{engine.name} returned {len(rows)} rows for {len(asked)} asked; "
+            "an engine returns one row each, in order"
+        )
+    return rows
+
+
 def _same(answer: str, reference: str) -> bool:
     return answer == reference
-

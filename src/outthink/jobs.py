@@ -6,7 +6,8 @@ Here engines, stores and files come together; everything below is free of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,28 @@ def sweep(
     seed: int,
 ) -> dict[str, Any]:
     """Run a plan over problems into a store; accuracies of everything that was run."""
+    with sweep_into(
+        store, problems, plan, model=model, verifier=verifier, weights=weights, seed=seed
+    ) as study:
+        return {"store": str(store), **_accuracies(study)}
+
+
+@contextmanager
+def sweep_into(
+    store: Path,
+    problems: str,
+    plan: Plan,
+    *,
+    model: str,
+    verifier: str,
+    weights: Path | None,
+    seed: int,
+) -> Iterator[Study]:
+    """The study of a plan, with whatever was missing in the store run first."""
     asked = source.read(problems)
     for problem in asked:
         task.parse(problem.prompt)
-    proposer, judge = _engines(model, verifier, weights)
+    proposer, judge = engines(model, verifier, weights)
     identity = Identity(
         proposer.name,
         judge.name if judge else None,
@@ -56,9 +75,9 @@ def sweep(
             "plan": json.dumps(asdict(plan)),
         },
     )
-    with _writable(store, identity) as opened:
-        run(plan, asked, proposer, judge, grader=_same, seed=seed, store=opened)
-        return {"store": str(store), **_accuracies(Study(plan, tuple(asked), opened, _same))}
+    with Store.open(store, identity=identity, write=True) as opened:
+        run(plan, asked, proposer, judge, grader=exact, seed=seed, store=opened)
+        yield Study(plan, tuple(asked), opened, exact)
 
 
 def fit(store: Path, out: Path) -> dict[str, Any]:
@@ -70,7 +89,9 @@ def fit(store: Path, out: Path) -> dict[str, Any]:
         try:
             policy.save(out)
         except OSError as error:
-            raise RunError(f"{out}: cannot write the policy ({error}); name another --out") from error
+            raise RunError(
+                f"{out}: cannot write the policy ({error}); name another --out"
+            ) from error
         return {"policy": str(out), **_fitted(analysis)}
 
 
@@ -90,7 +111,9 @@ def demo(*, problems: int, seed: int, store: Path, out: Path, command: str) -> d
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{store.parent}: cannot make the folder ({error}); name a --store") from error
+        raise RunError(
+            f"{store.parent}: cannot make the folder ({error}); name a --store"
+        ) from error
     swept = sweep(
         f"lab:test?size={problems}&seed={seed}",
         plan=plan,
@@ -120,7 +143,7 @@ def solve(
     problem = task.parse(prompt).problem()
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
-    proposer, judge = _engines(model, verifier, weights)
+    proposer, judge = engines(model, verifier, weights)
     driver = Driver(proposer, judge, seed=seed)
     usage, how = Usage(), ""
     bin_number: int | None = None
@@ -164,7 +187,7 @@ def solve(
 # parts ---------------------------------------------------------------------------------------------
 
 
-def _engines(
+def engines(
     model: str, verifier: str, weights: Path | None
 ) -> tuple[LabProposer, LabVerifier | None]:
     """Engines by the names `--model` and `--verifier` take."""
@@ -175,10 +198,6 @@ def _engines(
         raise UsageError(f"unknown verifier {verifier!r}; write lab:prm, lab:orm or none")
     judge = None if verifier == "none" else models.verifier(verifier.removeprefix(source.LAB))
     return models.proposer(model.removeprefix(source.LAB)), judge
-
-
-def _writable(store: Path, identity: Identity) -> Store:
-    return Store.open(store, identity=identity, write=True)
 
 
 def _study(store: Store) -> tuple[Study, Identity]:
@@ -198,7 +217,7 @@ def _study(store: Store) -> tuple[Study, Identity]:
             f"{store.path}: {identity.settings['problems']} holds other problems than were swept; "
             "put the file back or sweep into a new store"
         )
-    return Study(plan, tuple(asked), store, _same), identity
+    return Study(plan, tuple(asked), store, exact), identity
 
 
 def _policy(analysis: Analysis, identity: Identity) -> Policy:
@@ -291,7 +310,5 @@ def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
     )
 
 
-def _same(answer: str, reference: str) -> bool:
+def exact(answer: str, reference: str) -> bool:
     return answer == reference
-
-

@@ -66,14 +66,10 @@ class Meter:
                 kept.add(number)
                 number = self._lengths[number][0]
         tokens = sum(length for number, (_, length) in self._lengths.items() if number not in kept)
-        return self._tokens + Usage(
-            generations=self._whole + self._widest, discarded_tokens=tokens
-        )
+        return self._tokens + Usage(generations=self._whole + self._widest, discarded_tokens=tokens)
 
 
 def flops(usage: Usage, *, proposer_parameters: int, verifier_parameters: int = 0) -> float:
     """FLOPs of a usage at 2N a token: what was computed, with caches not paid again."""
     proposer = usage.prompt_tokens + usage.decoded_tokens
-    return 2.0 * (
-        proposer_parameters * proposer + verifier_parameters * usage.verifier_tokens
-    )
+    return 2.0 * (proposer_parameters * proposer + verifier_parameters * usage.verifier_tokens)

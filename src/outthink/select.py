@@ -63,7 +63,8 @@ class Selection:
     def __call__(
         self, candidates: Sequence[Solution], scores: Sequence[Scores] | None = None
     ) -> Choice:
-        """Choose. Ties go to the higher mean score, then to the earliest candidate (A7).
+        """Choose. Ties go to the higher mean score, then to the earliest candidate (A7); between
+        equally scored solutions under `max`, to the earliest.
 
         Candidates without an answer have no vote. A candidate without a score adds no weight, and
         where no candidate that answered has a score the vote is a plain majority: a verifier that

@@ -259,9 +259,8 @@ class Store:
     def finished(self, result: Result) -> None:
         """Record an outcome. One already recorded stays: its seconds are the true ones."""
         entry = self._entry(result.job)
-        outcome = result.outcome
-        usage = [getattr(outcome.usage, cost.name) for cost in fields(Usage)]
-        entry.outcome = (outcome.answer, outcome.right, outcome.chosen, *usage)
+        found = result.outcome
+        entry.outcome = (found.answer, found.right, found.chosen, *_flat(found.usage).values())
         self._dirty[_key(result.job)] = entry
 
     def commit(self) -> None:
@@ -424,11 +423,12 @@ class Store:
     def counts(self) -> Counts:
         """How much is recorded."""
         with self._guard("read"):
-            small = self._db.execute(
+            ((problems, jobs, finished),) = self._db.execute(
                 "SELECT (SELECT count(*) FROM problem), (SELECT count(*) FROM job),"
                 " (SELECT count(*) FROM outcome)"
-            ).fetchone()
-            return Counts(*small, self._count(_PROPOSED), self._count(_VERIFIED))
+            )
+            solutions, verified = self._count(_PROPOSED), self._count(_VERIFIED)
+        return Counts(problems, jobs, finished, solutions, verified)
 
     def bytes_per_solution(self) -> float | None:
         """The size of everything over the number of solutions; `None` where there are none."""
@@ -451,8 +451,8 @@ class Store:
                 "Parquet needs pyarrow; install it with `pip install 'outthink[parquet]'`"
             ) from None
         folder = Path(folder)
-        tables: dict[str, Iterator[dict[str, Any]]] = {
-            "problems": map(_flat, self.problems()),
+        tables: dict[str, Iterator[tuple[Any, ...]]] = {
+            "problems": ((each.id, each.prompt, each.reference) for each in self.problems()),
             "outcomes": self._outcome_rows(),
             "solutions": self._solution_rows(),
         }
@@ -464,27 +464,45 @@ class Store:
                     schema = arrow.schema(
                         [(column, _arrow_type(arrow, kind)) for column, kind in _COLUMNS[name]]
                     )
-                    unfinished = folder / f"{name}.parquet.part"
-                    with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+                    part = folder / f"{name}.parquet.part"
+                    with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
                         while batch := list(islice(rows, _EXPORT_ROWS)):
-                            writer.write_table(arrow.Table.from_pylist(batch, schema))
-                    written.append(unfinished.replace(folder / f"{name}.parquet"))
+                            columns = map(arrow.array, zip(*batch, strict=True), schema.types)
+                            writer.write_table(arrow.table(list(columns), schema=schema))
+                    written.append(part.replace(folder / f"{name}.parquet"))
         except OSError as error:
             raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
         return written
 
-    def _outcome_rows(self) -> Iterator[dict[str, Any]]:
+    def _outcome_rows(self) -> Iterator[tuple[Any, ...]]:
         for row in self._db.execute(_OUTCOMES + " ORDER BY o.job"):
-            outcome = _outcome(row)
-            yield {"stream": row[-1], **_flat(outcome), **_flat(outcome.usage)}
+            found, stream = _outcome(row), row[-1]
+            job = (found.problem_id, found.strategy, found.budget, stream)
+            yield *job, found.answer, found.right, found.chosen, *_flat(found.usage).values()
 
-    def _solution_rows(self) -> Iterator[dict[str, Any]]:
+    def _solution_rows(self) -> Iterator[tuple[Any, ...]]:
         for (job,) in self._db.execute("SELECT id FROM job ORDER BY id"):
             tree = self._tree(job)
-            shared = {**_flat(tree), "problem_id": tree.problem.id}
             for node in tree.nodes:
-                scores = node.scores and node.scores.steps
-                yield {**shared, **_flat(node), "scores": scores}
+                yield (
+                    tree.problem.id,
+                    tree.strategy,
+                    tree.budget,
+                    tree.stream,
+                    node.number,
+                    node.parent,
+                    node.tokens,
+                    node.step_ends,
+                    node.finished,
+                    node.truncated,
+                    node.answer,
+                    node.prompt_tokens,
+                    node.cached_tokens,
+                    node.decoded_tokens,
+                    node.scores and node.scores.steps,
+                    node.verifier_tokens,
+                    node.verifier_cached_tokens,
+                )
 
     def _tree(self, job: int) -> SearchTree:
         name, prompt, reference, strategy, budget, stream = self._db.execute(
@@ -554,34 +572,36 @@ class Store:
             ((tables,),) = self._db.execute("SELECT count(*) FROM sqlite_master")
         # Killed in the middle of making it, a process leaves a file without tables: make it again.
         is_new = self._lock is not None and (application, tables) == (0, 0)
-        if not is_new:
-            if application != APPLICATION:
-                raise _stranger(self.path)
-            if version != FORMAT:
-                raise StoreError(
-                    f"{self.path}: written in format {version}, and this outthink reads format "
-                    f"{FORMAT}; use the outthink that wrote it, or another store"
-                )
-            if identity is not None:
-                self._compare(identity)
-        elif identity is None:
-            raise StoreError(f"{self.path}: is new; say what it is made with (identity)")
+        if not is_new and application != APPLICATION:
+            raise _stranger(self.path)
+        if not is_new and version != FORMAT:
+            raise StoreError(
+                f"{self.path}: written in format {version}, and this outthink reads format "
+                f"{FORMAT}; use the outthink that wrote it, or another store"
+            )
+        if identity is not None and not is_new:
+            self._compare(identity)
         if self._lock is not None:
             with self._guard("written"):
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         if is_new:
-            with self._writing():
-                for statement in _SCHEMA:
-                    self._db.execute(statement)
-                text = json.dumps({**_flat(identity), "settings": dict(identity.settings)})
-                self._db.execute("INSERT INTO identity VALUES (?)", (text,))
+            self._make(identity)
+
+    def _make(self, identity: Identity | None) -> None:
+        if identity is None:
+            raise StoreError(f"{self.path}: is new; give the identity of what it will hold")
+        text = json.dumps({**_flat(identity), "settings": dict(identity.settings)})
+        with self._writing():
+            for statement in _SCHEMA:
+                self._db.execute(statement)
+            self._db.execute("INSERT INTO identity VALUES (?)", (text,))
 
     def _compare(self, wanted: Identity) -> None:
         recorded, now = _facts(self.identity), _facts(wanted)
         changed = [
-            f"{name} {recorded.get(name)!r} (asked for: {now.get(name)!r})"
+            f"{name} {_short(recorded.get(name))} (asked for: {_short(now.get(name))})"
             for name in {**recorded, **now}
             if recorded.get(name) != now.get(name)
         ]
@@ -676,7 +696,8 @@ class _Replay:
             paid[number] = Verified(Scores(_unpack_scores(wide, scores)), computed, cached)
             self._scores[number] = paid[number].scores
         return [
-            paid.pop(number, None) or Verified(self._scores[number], 0, 0) for number in numbers
+            paid.pop(number) if number in paid else Verified(self._scores[number], 0, 0)
+            for number in numbers
         ]
 
     def _next(self, kind: int, about: list[int]) -> list[tuple[Any, ...]] | None:
@@ -797,9 +818,9 @@ def _named(job: Job) -> str:
     return f"{job.strategy.name} at {job.budget.generations} on problem {job.problem.id!r}"
 
 
-def _short(text: str | None) -> str:
-    """A text that stays on its line."""
-    said = repr(text)
+def _short(value: object) -> str:
+    """A value that stays on its line."""
+    said = repr(value)
     return said if len(said) <= 40 else f"{said[:36]}...{said[-1]}"
 
 
@@ -856,18 +877,20 @@ def _lock(path: Path) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held it may have removed the file since we opened it.
             if os.path.samestat(os.fstat(lock), os.stat(name)):
-                os.ftruncate(lock, 0)
-                os.write(lock, b"%d" % os.getpid())
+                with suppress(OSError):  # a full disk; the number is for people alone
+                    os.truncate(lock, 0)
+                    os.write(lock, b"process %d" % os.getpid())
                 return lock
         except FileNotFoundError:
             pass
-        except OSError as error:
-            holder = os.read(lock, 20).decode()
+        except BlockingIOError as error:
+            holder = os.read(lock, 30).decode() or "another process"
             os.close(lock)
-            if isinstance(error, BlockingIOError):
-                raise StoreError(
-                    f"{path}: being written by process {holder}; wait for it, or stop it"
-                ) from error
+            raise StoreError(
+                f"{path}: being written by {holder}; wait for it, or stop it"
+            ) from error
+        except OSError as error:
+            os.close(lock)
             raise StoreError(f"{path}: cannot be locked: {error.strerror}") from error
         os.close(lock)
 

@@ -271,5 +271,5 @@ class Strategy:
 
     name: str
     """As printed and stored, e.g. `beam(width=4,step=last)`: the same name is the same algorithm."""
-    start: SearchFunction
-    options: Mapping[str, Any] = field(default_factory=dict)
+    start: SearchFunction = field(compare=False)
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -1,7 +1,7 @@
 """Where problems come from: a JSON Lines file, or the lab's generator.
 
-    problems.jsonl                  one object a line: prompt, and where known reference and id
-    lab:test?size=200&seed=0        the lab's task; streams test, calibration, train
+problems.jsonl                  one object a line: prompt, and where known reference and id
+lab:test?size=200&seed=0        the lab's task; streams test, calibration, train
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def _from_file(path: Path) -> list[Problem]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ProblemFileError(f"{path}: cannot read problems ({error}); give a JSON Lines file") from error
+        raise ProblemFileError(
+            f"{path}: cannot read problems ({error}); give a JSON Lines file"
+        ) from error
     problems: dict[str, Problem] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -69,7 +71,9 @@ def _parse(where: str, line: str) -> Problem:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ProblemFileError(f"{where}: not JSON ({error.msg} at column {error.colno})") from error
+        raise ProblemFileError(
+            f"{where}: not JSON ({error.msg} at column {error.colno})"
+        ) from error
     if not isinstance(value, dict) or "prompt" not in value or not value.keys() <= _KEYS:
         raise ProblemFileError(
             f"{where}: expected an object with 'prompt' and optionally 'reference' and 'id', "

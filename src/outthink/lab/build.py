@@ -13,6 +13,7 @@ import platform
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -69,25 +70,23 @@ def build(plan: Build, say: Callable[[str], None]) -> LabModels:
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{plan.out}: cannot make the folder ({error}); name another --out") from error
-    small = _stage(plan, "s", say, lambda: _language_model(plan, "s"))
-    _stage(plan, "l", say, lambda: _language_model(plan, "l"))
+        raise RunError(
+            f"{plan.out}: cannot make the folder ({error}); name another --out"
+        ) from error
+    small = _stage(plan, "s", say, partial(_language_model, plan, "s"))
+    _stage(plan, "l", say, partial(_language_model, plan, "l"))
     if not all((plan.out / f"{name}.safetensors").exists() for name in ("prm", "orm")):
         labelled = label(plan, small)
         kept = max(1, round(len(labelled) * HELD_OUT))
         held_out = [example for group in labelled[:kept] for example in group]
         training = [example for group in labelled[kept:] for example in group]
         for name in ("prm", "orm"):
-            _stage(
-                plan, name, say, lambda name=name: _verifier(plan, name, small, training, held_out)
-            )
-    models = LabModels(plan.out)
-    return models
+            make = partial(_verifier, plan, name, small, training, held_out)
+            _stage(plan, name, say, make)
+    return LabModels(plan.out)
 
 
-def _stage(
-    plan: Build, name: str, say: Callable[[str], None], make: Callable[[], Trained]
-) -> GPT:
+def _stage(plan: Build, name: str, say: Callable[[str], None], make: Callable[[], Trained]) -> GPT:
     """The weights of one stage, made where they are missing."""
     path = plan.out / f"{name}.safetensors"
     if path.exists():

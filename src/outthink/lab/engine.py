@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
@@ -62,30 +63,31 @@ class _Reader:
         self.watch = Stopwatch()
         self.device = model.head.weight.device
 
-    def prefix(self, wanted: Sequence[tuple[Problem, Solution, _Row | None]], length: int) -> Cache:
-        """A cache of `length` tokens a row: forked where cached, read where not.
-
-        A prompt is read once for all its rows. Returns rows in the order wanted.
-        """
-        capacity = self.model.shape.context
-        held: dict[int, tuple[Cache, list[int], list[int]]] = {}
-        unread: list[int] = []
-        for at, (_, _, row) in enumerate(wanted):
-            if row is None:
-                unread.append(at)
-            else:
-                cache, places, indices = held.setdefault(id(row.cache), (row.cache, [], []))
-                places.append(at)
-                indices.append(row.index)
+    def prefix(
+        self, wanted: Sequence[tuple[Problem, Solution, _Row | None]], length: int
+    ) -> Cache:
+        """A cache of `length` tokens a row, in the order wanted: forked where held, else read."""
+        unread = [at for at, (_, _, row) in enumerate(wanted) if row is None]
+        rows = [row for _, _, row in wanted]
         if unread:
             fresh = self._read([wanted[at][:2] for at in unread], length)
-            held[id(fresh)] = (fresh, unread, list(range(len(unread))))
+            for place, at in enumerate(unread):
+                rows[at] = _Row(fresh, place, length)
+        return self.forked([row for row in rows if row is not None], length)
+
+    def forked(self, rows: Sequence[_Row], length: int) -> Cache:
+        """A cache of these rows' first `length` tokens, with room for the rest of the context."""
+        held: dict[int, tuple[Cache, list[int], list[int]]] = {}
+        for at, row in enumerate(rows):
+            cache, places, indices = held.setdefault(id(row.cache), (row.cache, [], []))
+            places.append(at)
+            indices.append(row.index)
         sources = [(cache, torch.tensor(indices)) for cache, _, indices in held.values()]
         if len(sources) > 1:
             merged = gather(sources, length, length)
             order = np.argsort([at for _, places, _ in held.values() for at in places])
             sources = [(merged, torch.from_numpy(order))]
-        return gather(_padded(sources), length, capacity)
+        return gather(_padded(sources), length, self.model.shape.context)
 
     def _read(self, wanted: Sequence[tuple[Problem, Solution]], length: int) -> Cache:
         """Prompts once a problem, then what follows them once for all rows that share it."""
@@ -93,7 +95,7 @@ class _Reader:
         prompts = dict.fromkeys(problem.prompt for problem, _ in wanted)
         place = {prompt: at for at, prompt in enumerate(prompts)}
         ids = torch.tensor([tokenizer.encode_prompt(prompt)[:first] for prompt in prompts])
-        cache = Cache.empty(self.model.shape, max(len(prompts), _LEAST_ROWS), first, self._like)
+        cache = Cache.empty(self.model.shape, max(len(prompts), _LEAST_ROWS), first, self.like)
         self.extend(_tall(ids), cache)
         rest = [(problem.prompt, row.tokens[: length - first]) for problem, row in wanted]
         if length > first:
@@ -110,7 +112,8 @@ class _Reader:
             return self.model.extend(tokens.to(self.device), cache)
 
     @property
-    def _like(self) -> Tensor:
+    def like(self) -> Tensor:
+        """A tensor of the model's kind and place."""
         return self.model.head.weight.detach()
 
 
@@ -158,9 +161,7 @@ class LabProposer:
             ],
             held,
         )
-        last = [
-            draw.prefix.tokens[-1] if length else tokenizer.LINE for draw in draws
-        ]
+        last = [draw.prefix.tokens[-1] if length else tokenizer.LINE for draw in draws]
         room = tokenizer.MAX_TOKENS - length
         sampler = _Sampler(draws, length, room)
         limit = np.array([_NEVER if draw.until is None else draw.until for draw in draws])
@@ -243,7 +244,12 @@ class LabProposer:
 
 
 class LabVerifier:
-    """Scores every step of a solution with a `GPT` of one output, read at the end of its line."""
+    """Scores every step of a solution: the probability that it will end right.
+
+    The model reads a solution and gives, for every token, a distribution over the next one and a
+    hope. A step's score is the product of its and all earlier tokens' probabilities, that nothing
+    has gone wrong so far, times the hope at the end of its line, that what is left goes well.
+    """
 
     def __init__(self, model: GPT, name: str, *, rows: int = ROWS) -> None:
         self.name = name
@@ -265,56 +271,112 @@ class LabVerifier:
             if not solution.step_ends:
                 verified[at] = Verified(Scores(), 0, 0)
                 continue
-            row = _verifier_row(solution)
-            read = row[0].length if row else tokenizer.PROMPT_LENGTH
+            held = _read_of(solution)
+            read = held.length if held else 0
             groups.setdefault((len(solution.tokens), read), []).append(at)
         seen: set[str] = set()
-        for (length, read), places in groups.items():
+        for (_, read), places in groups.items():
             for start in range(0, len(places), self._reader.rows):
                 part = places[start : start + self._reader.rows]
-                self._score([solutions[at] for at in part], length, read, part, verified, seen)
+                rows = self._score([solutions[at] for at in part], read, seen)
+                for at, row in zip(part, rows, strict=True):
+                    verified[at] = row
         return [row for row in verified if row is not None]
 
-    def _score(
-        self,
-        solutions: Sequence[Solution],
-        length: int,
-        read: int,
-        places: Sequence[int],
-        verified: list[Verified | None],
-        seen: set[str],
-    ) -> None:
-        """Score solutions of `length` tokens, of which the first `read` (with prompt) are cached."""
-        reader, prompt = self._reader, tokenizer.PROMPT_LENGTH
-        held = [_verifier_row(solution) for solution in solutions]
-        cache = reader.prefix(
-            [
-                (solution.problem, solution, row[0] if row else None)
-                for solution, row in zip(solutions, held, strict=True)
-            ],
-            read,
-        )
-        fresh = torch.tensor([solution.tokens[read - prompt :] for solution in solutions])
+    def _score(self, solutions: Sequence[Solution], read: int, seen: set[str]) -> list[Verified]:
+        """Solutions of equal length, of which the first `read` tokens were read before."""
+        reader = self._reader
+        held = [_read_of(solution) or _Read.of(solution) for solution in solutions]
+        if read:
+            cache, outputs = self._fork(held, read)
+        else:
+            cache, outputs = self._prompts(solutions)
+        count = len(solutions)
+        fresh = torch.tensor([solution.tokens[read:] for solution in solutions])
+        following = outputs
         if fresh.size(1):
-            logits = reader.extend(_tall(fresh), cache)[: len(solutions), :, 0].sigmoid().numpy()
+            following = torch.cat([outputs, reader.extend(_tall(fresh), cache)[:count]], 1)
+        likely = log_likelihood(following[:, :-1], fresh).cumsum(1)
+        so_far = torch.tensor([[row.likely] for row in held]) + likely
+        scores = score(so_far, following[:, 1:]).exp().tolist()
+        ends = so_far[:, -1:].tolist() if fresh.size(1) else [[row.likely] for row in held]
+        rows = []
         for at, (solution, row) in enumerate(zip(solutions, held, strict=True)):
-            known = row[1] if row else ()
-            new = tuple(
-                float(logits[at, prompt + end - read - 1])
-                for end in solution.step_ends[len(known) :]
-            )
-            scores = known + new
+            fresh_ends = solution.step_ends[len(row.scores) :]
+            known = (*row.scores, *(scores[at][end - read - 1] for end in fresh_ends))
             computed = fresh.size(1)
-            if row is None and solution.problem.id not in seen:
-                computed += prompt
-            seen.add(solution.problem.id)
-            verified[places[at]] = Verified(
-                Scores(scores), computed, prompt + length - computed
-            )
+            if not read and solution.problem.id not in seen:
+                computed += tokenizer.PROMPT_LENGTH
+                seen.add(solution.problem.id)
+            whole = tokenizer.PROMPT_LENGTH + len(solution.tokens)
+            rows.append(Verified(Scores(known), computed, whole - computed))
             if solution.state is not None and solution.is_open:
-                solution.state.verifier = (_Row(cache, at, prompt + length), scores)
+                solution.state.verifier = _Read(
+                    cache, following, at, len(solution.tokens), known, ends[at][0]
+                )
+        return rows
+
+    def _prompts(self, solutions: Sequence[Solution]) -> tuple[Cache, Tensor]:
+        """Caches of the prompts, each read once, and the outputs at their last token."""
+        reader, length = self._reader, tokenizer.PROMPT_LENGTH
+        prompts = dict.fromkeys(solution.problem.prompt for solution in solutions)
+        ids = _tall(torch.tensor([tokenizer.encode_prompt(prompt) for prompt in prompts]))
+        cache = Cache.empty(reader.model.shape, ids.size(0), length, reader.like)
+        outputs = reader.extend(ids, cache)[:, -1:]
+        place = {prompt: at for at, prompt in enumerate(prompts)}
+        index = torch.tensor([place[solution.problem.prompt] for solution in solutions])
+        forked = gather(_padded([(cache, index)]), length, reader.model.shape.context)
+        return forked, outputs[index]
+
+    def _fork(self, held: Sequence[_Read], read: int) -> tuple[Cache, Tensor]:
+        """What was read of each solution, and the outputs at the last token of that."""
+        rows = [_Row(row.cache, row.index, row.length) for row in held]
+        cache = self._reader.forked(rows, tokenizer.PROMPT_LENGTH + read)
+        return cache, torch.stack([row.outputs[row.index, -1:] for row in held])
 
 
+def log_likelihood(outputs: Tensor, tokens: Tensor) -> Tensor:
+    """[B, n] log probability of each token under the outputs [B, n, vocabulary + 1] before it."""
+    logits = outputs[..., : tokenizer.VOCABULARY].float()
+    return logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0]
+
+
+def score(likely: Tensor, outputs: Tensor) -> Tensor:
+    """[B, n] log score at each token: everything so far was likely, and the hope for the rest."""
+    return likely + F.logsigmoid(outputs[..., tokenizer.VOCABULARY].float() + HOPE)
+
+
+HOPE = 2.0
+"""Logit of the hope before training: a verifier starts out hopeful."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the verifier has read of a solution and made of it."""
+
+    cache: Cache
+    outputs: Tensor
+    """[rows, n, vocabulary + 1]; the last one of row `index` belongs to its last token."""
+    index: int
+    length: int
+    """Tokens of the solution read, without the prompt."""
+    scores: tuple[float, ...]
+    likely: float
+    """Log probability of everything read."""
+
+    @classmethod
+    def of(cls, solution: Solution) -> _Read:
+        """Nothing read yet."""
+        return cls(_NOTHING, torch.empty(0), 0, 0, (), 0.0)
+
+
+def _read_of(solution: Solution) -> _Read | None:
+    held = solution.state.verifier if solution.state else None
+    assert held is None or isinstance(held, _Read)
+    return held
+
+
+_NOTHING = Cache([], [], torch.empty(0), 0)
 _NEVER = 1 << 30
 
 
@@ -322,12 +384,6 @@ def _proposer_row(prefix: Solution) -> _Row | None:
     row = prefix.state.proposer if prefix.state else None
     assert row is None or isinstance(row, _Row)
     return row
-
-
-def _verifier_row(solution: Solution) -> tuple[_Row, tuple[float | None, ...]] | None:
-    """Where the verifier has cached this solution or a prefix of it, with the scores it gave."""
-    held = solution.state.verifier if solution.state else None
-    return held  # type: ignore[return-value]
 
 
 class _Sampler:

@@ -129,9 +129,7 @@ def greedy(proposer: LabProposer, asked: Sequence[Problem]) -> NDArray[np.float6
     from outthink.types import Draw
 
     drawn = proposer.propose([Draw(Solution.start(problem), None, 0.0, 0) for problem in asked])
-    return np.array(
-        [float(row.solution.answer == row.solution.problem.reference) for row in drawn]
-    )
+    return np.array([float(row.solution.answer == row.solution.problem.reference) for row in drawn])
 
 
 def exact_steps(solution: Solution) -> list[bool]:
@@ -178,5 +176,3 @@ def _verifier(verifier: LabVerifier, held: Sequence[Solution], label: str) -> Ve
 
 def _parts(items: Sequence[Solution], size: int) -> Iterable[Sequence[Solution]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-

@@ -33,12 +33,12 @@ def shape(*, width: int, layers: int, heads: int, outputs: int = tokenizer.VOCAB
 S = shape(width=64, layers=4, heads=4)
 L = shape(width=216, layers=5, heads=6)
 """About 14 times the parameters of S."""
-VERIFIER = shape(width=64, layers=4, heads=4, outputs=1)
+VERIFIER = shape(width=64, layers=4, heads=4, outputs=tokenizer.VOCABULARY + 1)
 
 S_RECIPE = Recipe(steps=_STEPS, batch=_BATCH, rate=3e-3, seed=SEED)
 L_RECIPE = Recipe(steps=_STEPS, batch=_BATCH, rate=1.5e-3, seed=SEED, low_precision=True)
 
-LABELLED, SAMPLES, ROLLOUTS = 4000, 8, 8
+LABELLED, SAMPLES, ROLLOUTS = 20_000, 4, 4
 """Problems, samples a problem and rollouts a prefix of the step labels."""
-PRM_RECIPE = Recipe(steps=2000, batch=128, rate=1e-3, seed=SEED, decay=1.0)
-ORM_RECIPE = Recipe(steps=2000, batch=128, rate=1e-3, seed=SEED, decay=1.0)
+PRM_RECIPE = Recipe(steps=2000, batch=128, rate=3e-4, seed=SEED, decay=1.0)
+ORM_RECIPE = Recipe(steps=2000, batch=128, rate=3e-4, seed=SEED, decay=1.0)

@@ -43,6 +43,7 @@ class Stream(StrEnum):
     TEST = "test"
 
 
+_CHUNK = 256
 _SIXTEENTHS = {Stream.TEST: (0, 2), Stream.CALIBRATION: (2, 4), Stream.TRAIN: (4, 16)}
 
 
@@ -141,14 +142,15 @@ def draw(stream: Stream, count: int, rng: np.random.Generator) -> Chains:
 
 
 def problems(stream: Stream, count: int, seed: int) -> list[Problem]:
-    """`count` different problems of a stream; the same seed gives the same ones."""
+    """`count` different problems of a stream; the same seed gives the same ones in the same order,
+    so a shorter list is the beginning of a longer one."""
     rng = np.random.default_rng([seed, list(Stream).index(stream)])
     found: dict[str, Problem] = {}
     while len(found) < count:
-        for chain in draw(stream, count - len(found), rng):
+        for chain in draw(stream, _CHUNK, rng):
             problem = chain.problem()
             found.setdefault(problem.id, problem)
-    return list(found.values())
+    return list(found.values())[:count]
 
 
 def stream_of(chain: Chain) -> Stream:

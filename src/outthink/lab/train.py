@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from outthink.errors import RunError, WeightsError
 from outthink.lab import task, tokenizer
+from outthink.lab.engine import log_likelihood, score
 from outthink.lab.gpt import GPT, Shape
 from outthink.progress import Progress
 from outthink.train.rollouts import Labelled
@@ -234,15 +235,17 @@ def verifier(
     label: str,
     compiled: bool = False,
 ) -> Trained:
-    """Train a verifier from a language model's weights, with a new head of one output.
+    """Train a verifier from a language model's weights, its head too, and one new output: the hope.
 
     Binary cross-entropy against soft labels at the positions that have one (Snell et al. 2024,
     appendix D). The weights kept are those of the lowest loss on held-out problems.
     """
     torch.manual_seed(recipe.seed)
     model = GPT(shape)
-    weights = {k: v for k, v in trunk.state_dict().items() if not k.startswith("head.")}
-    model.load_state_dict(weights, strict=False)
+    weights = dict(trunk.state_dict())
+    head = weights["head.weight"]
+    weights["head.weight"] = torch.cat([head, torch.zeros_like(head[:1])])
+    model.load_state_dict(weights)
     size = recipe.batch
     epoch_steps = len(data.tokens) // size
 
@@ -297,12 +300,17 @@ class Examples:
 
     def loss(self, forward: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Mean binary cross-entropy of the labels of these rows, in nats."""
-        logits = forward(self.tokens[rows])[..., 0].float()
-        labels = self.labels[rows]
+        tokens, labels = self.tokens[rows], self.labels[rows, tokenizer.PROMPT_LENGTH :]
+        outputs = forward(tokens)[:, tokenizer.PROMPT_LENGTH - 1 :]
+        likely = log_likelihood(outputs[:, :-1], tokens[:, tokenizer.PROMPT_LENGTH :]).cumsum(1)
         known = ~labels.isnan()
-        return F.binary_cross_entropy_with_logits(logits[known], labels[known])
+        value = score(likely, outputs[:, 1:])[known].clamp(max=_ALMOST_SURE)
+        label = labels[known]
+        return -(label * value + (1 - label) * torch.log1p(-value.exp())).mean()
 
 
+_ALMOST_SURE = -1e-5
+"""Largest log score in the loss, which is infinite for a wrong step of score 1."""
 _IGNORED = -100
 _BLOCK = 64
 """Batches drawn at once."""

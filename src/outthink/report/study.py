@@ -270,7 +270,9 @@ def _trees(
     for number in range(difficulty.BINS):
         for place in np.flatnonzero(bins == number)[:_TREES_PER_BIN]:
             for name, budget, stream in shown:
-                found = study.store.tree(study.problems[place].id, strategy(name).name, budget, stream)
+                found = study.store.tree(
+                    study.problems[place].id, strategy(name).name, budget, stream
+                )
                 trees.append(tree(found, number + 1, text))
     return tuple(trees)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from outthink.errors import UsageError
 from outthink.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
@@ -50,7 +49,7 @@ def beam(
     pool: list[Solution] = yield Propose([Solution.start(problem)] * n, until=STEP)
     scores: list[Scores] = yield Verify(pool)
     for _ in range(rounds - 1):
-        kept = best(scores, math.ceil(n / m), by=step)
+        kept = best(pool, scores, math.ceil(n / m), by=step)
         if not any(pool[i].is_open for i in kept):
             break
         pool = yield Propose(children(pool, kept, n=n, m=m), until=STEP)
@@ -67,10 +66,19 @@ def resolve_width(width: int | str, n: int) -> int:
     raise UsageError(f"beam width {width!r} is neither a number of at least 1 nor 'sqrt'")
 
 
-def best(scores: Sequence[Scores], k: int, *, by: StepAggregation) -> list[int]:
-    """Indices of the k best, best first; without a score comes last; ties to the earliest."""
+def best(
+    pool: Sequence[Solution], scores: Sequence[Scores], k: int, *, by: StepAggregation
+) -> list[int]:
+    """Indices of the k best, best first; ties to the earliest.
+
+    What has no score comes after what has one, and what was truncated comes last: it can neither
+    go on nor answer, so it must not push out a prefix that can.
+    """
     value = [reduce_steps(score, by) for score in scores]
-    order = sorted(range(len(value)), key=lambda i: (value[i] is None, -(value[i] or 0.0), i))
+    order = sorted(
+        range(len(pool)),
+        key=lambda i: (pool[i].truncated, value[i] is None, -(value[i] or 0.0), i),
+    )
     return order[:k]
 
 
@@ -85,7 +93,7 @@ def children(pool: Sequence[Solution], kept: Sequence[int], *, n: int, m: int) -
     return prefixes
 
 
-def finish(pool: Sequence[Solution], scores: Sequence[Scores], selection: Selection) -> Any:
+def finish(pool: Sequence[Solution], scores: Sequence[Scores], selection: Selection) -> Search:
     """Vote among the ended candidates; where a search ran out of rounds, end its beams first."""
     if not any(solution.finished for solution in pool) and any(s.is_open for s in pool):
         pool = yield Propose(pool, until=END)

@@ -8,6 +8,7 @@ thrown away. k = 0 is beam search.
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from typing import Any
 
 from outthink.errors import UsageError
@@ -19,6 +20,7 @@ from outthink.types import (
     Budget,
     Problem,
     Propose,
+    Request,
     Scores,
     Search,
     Solution,
@@ -51,7 +53,7 @@ def lookahead(
     for _ in range(rounds):
         pool: list[Solution] = yield Propose(prefixes, until=STEP)
         scores = yield from _look(pool, k)
-        kept = best(scores, math.ceil(n / m), by=step)
+        kept = best(pool, scores, math.ceil(n / m), by=step)
         if not any(pool[i].is_open for i in kept):
             break
         prefixes = children(pool, kept, n=n, m=m)
@@ -59,7 +61,7 @@ def lookahead(
     return (yield from finish(pool, scores, Selection(step, answer)))
 
 
-def _look(pool: list[Solution], k: int) -> Any:
+def _look(pool: list[Solution], k: int) -> Generator[Request, Any, list[Scores]]:
     """Scores of the candidates, read k greedy steps ahead."""
     ahead: list[Solution] = pool
     if k > 0:
