@@ -1,131 +1,95 @@
-"""What the commands do: each a function from plain options to a dict for the wire.
-
-Here engines, stores and files come together; everything below is free of them.
-"""
+"""What the commands do: each a function from plain options to a dict for the wire."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from outthink import difficulty
-from outthink.data import source
 from outthink.driver import Driver, Job
-from outthink.errors import RunError, StoreError, UsageError
-from outthink.estimate import Pool, interval
+from outthink.errors import RunError
+from outthink.estimate import Floats, Integers, Pool, interval, paired
 from outthink.lab import task
-from outthink.lab.engine import LabProposer, LabVerifier
-from outthink.lab.models import SHIPPED, LabModels
 from outthink.lab.tokenizer import decode
 from outthink.policy import Policy, Provenance
 from outthink.report import data as page
 from outthink.report.page import write
-from outthink.report.study import Analysis, build
+from outthink.report.study import BASELINE, Analysis, Fitted, build
 from outthink.search import strategy as parse_strategy
-from outthink.store import Identity, Store
-from outthink.study import DIFFICULTY, POOL, Plan, Study, run
+from outthink.store import Identity
+from outthink.study import DIFFICULTY, POOL, Plan, Study
+from outthink.sweep import Models, Sweep, make_place, reopened, require_verifier, swept
 from outthink.types import Budget, Problem, Usage
 from outthink.version import VERSION
 
+DEMO = Plan(pool=256, oracle_samples=256)
 
-def sweep(
-    problems: str,
-    *,
-    plan: Plan,
-    store: Path,
-    model: str,
-    verifier: str,
-    weights: Path | None,
-    seed: int,
-) -> dict[str, Any]:
+
+def sweep(asked: Sweep, store: Path) -> dict[str, Any]:
     """Run a plan over problems into a store; accuracies of everything that was run."""
-    with sweep_into(
-        store, problems, plan, model=model, verifier=verifier, weights=weights, seed=seed
-    ) as study:
-        return {"store": str(store), **_accuracies(study)}
-
-
-@contextmanager
-def sweep_into(
-    store: Path,
-    problems: str,
-    plan: Plan,
-    *,
-    model: str,
-    verifier: str,
-    weights: Path | None,
-    seed: int,
-) -> Iterator[Study]:
-    """The study of a plan, with whatever was missing in the store run first."""
-    asked = source.read(problems)
-    for problem in asked:
-        task.parse(problem.prompt)
-    proposer, judge = engines(model, verifier, weights)
-    identity = Identity(
-        proposer.name,
-        judge.name if judge else None,
-        seed,
-        {
-            "problems": problems,
-            "problems_digest": source.digest(asked),
-            "plan": json.dumps(asdict(plan)),
-        },
-    )
-    with Store.open(store, identity=identity, write=True) as opened:
-        run(plan, asked, proposer, judge, grader=exact, seed=seed, store=opened)
-        yield Study(plan, tuple(asked), opened, exact)
+    with swept(asked, store) as found:
+        return {"store": str(store), "problems": found.problems, **accuracies(found.study)}
 
 
 def fit(store: Path, out: Path) -> dict[str, Any]:
     """Fit a policy on a store and save it; its cells and what it is worth."""
-    with Store.open(store, write=False) as opened:
-        study, identity = _study(opened)
-        analysis = Analysis.of(study, seed=identity.seed)
-        policy = _policy(analysis, identity)
-        try:
-            policy.save(out)
-        except OSError as error:
-            raise RunError(
-                f"{out}: cannot write the policy ({error}); name another --out"
-            ) from error
-        return {"policy": str(out), **_fitted(analysis)}
+    make_place(out)
+    with reopened(store) as found:
+        analysis = Analysis.of(found.study, seed=found.identity.seed)
+        _save(_policy(analysis, found.identity), out)
+        return {"policy": str(out), "problems": found.problems, **_fitted(analysis)}
 
 
 def report(store: Path, out: Path, *, command: str) -> dict[str, Any]:
     """Write the page of a store."""
-    with Store.open(store, write=False) as opened:
-        study, identity = _study(opened)
-        analysis = Analysis.of(study, seed=identity.seed)
-        write(_page(analysis, identity, command), out)
-        return {"report": str(out), **_accuracies(study), **_fitted(analysis)}
+    make_place(out)
+    with reopened(store) as found:
+        analysis = Analysis.of(found.study, seed=found.identity.seed)
+        write(_page(analysis, found.identity, command), out)
+        return {
+            "report": str(out),
+            "problems": found.problems,
+            **accuracies(found.study),
+            **_fitted(analysis),
+        }
 
 
-def demo(*, problems: int, seed: int, store: Path, out: Path, command: str) -> dict[str, Any]:
-    """Sweep, fit and report on the lab's test problems."""
+def demo(
+    *, problems: int, seed: int, weights: Path | None, store: Path | None, out: Path, command: str
+) -> dict[str, Any]:
+    """Sweep, fit and report on the lab's test problems; without `store`, into one under runs/."""
     difficulty.require_enough(problems)
-    plan = Plan(pool=256, oracle_samples=256)
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"{store.parent}: cannot make the folder ({error}); name a --store"
-        ) from error
-    swept = sweep(
-        f"lab:test?size={problems}&seed={seed}",
-        plan=plan,
-        store=store,
-        model="lab:s",
-        verifier="lab:prm",
-        weights=None,
-        seed=seed,
-    )
-    fitted = fit(store, store.with_suffix(".policy.json"))
-    report(store, out, command=command)
-    return {"report": str(out), **swept, **fitted}
+    make_place(out)
+    asked = Sweep(f"lab:test?size={problems}&seed={seed}", DEMO, Models(weights=weights), seed)
+    with swept(asked, store, Path("runs")) as found:
+        path = found.study.store.path
+        policy = path.with_suffix(".policy.json")
+        analysis = Analysis.of(found.study, seed=seed)
+        _save(_policy(analysis, found.identity), policy)
+        write(_page(analysis, found.identity, command), out)
+        return {
+            "report": str(out),
+            "store": str(path),
+            "policy": str(policy),
+            "problems": found.problems,
+            **accuracies(found.study),
+            **_fitted(analysis),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """How to go about one problem, and what finding that out took."""
+
+    strategy: str
+    how: str
+    bin: int | None = None
+    """From 1, the easiest; `None` where nobody asked."""
+    usage: Usage = Usage()  # noqa: RUF009 - frozen
 
 
 def solve(
@@ -135,89 +99,93 @@ def solve(
     strategy: str | None,
     budget: int,
     seed: int,
-    model: str,
-    verifier: str,
-    weights: Path | None,
+    models: Models,
 ) -> dict[str, Any]:
     """Solve one problem; the cost of estimating its difficulty is part of the cost."""
     problem = task.parse(prompt).problem()
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
-    proposer, judge = engines(model, verifier, weights)
-    driver = Driver(proposer, judge, seed=seed)
-    usage, how = Usage(), ""
-    bin_number: int | None = None
-    if policy is not None:
-        fitted = Policy.load(policy)
-        fitted.check(proposer.name, judge.name if judge else None)
-        [probe] = driver.run(
-            [Job(problem, parse_strategy(POOL), Budget(fitted.samples), DIFFICULTY)]
-        )
-        usage += probe.outcome.usage
-        scores = probe.choice.scores
-        answers = [candidate.answer for candidate in probe.choice.candidates]
-        pool = Pool.of(
-            problem.id, answers, [score.last for score in scores], [False] * len(answers)
-        )
-        value = float(difficulty.predicted([pool], fitted.samples).values[0])
-        bin_number = fitted.place(value)
-        chosen = fitted.choose(bin_number, budget)
-        strategy = chosen.strategy
-        how = (
-            f"predicted difficulty: bin {bin_number + 1} of {fitted.binning.count} "
-            f"(score {value:.2f}); {strategy} at {budget}"
-            + (f"; {chosen.note}" if chosen.note else "")
-        )
-    made = parse_strategy(strategy or "best_of_n")
+    known = parse_strategy(strategy or POOL)
+    fitted = None if policy is None else Policy.load(policy)
+    require_verifier(models, (POOL if fitted else known.name,))
+    proposer, verifier = models.load()
+    driver = Driver(proposer, verifier, seed=seed)
+    if fitted is None:
+        thought = Thought(known.name, f"{known.name} at {budget}")
+    else:
+        fitted.check(proposer.name, verifier.name if verifier else None)
+        thought = _choose(fitted, problem, budget, driver)
+    made = parse_strategy(thought.strategy)
     [result] = driver.run([Job(problem, made, Budget(budget))])
-    usage += result.outcome.usage
     index = result.choice.index
-    text = "" if index is None else decode(result.choice.candidates[index].tokens)
     return {
         "answer": result.choice.answer,
-        "text": text,
+        "text": "" if index is None else decode(result.choice.candidates[index].tokens),
         "strategy": made.name,
         "budget": budget,
-        "bin": None if bin_number is None else bin_number + 1,
-        "how": how or f"{made.name} at {budget}",
-        "usage": asdict(usage),
+        "bin": thought.bin,
+        "how": thought.how,
+        "usage": asdict(thought.usage + result.outcome.usage),
     }
 
 
-# parts ---------------------------------------------------------------------------------------------
+def _choose(policy: Policy, problem: Problem, budget: int, driver: Driver) -> Thought:
+    """What a policy says to a problem, by a few scored samples of it."""
+    policy.choose(0, budget)  # a budget it cannot serve is refused before anything is spent
+    probe_job = Job(problem, parse_strategy(POOL), Budget(policy.samples), DIFFICULTY)
+    [probe] = driver.run([probe_job])
+    answers = [candidate.answer for candidate in probe.choice.candidates]
+    scores = [score.last for score in probe.choice.scores]
+    pool = Pool.of(problem.id, answers, scores, [False] * len(answers))
+    value = float(difficulty.predicted([pool], policy.samples).values[0])
+    number = policy.place(value)
+    chosen = policy.choose(number, budget)
+    how = (
+        f"difficulty bin {number + 1} of {policy.binning.count}, from {policy.samples} samples "
+        f"scored {value:.2f}; {chosen.strategy} at {budget}"
+    )
+    how += f"; {chosen.note}" if chosen.note else ""
+    return Thought(chosen.strategy, how, number + 1, probe.outcome.usage)
 
 
-def engines(
-    model: str, verifier: str, weights: Path | None
-) -> tuple[LabProposer, LabVerifier | None]:
-    """Engines by the names `--model` and `--verifier` take."""
-    models = LabModels(weights or SHIPPED)
-    if model not in ("lab:s", "lab:l"):
-        raise UsageError(f"unknown model {model!r}; this version runs lab:s and lab:l")
-    if verifier not in ("lab:prm", "lab:orm", "none"):
-        raise UsageError(f"unknown verifier {verifier!r}; write lab:prm, lab:orm or none")
-    judge = None if verifier == "none" else models.verifier(verifier.removeprefix(source.LAB))
-    return models.proposer(model.removeprefix(source.LAB)), judge
+# Parts -------------------------------------------------------------------------------------------
 
 
-def _study(store: Store) -> tuple[Study, Identity]:
-    """The study a store was made by. Raises `StoreError` for a store of another kind."""
-    identity = store.identity
+def accuracies(study: Study, bins: Integers | None = None) -> dict[str, Any]:
+    """Accuracy of every strategy at every budget, by bin [P] too where bins are given.
+
+    No rows where no problem has a reference: an accuracy that cannot be had is not 0.
+    """
+    graded = len(study.problems)
+    if not graded:
+        return {"graded": 0, "rows": []}
+    grid = study.grid
+    rows = []
+    for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
+        for budget, values in zip(grid.budgets, accuracy, strict=True):
+            row = {"strategy": name, "budget": budget, **_interval(values)}
+            if bins is not None:
+                row["bins"] = [float(values[bins == number].mean()) for number in range(5)]
+            usage = study.usage(name, budget)
+            row["decoded_tokens_per_problem"] = usage.decoded_tokens / graded
+            row["verifier_tokens_per_problem"] = usage.verifier_tokens / graded
+            rows.append(row)
+    return {"graded": graded, "rows": rows}
+
+
+def _interval(values: Floats) -> dict[str, Any]:
+    found = interval(values)
+    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+
+
+def _save(policy: Policy, out: Path) -> None:
     try:
-        raw = json.loads(identity.settings["plan"])
-        raw["strategies"], raw["budgets"] = tuple(raw["strategies"]), tuple(raw["budgets"])
-        plan = Plan(**raw)
-        asked = source.read(identity.settings["problems"])
-    except KeyError as error:
-        raise StoreError(
-            f"{store.path}: not made by 'outthink sweep' (no {error}); sweep into a new store"
+        policy.save(out)
+    except OSError as error:
+        raise RunError(
+            f"{out}: cannot write the policy ({error.strerror}); free some space, "
+            "or name another file"
         ) from error
-    if source.digest(asked) != identity.settings["problems_digest"]:
-        raise StoreError(
-            f"{store.path}: {identity.settings['problems']} holds other problems than were swept; "
-            "put the file back or sweep into a new store"
-        )
-    return Study(plan, tuple(asked), store, exact), identity
 
 
 def _policy(analysis: Analysis, identity: Identity) -> Policy:
@@ -239,26 +207,8 @@ def _policy(analysis: Analysis, identity: Identity) -> Policy:
     )
 
 
-def _accuracies(study: Study) -> dict[str, Any]:
-    grid = study.grid
-    rows = []
-    for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
-        for budget, values in zip(grid.budgets, accuracy, strict=True):
-            found = interval(values)
-            rows.append(
-                {
-                    "strategy": name,
-                    "budget": budget,
-                    "accuracy": found.mean,
-                    "low": found.low,
-                    "high": found.high,
-                }
-            )
-    return {"problems": len(study.problems), "rows": rows}
-
-
 def _fitted(analysis: Analysis) -> dict[str, Any]:
-    """Cells of the policy for predicted bins, and CEF under every reading."""
+    """Cells of the policy for predicted bins, and what each reading of it is worth."""
     cells = [
         {
             "bin": cell.bin + 1,
@@ -271,25 +221,46 @@ def _fitted(analysis: Analysis) -> dict[str, Any]:
         }
         for cell in analysis.predicted.fit.cells
     ]
-    factors = [
-        {
-            "bins": kind,
-            "charged": charged,
-            "budget": found.cost,
-            "value": found.factor,
-            "low": found.low,
-            "high": None if found.high_at_least else found.high,
-            "at_least": found.at_least,
-        }
-        for fit, kind, charged in (
-            (analysis.predicted, "predicted", True),
-            (analysis.predicted, "predicted", False),
-            (analysis.oracle, "oracle", False),
+    readings = [(analysis.predicted, False), (analysis.predicted, True)]
+    readings += [(analysis.oracle, False)] if analysis.oracle else []
+    return {
+        "cells": cells,
+        "comparison": [
+            row for fit, charged in readings for row in _reading(analysis, fit, charged)
+        ],
+    }
+
+
+def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[dict[str, Any]]:
+    """A policy against best-of-N that spends as much, and what best-of-N would need (CEF)."""
+    study, budgets = analysis.study, analysis.study.plan.budgets
+    factors = analysis.equivalences(fit, charged=charged)
+    costs = [min(round(found.cost), study.plan.pool) for found in factors]
+    base = study.curve(BASELINE, costs)
+    rows = []
+    columns = zip(budgets, fit.fit.held_out, base, costs, factors, strict=True)
+    for budget, ours, theirs, cost, found in columns:
+        difference = paired(ours, theirs)
+        rows.append(
+            {
+                "bins": fit.difficulty.method.value,
+                "charged": charged,
+                "budget": budget,
+                "cost": found.cost,
+                **_interval(ours),
+                "best_of_n": float(np.mean(theirs)),
+                "best_of_n_budget": cost,
+                "best_of_n": float(np.mean(theirs)),
+                "difference": difference.mean,
+                "difference_low": difference.low,
+                "difference_high": difference.high,
+                "cef": found.factor,
+                "cef_low": found.low,
+                "cef_high": None if found.high_at_least else found.high,
+                "cef_at_least": found.at_least,
+            }
         )
-        if fit is not None
-        for found in analysis.equivalences(fit, charged=charged)
-    ]
-    return {"cells": cells, "cef": factors}
+    return rows
 
 
 def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
@@ -308,7 +279,3 @@ def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
         text=decode,
         title="How should this model think?",
     )
-
-
-def exact(answer: str, reference: str) -> bool:
-    return answer == reference

@@ -25,10 +25,12 @@ from outthink.progress import Progress
 from outthink.search import strategy
 from outthink.select import AnswerAggregation
 from outthink.store import Store
-from outthink.types import Budget, Grader, Problem, Proposer, Usage, Verifier
+from outthink.types import Budget, Grader, Outcome, Problem, Proposer, Usage, Verifier
 
 POOL = "best_of_n"
-"""The job that draws a pool; majority and every best-of-N are read from it."""
+"""The job that draws a scored pool; majority and every best-of-N are read from it."""
+UNSCORED = "majority"
+"""The job that draws a pool without scores."""
 DIFFICULTY = "difficulty"
 """The stream of the samples that difficulty is estimated from."""
 
@@ -61,8 +63,18 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.strategies or not self.budgets:
             raise UsageError("nothing to run: give at least one strategy and one budget")
+        names = tuple(strategy(name).name for name in self.strategies)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(f"strategy {twice} is given twice; give each once")
+        object.__setattr__(self, "strategies", names)  # `beam(width=4)` and `beam` are one name
         for budget in self.budgets:
             Budget(budget)
+        if min(self.oracle_samples, self.predicted_samples) < 0:
+            raise UsageError(
+                f"{min(self.oracle_samples, self.predicted_samples)} samples for difficulty; "
+                "give 0 for none"
+            )
         if list(self.budgets) != sorted(set(self.budgets)):
             raise UsageError(f"budgets {self.budgets} are not in rising order; list each once")
         if self.pooled and self.pool < self.budgets[-1]:
@@ -82,6 +94,16 @@ class Plan:
         return tuple(name for name in self.strategies if _estimator(name) is None)
 
     @property
+    def needs_verifier(self) -> bool:
+        """False where nothing in it is ever scored."""
+        return bool(self.predicted_samples) or any(map(verifies, self.strategies))
+
+    @property
+    def pool_job(self) -> str:
+        """The strategy that draws the pool."""
+        return POOL if any(map(verifies, self.pooled)) else UNSCORED
+
+    @property
     def pool_budgets(self) -> tuple[int, ...]:
         """Budgets at which pooled strategies are known: the plan's, and powers of two."""
         powers = [2**power for power in range(self.pool.bit_length())]
@@ -91,16 +113,21 @@ class Plan:
         """Every job, those of one kind together."""
         kinds: list[tuple[str, int, str]] = []
         if self.oracle_samples:
-            kinds.append(("majority", self.oracle_samples, DIFFICULTY))
+            kinds.append((UNSCORED, self.oracle_samples, DIFFICULTY))
         if self.predicted_samples:
             kinds.append((POOL, self.predicted_samples, DIFFICULTY))
         if self.pooled:
-            kinds.append((POOL, self.pool, ""))
+            kinds.append((self.pool_job, self.pool, ""))
         kinds += [(name, budget, "") for name in self.live for budget in self.budgets]
         for name, budget, stream in kinds:
             made, limit = strategy(name), Budget(budget)
             for problem in problems:
                 yield Job(problem, made, limit, stream)
+
+
+def verifies(name: str) -> bool:
+    """Whether a strategy asks a verifier."""
+    return not name.startswith(UNSCORED)
 
 
 def _estimator(name: str) -> Estimator | None:
@@ -113,12 +140,15 @@ def _estimator(name: str) -> Estimator | None:
     if made.name == "majority":
         return estimate.majority
     if made.name.startswith(POOL):
-        return {
-            AnswerAggregation.WEIGHTED: estimate.weighted,
-            AnswerAggregation.MAX: estimate.best_of_n,
-            AnswerAggregation.MAJORITY: partial(estimate.majority, ties_by_score=True),
-        }[AnswerAggregation(answer)]
+        return _BY_ANSWER[AnswerAggregation(answer)]
     return None
+
+
+_BY_ANSWER: dict[AnswerAggregation, Estimator] = {
+    AnswerAggregation.WEIGHTED: estimate.weighted,
+    AnswerAggregation.MAX: estimate.best_of_n,
+    AnswerAggregation.MAJORITY: partial(estimate.majority, ties_by_score=True),
+}
 
 
 def run(
@@ -132,20 +162,33 @@ def run(
     store: Store,
 ) -> None:
     """Run whatever of the plan is not in the store yet."""
-    left = [job for job in plan.jobs(problems) if store.outcome(job) is None]
-    total = sum(1 for _ in plan.jobs(problems))
-    work = float(sum(job.budget.generations for job in left))
+    done = {
+        (outcome.problem_id, outcome.strategy, outcome.budget, stream)
+        for stream in ("", DIFFICULTY)
+        for outcome in store.outcomes(stream=stream)
+    }
+    jobs = list(plan.jobs(problems))
+    left = [job for job in jobs if _key(job) not in done]
+    total = sum(job.budget.generations for job in jobs)
+    work = sum(job.budget.generations for job in left)
     driver = Driver(proposer, verifier, grader=grader, seed=seed, journal=store)
-    label = "sweep" if len(left) == total else f"sweep (resumed at {1 - len(left) / total:.0%})"
-    with Progress(label, work, "generations") as bar:
+    label = "sweep" if work == total else f"sweep, from {1 - work / total:.0%} on"
+    with Progress(label, total, "generations", done=total - work) as bar:
         for result in driver.run(left):
             job = result.job
             bar.advance(job.budget.generations, f"{job.strategy.name} at {job.budget.generations}")
 
 
+def _key(job: Job) -> tuple[str, str, int, str]:
+    return job.problem.id, job.strategy.name, job.budget.generations, job.stream
+
+
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What a store says about a plan. Raises `UsageError` where something was not run yet."""
+    """What a store says about a plan on problems that have references.
+
+    Raises `UsageError` where something was not run yet.
+    """
 
     plan: Plan
     problems: tuple[Problem, ...]
@@ -155,13 +198,14 @@ class Study:
     @cached_property
     def pools(self) -> list[Pool]:
         """One pool a problem."""
-        return [self._pool(problem, POOL, self.plan.pool, "") for problem in self.problems]
+        plan = self.plan
+        return [self._pool(problem, plan.pool_job, plan.pool, "") for problem in self.problems]
 
     @cached_property
     def oracle(self) -> Difficulty:
         """Difficulty from labels: for upper bounds only."""
         samples = self.plan.oracle_samples
-        return oracle([self._pool(p, "majority", samples, DIFFICULTY) for p in self.problems])
+        return oracle([self._pool(p, UNSCORED, samples, DIFFICULTY) for p in self.problems])
 
     @cached_property
     def predicted(self) -> Difficulty:
@@ -178,10 +222,10 @@ class Study:
         for row, name in enumerate(names):
             if name in self.plan.pooled:
                 accuracy[row] = self.curve(name, budgets)
-                continue
-            for column, budget in enumerate(budgets):
-                for place, problem in enumerate(self.problems):
-                    accuracy[row, column, place] = bool(self._outcome(problem, name, budget)[0])
+            else:
+                for column, budget in enumerate(budgets):
+                    outcomes = self._outcomes(name, budget)
+                    accuracy[row, column] = [bool(outcome.right) for outcome in outcomes]
         return Grid(tuple(p.id for p in self.problems), names, budgets, accuracy)
 
     def curve(self, name: str, budgets: Sequence[int]) -> Floats:
@@ -191,25 +235,32 @@ class Study:
         return estimate.curve(self.pools, estimator, budgets)
 
     def usage(self, name: str, budget: int) -> Usage:
-        """Mean cost of a problem, as a total over all problems."""
-        total = Usage()
+        """What a strategy spent at a budget: the sum over all problems."""
         if name not in self.plan.pooled:
-            for problem in self.problems:
-                total += self._outcome(problem, name, budget)[1]
-            return total
-        for problem in self.problems:
-            total += self._outcome(problem, POOL, self.plan.pool)[1]
-        return _share(total, budget / self.plan.pool, verified=name != "majority")
+            return self._spent(name, budget)
+        whole = self._spent(self.plan.pool_job, self.plan.pool)
+        return _share(whole, budget / self.plan.pool, verified=verifies(name))
 
-    def _outcome(self, problem: Problem, name: str, budget: int) -> tuple[bool | None, Usage]:
-        job = Job(problem, strategy(name), Budget(budget))
-        outcome = self.store.outcome(job)
-        if outcome is None:
+    def _spent(self, name: str, budget: int) -> Usage:
+        return sum((outcome.usage for outcome in self._outcomes(name, budget)), Usage())
+
+    @cached_property
+    def _recorded(self) -> dict[tuple[str, int, str], Outcome]:
+        """Every outcome by strategy, budget and problem, read once."""
+        return {
+            (outcome.strategy, outcome.budget, outcome.problem_id): outcome
+            for outcome in self.store.outcomes()
+        }
+
+    def _outcomes(self, name: str, budget: int) -> list[Outcome]:
+        """The outcome of every problem, in order."""
+        try:
+            return [self._recorded[name, budget, problem.id] for problem in self.problems]
+        except KeyError as error:
             raise UsageError(
-                f"{name} at {budget} was not run on problem {problem.id}; "
-                "run the same 'outthink sweep' again, it goes on where it stopped"
-            )
-        return outcome.right, outcome.usage
+                f"{name} at {budget} was not run on problem {error.args[0][-1]!r}; "
+                "give the same 'outthink sweep' again, it goes on where it stopped"
+            ) from None
 
     def _pool(self, problem: Problem, name: str, budget: int, stream: str) -> Pool:
         answers, scores = self.store.pool(problem.id, name, budget, stream)

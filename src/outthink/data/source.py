@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -17,6 +18,8 @@ from outthink.lab import task
 from outthink.types import Problem
 
 LAB = "lab:"
+MOST = 1_000_000
+"""Problems that may be asked of the generator at once."""
 _KEYS = {"id", "prompt", "reference"}
 
 
@@ -35,33 +38,40 @@ def _generated(source: str) -> list[Problem]:
     name, _, query = source.removeprefix(LAB).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     size, seed = options.pop("size", "200"), options.pop("seed", "0")
-    if options or name not in list(task.Stream) or not (size.isdigit() and seed.isdigit()):
+    numbers = all(re.fullmatch("[0-9]{1,18}", number) for number in (size, seed))
+    if options or name not in list(task.Stream) or not numbers:
         raise UsageError(
             f"{source!r} names no problems; write lab:STREAM?size=200&seed=0 with a stream of "
             f"{', '.join(task.Stream)}"
         )
-    if int(size) < 1:
-        raise UsageError(f"{source!r} asks for no problems; give a size of at least 1")
+    if not 1 <= int(size) <= MOST:
+        raise UsageError(f"{source!r} asks for {size} problems; give a size of 1 to {MOST}")
     return task.problems(task.Stream(name), int(size), int(seed))
 
 
 def _from_file(path: Path) -> list[Problem]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
         raise ProblemFileError(
-            f"{path}: cannot read problems ({error}); give a JSON Lines file"
+            f"{path}: cannot read problems ({error.strerror}); give a JSON Lines file, "
+            "or lab:test for the lab's own"
         ) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ProblemFileError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from error
     problems: dict[str, Problem] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    lines: dict[str, int] = {}
+    for number, row in enumerate(text.split("\n"), 1):
+        if not row.strip():
             continue
-        problem = _parse(f"{path}:{number}", line)
+        problem = _parse(f"{path}:{number}", row)
         if problem.id in problems:
             raise ProblemFileError(
-                f"{path}:{number}: id {problem.id!r} was used before; give each problem its own"
+                f"{path}:{number}: id {problem.id!r} was used on line {lines[problem.id]}; "
+                "give each problem its own"
             )
-        problems[problem.id] = problem
+        problems[problem.id], lines[problem.id] = problem, number
     if not problems:
         raise ProblemFileError(f"{path}: no problems in it; write one JSON object a line")
     return list(problems.values())
@@ -72,14 +82,33 @@ def _parse(where: str, line: str) -> Problem:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise ProblemFileError(
-            f"{where}: not JSON ({error.msg} at column {error.colno})"
+            f"{where}: not JSON ({error.msg} at column {error.colno}); write one object a line"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits, lists without end
+        raise ProblemFileError(f"{where}: not a problem; write one object a line") from error
     if not isinstance(value, dict) or "prompt" not in value or not value.keys() <= _KEYS:
         raise ProblemFileError(
             f"{where}: expected an object with 'prompt' and optionally 'reference' and 'id', "
             f"saw {line[:60]!r}"
         )
-    prompt, reference = value["prompt"], value.get("reference")
+    prompt, reference, name = value["prompt"], value.get("reference"), value.get("id")
     if not isinstance(prompt, str) or not isinstance(reference, str | None):
         raise ProblemFileError(f"{where}: 'prompt' and 'reference' have to be text")
-    return Problem(str(value.get("id", prompt)), prompt, reference)
+    if isinstance(name, bool) or not isinstance(name, str | int | None):
+        raise ProblemFileError(f"{where}: 'id' has to be text or a whole number, saw {name!r}")
+    return _lab(where, Problem(prompt if name is None else str(name), prompt, reference))
+
+
+def _lab(where: str, problem: Problem) -> Problem:
+    """The problem, if the models of this version can read it."""
+    try:
+        task.parse(problem.prompt)
+    except UsageError as error:
+        raise ProblemFileError(f"{where}: {error}") from error
+    reference = problem.reference
+    if reference is not None and not re.fullmatch(f"[0-9]{{{task.DIGITS}}}", reference):
+        raise ProblemFileError(
+            f"{where}: reference {reference!r} is no answer; write {task.DIGITS} digits, "
+            "such as '04883'"
+        )
+    return problem

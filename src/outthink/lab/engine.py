@@ -8,10 +8,15 @@ nothing. Memory is bounded by `ROWS` rows at a time plus what the prefixes in fl
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +28,10 @@ from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
 from outthink.types import Draw, Drawn, Problem, Scores, Solution, State, Verified
 
-ROWS = 1024
+Part = TypeVar("Part")
+
+WORKERS = os.cpu_count() or 1
+ROWS = 256
 """Most rows of one forward pass: enough to fill the cores, and small enough for their caches."""
 
 _LEAST_ROWS = 16
@@ -31,25 +39,72 @@ _LEAST_ROWS = 16
 
 
 class Stopwatch:
-    """Seconds spent in model forward passes, and tokens they computed."""
+    """Time spent in model forward passes, and tokens they computed."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
         self.tokens = 0
+        self.worker_seconds = 0.0
+        """Of all workers together."""
+        self.wall_seconds = 0.0
+        """Of the clock on the wall: while at least one worker was in a forward pass."""
+        self._lock = threading.Lock()
+        self._running = 0
+        self._began = 0.0
 
     @contextmanager
     def forward(self, tokens: int) -> Iterator[None]:
         began = time.perf_counter()
+        with self._lock:
+            if self._running == 0:
+                self._began = began
+            self._running += 1
         yield
-        self.seconds += time.perf_counter() - began
-        self.tokens += tokens
+        ended = time.perf_counter()
+        with self._lock:
+            self._running -= 1
+            if self._running == 0:
+                self.wall_seconds += ended - self._began
+            self.worker_seconds += ended - began
+            self.tokens += tokens
+
+
+class Workers:
+    """Threads that each run whole batches on one core.
+
+    The operations of a small model are too short to be worth splitting over cores: two batches side
+    by side are nearly twice as fast as one batch on both.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+    def each(self, parts: Sequence[Part], do: Callable[[Part], None]) -> None:
+        """Call `do` on every part; an exception in one is raised here."""
+        for _ in self._pool.map(do, parts):
+            pass
+
+
+def split(places: Sequence[int], rows: int, workers: int) -> list[Sequence[int]]:
+    """Parts of at most `rows`, and as many as there are workers where that keeps them large."""
+    size = min(rows, max(_LEAST_SPLIT, -(-len(places) // workers)))
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
+_LEAST_SPLIT = 64
+"""Rows below which a second worker does not pay."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A solution's place in a cache that holds its first `length` tokens, prompt included."""
+class _Read:
+    """What a model has read of one solution: a row of a cache, and what the model said at its end.
+
+    Row `index` of `cache` holds the prompt and the first `length` tokens of the solution, row
+    `index` of `outputs` [rows, outputs] belongs to the last of them.
+    """
 
     cache: Cache
+    outputs: Tensor
     index: int
     length: int
 
@@ -61,60 +116,59 @@ class _Reader:
         self.model = model
         self.rows = rows
         self.watch = Stopwatch()
-        self.device = model.head.weight.device
+        self.workers = Workers(WORKERS)
 
-    def prefix(
-        self, wanted: Sequence[tuple[Problem, Solution, _Row | None]], length: int
-    ) -> Cache:
-        """A cache of `length` tokens a row, in the order wanted: forked where held, else read."""
-        unread = [at for at, (_, _, row) in enumerate(wanted) if row is None]
-        rows = [row for _, _, row in wanted]
+    def start(
+        self, wanted: Sequence[tuple[Problem, Sequence[int]]], held: Sequence[_Read | None]
+    ) -> tuple[Cache, Tensor]:
+        """A cache of these prompts and prefixes of one length, and the outputs at their ends.
+
+        Forked where `held`, read where not: a prompt once for all its rows, and so a prefix.
+        """
+        rows = list(held)
+        unread = [at for at, row in enumerate(rows) if row is None]
         if unread:
-            fresh = self._read([wanted[at][:2] for at in unread], length)
-            for place, at in enumerate(unread):
-                rows[at] = _Row(fresh, place, length)
-        return self.forked([row for row in rows if row is not None], length)
-
-    def forked(self, rows: Sequence[_Row], length: int) -> Cache:
-        """A cache of these rows' first `length` tokens, with room for the rest of the context."""
-        held: dict[int, tuple[Cache, list[int], list[int]]] = {}
-        for at, row in enumerate(rows):
-            cache, places, indices = held.setdefault(id(row.cache), (row.cache, [], []))
-            places.append(at)
-            indices.append(row.index)
-        sources = [(cache, torch.tensor(indices)) for cache, _, indices in held.values()]
-        if len(sources) > 1:
-            merged = gather(sources, length, length)
-            order = np.argsort([at for _, places, _ in held.values() for at in places])
-            sources = [(merged, torch.from_numpy(order))]
-        return gather(_padded(sources), length, self.model.shape.context)
-
-    def _read(self, wanted: Sequence[tuple[Problem, Solution]], length: int) -> Cache:
-        """Prompts once a problem, then what follows them once for all rows that share it."""
-        first = min(length, tokenizer.PROMPT_LENGTH)
-        prompts = dict.fromkeys(problem.prompt for problem, _ in wanted)
-        place = {prompt: at for at, prompt in enumerate(prompts)}
-        ids = torch.tensor([tokenizer.encode_prompt(prompt)[:first] for prompt in prompts])
-        cache = Cache.empty(self.model.shape, max(len(prompts), _LEAST_ROWS), first, self.like)
-        self.extend(_tall(ids), cache)
-        rest = [(problem.prompt, row.tokens[: length - first]) for problem, row in wanted]
-        if length > first:
-            distinct = list(dict.fromkeys(rest))
-            index = torch.tensor([place[prompt] for prompt, _ in distinct])
-            cache = gather(_padded([(cache, index)]), first, length)
-            self.extend(_tall(torch.tensor([tokens for _, tokens in distinct])), cache)
-            where = {key: at for at, key in enumerate(distinct)}
-            return gather([(cache, torch.tensor([where[key] for key in rest]))], length, length)
-        return gather([(cache, torch.tensor([place[prompt] for prompt, _ in rest]))], first, first)
+            fresh = self._read([wanted[at] for at in unread])
+            for at, row in zip(unread, fresh, strict=True):
+                rows[at] = row
+        return self._forked([row for row in rows if row is not None])
 
     def extend(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """[B, n] ids after what the cache holds -> [B, n, outputs]."""
         with self.watch.forward(tokens.numel()), torch.inference_mode():
-            return self.model.extend(tokens.to(self.device), cache)
+            return self.model.extend(tokens, cache)
 
-    @property
-    def like(self) -> Tensor:
-        """A tensor of the model's kind and place."""
-        return self.model.head.weight.detach()
+    def _read(self, wanted: Sequence[tuple[Problem, Sequence[int]]]) -> list[_Read]:
+        prompts = dict.fromkeys(problem.prompt for problem, _ in wanted)
+        place = {prompt: at for at, prompt in enumerate(prompts)}
+        ids = _tall(torch.tensor([tokenizer.encode_prompt(prompt) for prompt in prompts]))
+        cache = Cache.empty(self.model.shape, ids.size(0), self.model.head.weight.detach())
+        outputs = self.extend(ids, cache)[:, -1]
+        keys = [(problem.prompt, tuple(tokens)) for problem, tokens in wanted]
+        length = len(keys[0][1])
+        if length == 0:
+            return [_Read(cache, outputs, place[prompt], 0) for prompt, _ in keys]
+        distinct = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+        index = torch.tensor([place[prompt] for prompt, _ in distinct])
+        cache = gather([(cache, _tall(index))], cache.length)
+        ids = _tall(torch.tensor([tokens for _, tokens in distinct]))
+        outputs = self.extend(ids, cache)[:, -1]
+        return [_Read(cache, outputs, distinct[key], length) for key in keys]
+
+    def _forked(self, rows: Sequence[_Read]) -> tuple[Cache, Tensor]:
+        """New rows, a copy of each; rows of one cache that stand together are copied at once."""
+        sources: list[tuple[Cache, Tensor]] = []
+        outputs: list[Tensor] = []
+        for _, run in groupby(rows, key=lambda row: id(row.cache)):
+            same = list(run)
+            index = torch.tensor([row.index for row in same])
+            sources.append((same[0].cache, index))
+            outputs.append(same[0].outputs[index])
+        missing = _LEAST_ROWS - len(rows)
+        if missing > 0:
+            sources.append((rows[0].cache, torch.full((missing,), rows[0].index)))
+        length = tokenizer.PROMPT_LENGTH + rows[0].length
+        return gather(sources, length), torch.cat(outputs)
 
 
 class LabProposer:
@@ -136,111 +190,120 @@ class LabProposer:
         return tokenizer.decode(tokens)
 
     def propose(self, draws: Sequence[Draw]) -> list[Drawn]:
-        """Extend every row. A row that fills the context comes back truncated."""
+        """Extend every row. A row that fills the context comes back truncated.
+
+        A step is over at the end of its line, and where the solution ends there, with its end: a
+        row that has its steps looks at one more token, and keeps it if that is the end.
+        """
         drawn: list[Drawn | None] = [None] * len(draws)
         groups: dict[int, list[int]] = {}
         for at, draw in enumerate(draws):
             groups.setdefault(len(draw.prefix.tokens), []).append(at)
-        for length, places in groups.items():
-            for start in range(0, len(places), self._reader.rows):
-                part = places[start : start + self._reader.rows]
-                self._extend([draws[at] for at in part], length, part, drawn)
+        parts = [
+            (length, part)
+            for length, places in groups.items()
+            for part in split(places, self._reader.rows, self._reader.workers.count)
+        ]
+
+        def extend(part: tuple[int, Sequence[int]]) -> None:
+            length, places = part
+            rows = self._extend([draws[at] for at in places], length)
+            for at, row in zip(places, rows, strict=True):
+                drawn[at] = row
+
+        self._reader.workers.each(parts, extend)
         return [row for row in drawn if row is not None]
 
-    def _extend(
-        self, draws: Sequence[Draw], length: int, places: Sequence[int], drawn: list[Drawn | None]
-    ) -> None:
+    def _extend(self, draws: Sequence[Draw], length: int) -> list[Drawn]:
         """Decode rows whose prefixes all have `length` tokens."""
         reader, count = self._reader, len(draws)
-        rows = [_proposer_row(draw.prefix) for draw in draws]
-        held = tokenizer.PROMPT_LENGTH + length - 1
-        cache = reader.prefix(
-            [
-                (draw.prefix.problem, draw.prefix, row)
-                for draw, row in zip(draws, rows, strict=True)
-            ],
-            held,
+        held = [_held(draw.prefix) for draw in draws]
+        cache, logits = reader.start(
+            [(draw.prefix.problem, draw.prefix.tokens) for draw in draws], held
         )
-        last = [draw.prefix.tokens[-1] if length else tokenizer.LINE for draw in draws]
         room = tokenizer.MAX_TOKENS - length
         sampler = _Sampler(draws, length, room)
+        if length:
+            # An open prefix that stands at the end of a line has been found not to end there.
+            last = torch.tensor([draw.prefix.tokens[-1] for draw in draws]) == tokenizer.LINE
+            logits = logits.clone()
+            logits[last, tokenizer.END] = -torch.inf
         limit = np.array([_NEVER if draw.until is None else draw.until for draw in draws])
         tokens = np.full((count, room), tokenizer.PAD, np.int64)
         taken = np.zeros(count, np.int64)
-        ended: list[_Row | None] = [None] * count
-        alive = np.arange(count)
-        going = np.ones(count, bool)
+        read: list[_Read | None] = [None] * count
+        alive, going = np.arange(count), np.ones(count, bool)
         steps = np.zeros(count, np.int64)
-        newest = _tall(torch.tensor(last)[:, None])
         for at in range(room):
-            logits = reader.extend(newest, cache)[: len(alive), 0]
             picked = sampler.pick(logits, alive, at)
-            tokens[alive, at] = picked
-            steps[alive] += picked == tokenizer.LINE
-            stop = going & (
-                (picked == tokenizer.END) | (steps[alive] >= limit[alive]) | (at + 1 == room)
-            )
-            for place in np.flatnonzero(stop):
+            looked = going & (steps[alive] >= limit[alive]) & (picked != tokenizer.END)
+            for place in np.flatnonzero(looked):
                 row = alive[place]
-                taken[row] = at + 1
-                ended[row] = _Row(cache, int(place), held + at + 1)
-            going &= ~stop
+                taken[row] = at
+                read[row] = _Read(cache, logits, int(place), length + at)
+            going = going & ~looked
+            tokens[alive[going], at] = picked[going]
+            steps[alive[going]] += picked[going] == tokenizer.LINE
+            over = going & ((picked == tokenizer.END) | (at + 1 == room))
+            taken[alive[over]] = at + 1
+            going = going & ~over
             left = int(going.sum())
             if left == 0:
                 break
             newest = torch.from_numpy(picked)[:, None]
-            if left <= 0.75 * len(alive):
-                keep = np.flatnonzero(going)
-                cache = gather(
-                    _padded([(cache, torch.from_numpy(keep))]), cache.length, cache.capacity
-                )
-                alive, going, newest = alive[keep], going[keep], newest[keep]
-            newest = _tall(newest)
-        self._collect(draws, places, drawn, tokens, taken, ended, rows)
+            if left <= _COMPACT * len(alive):
+                keep = torch.from_numpy(np.flatnonzero(going))
+                cache = gather([(cache, _tall(keep))], cache.length)
+                alive, going, newest = alive[going], going[going], newest[keep]
+            logits = reader.extend(_tall(newest), cache)[: len(alive), 0]
+        return _collect(draws, tokens, taken, read, held)
 
-    def _collect(
-        self,
-        draws: Sequence[Draw],
-        places: Sequence[int],
-        drawn: list[Drawn | None],
-        tokens: NDArray[np.int64],
-        taken: NDArray[np.int64],
-        ended: Sequence[_Row | None],
-        rows: Sequence[_Row | None],
-    ) -> None:
-        """Arrays back to values."""
-        seen: set[object] = set()
-        lines: list[list[int]] = [[] for _ in draws]
-        for row, column in zip(*np.nonzero(tokens == tokenizer.LINE), strict=True):
-            lines[row].append(int(column) + 1)
-        for at, draw in enumerate(draws):
-            prefix, count = draw.prefix, int(taken[at])
-            fresh = tokens[at, :count].tolist()
-            before = len(prefix.tokens)
-            whole = (*prefix.tokens, *fresh)
-            finished = fresh[-1] == tokenizer.END
-            truncated = not finished and len(whole) == tokenizer.MAX_TOKENS
-            held = tokenizer.PROMPT_LENGTH + before
-            read = 0
-            if rows[at] is None:  # the reader read each prompt, and each prefix, once
-                shared = (prefix.problem.id, prefix.tokens)
-                read += tokenizer.PROMPT_LENGTH if prefix.problem.id not in seen else 0
-                read += before if shared not in seen else 0
-                seen |= {prefix.problem.id, shared}
-            drawn[places[at]] = Drawn(
+
+def _collect(
+    draws: Sequence[Draw],
+    tokens: NDArray[np.int64],
+    taken: NDArray[np.int64],
+    read: Sequence[_Read | None],
+    held: Sequence[_Read | None],
+) -> list[Drawn]:
+    """Arrays back to values."""
+    written = tokens[:, : taken.max()].tolist()
+    lines: list[list[int]] = [[] for _ in draws]
+    rows, columns = np.nonzero(tokens == tokenizer.LINE)
+    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+        lines[row].append(column + 1)
+    seen: set[object] = set()
+    drawn: list[Drawn] = []
+    for draw, fresh, count, ends, row, had in zip(
+        draws, written, taken.tolist(), lines, read, held, strict=True
+    ):
+        prefix = draw.prefix
+        before = len(prefix.tokens)
+        whole = (*prefix.tokens, *fresh[:count])
+        finished = whole[-1] == tokenizer.END
+        computed = 0
+        if had is None:  # the reader read each prompt, and each prefix, once
+            shared = (prefix.problem.id, prefix.tokens)
+            computed += tokenizer.PROMPT_LENGTH if prefix.problem.id not in seen else 0
+            computed += before if shared not in seen else 0
+            seen |= {prefix.problem.id, shared}
+        drawn.append(
+            Drawn(
                 Solution(
                     prefix.problem,
                     whole,
-                    (*prefix.step_ends, *(before + end for end in lines[at] if end <= count)),
+                    (*prefix.step_ends, *[before + end for end in ends]),
                     finished,
-                    truncated,
+                    not finished and row is None,
                     tokenizer.answer(whole) if finished else None,
-                    state=None if finished or truncated else State(proposer=ended[at]),
+                    state=None if row is None else State(proposer=row),
                 ),
-                prompt_tokens=read,
-                cached_tokens=held - read,
+                prompt_tokens=computed,
+                cached_tokens=tokenizer.PROMPT_LENGTH + before - computed,
                 decoded_tokens=count,
             )
+        )
+    return drawn
 
 
 class LabVerifier:
@@ -271,68 +334,67 @@ class LabVerifier:
             if not solution.step_ends:
                 verified[at] = Verified(Scores(), 0, 0)
                 continue
-            held = _read_of(solution)
-            read = held.length if held else 0
+            known = _known(solution)
+            read = known.read.length if known else 0
             groups.setdefault((len(solution.tokens), read), []).append(at)
-        seen: set[str] = set()
-        for (_, read), places in groups.items():
-            for start in range(0, len(places), self._reader.rows):
-                part = places[start : start + self._reader.rows]
-                rows = self._score([solutions[at] for at in part], read, seen)
-                for at, row in zip(part, rows, strict=True):
-                    verified[at] = row
+        parts = [
+            (read, part)
+            for (_, read), places in groups.items()
+            for part in split(places, self._reader.rows, self._reader.workers.count)
+        ]
+
+        def check(part: tuple[int, Sequence[int]]) -> None:
+            read, places = part
+            rows = self._score([solutions[at] for at in places], read)
+            for at, row in zip(places, rows, strict=True):
+                verified[at] = row
+
+        self._reader.workers.each(parts, check)
         return [row for row in verified if row is not None]
 
-    def _score(self, solutions: Sequence[Solution], read: int, seen: set[str]) -> list[Verified]:
+    def _score(self, solutions: Sequence[Solution], read: int) -> list[Verified]:
         """Solutions of equal length, of which the first `read` tokens were read before."""
         reader = self._reader
-        held = [_read_of(solution) or _Read.of(solution) for solution in solutions]
-        if read:
-            cache, outputs = self._fork(held, read)
-        else:
-            cache, outputs = self._prompts(solutions)
-        count = len(solutions)
+        known = [_known(solution) for solution in solutions]
+        cache, outputs = reader.start(
+            [(solution.problem, ()) for solution in solutions],
+            [verdict.read if verdict else None for verdict in known],
+        )
         fresh = torch.tensor([solution.tokens[read:] for solution in solutions])
-        following = outputs
+        outputs = outputs[:, None]
         if fresh.size(1):
-            following = torch.cat([outputs, reader.extend(_tall(fresh), cache)[:count]], 1)
-        likely = log_likelihood(following[:, :-1], fresh).cumsum(1)
-        so_far = torch.tensor([[row.likely] for row in held]) + likely
-        scores = score(so_far, following[:, 1:]).exp().tolist()
-        ends = so_far[:, -1:].tolist() if fresh.size(1) else [[row.likely] for row in held]
+            outputs = torch.cat([outputs, reader.extend(_tall(fresh), cache)[: len(fresh)]], 1)
+        before = torch.tensor([[verdict.likely if verdict else 0.0] for verdict in known])
+        likely = before + log_likelihood(outputs[:, :-1], fresh).cumsum(1)
+        scores = score(likely, outputs[:, 1:]).exp().tolist()
+        totals = likely[:, -1].tolist()
+        ending = outputs[:, -1].contiguous()
+        seen: set[str] = set()
         rows = []
-        for at, (solution, row) in enumerate(zip(solutions, held, strict=True)):
-            fresh_ends = solution.step_ends[len(row.scores) :]
-            known = (*row.scores, *(scores[at][end - read - 1] for end in fresh_ends))
+        for at, (solution, verdict) in enumerate(zip(solutions, known, strict=True)):
+            old = verdict.scores if verdict else ()
+            ends = solution.step_ends[len(old) :]
+            all_scores = (*old, *[scores[at][end - read - 1] for end in ends])
             computed = fresh.size(1)
-            if not read and solution.problem.id not in seen:
+            if verdict is None and solution.problem.id not in seen:
                 computed += tokenizer.PROMPT_LENGTH
                 seen.add(solution.problem.id)
             whole = tokenizer.PROMPT_LENGTH + len(solution.tokens)
-            rows.append(Verified(Scores(known), computed, whole - computed))
+            rows.append(Verified(Scores(all_scores), computed, whole - computed))
             if solution.state is not None and solution.is_open:
-                solution.state.verifier = _Read(
-                    cache, following, at, len(solution.tokens), known, ends[at][0]
-                )
+                place = _Read(cache, ending, at, len(solution.tokens))
+                solution.state.verifier = _Verdict(place, all_scores, totals[at])
         return rows
 
-    def _prompts(self, solutions: Sequence[Solution]) -> tuple[Cache, Tensor]:
-        """Caches of the prompts, each read once, and the outputs at their last token."""
-        reader, length = self._reader, tokenizer.PROMPT_LENGTH
-        prompts = dict.fromkeys(solution.problem.prompt for solution in solutions)
-        ids = _tall(torch.tensor([tokenizer.encode_prompt(prompt) for prompt in prompts]))
-        cache = Cache.empty(reader.model.shape, ids.size(0), length, reader.like)
-        outputs = reader.extend(ids, cache)[:, -1:]
-        place = {prompt: at for at, prompt in enumerate(prompts)}
-        index = torch.tensor([place[solution.problem.prompt] for solution in solutions])
-        forked = gather(_padded([(cache, index)]), length, reader.model.shape.context)
-        return forked, outputs[index]
 
-    def _fork(self, held: Sequence[_Read], read: int) -> tuple[Cache, Tensor]:
-        """What was read of each solution, and the outputs at the last token of that."""
-        rows = [_Row(row.cache, row.index, row.length) for row in held]
-        cache = self._reader.forked(rows, tokenizer.PROMPT_LENGTH + read)
-        return cache, torch.stack([row.outputs[row.index, -1:] for row in held])
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the verifier made of a solution so far."""
+
+    read: _Read
+    scores: tuple[float, ...]
+    likely: float
+    """Log probability of everything read."""
 
 
 def log_likelihood(outputs: Tensor, tokens: Tensor) -> Tensor:
@@ -350,40 +412,21 @@ HOPE = 2.0
 """Logit of the hope before training: a verifier starts out hopeful."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What the verifier has read of a solution and made of it."""
-
-    cache: Cache
-    outputs: Tensor
-    """[rows, n, vocabulary + 1]; the last one of row `index` belongs to its last token."""
-    index: int
-    length: int
-    """Tokens of the solution read, without the prompt."""
-    scores: tuple[float, ...]
-    likely: float
-    """Log probability of everything read."""
-
-    @classmethod
-    def of(cls, solution: Solution) -> _Read:
-        """Nothing read yet."""
-        return cls(_NOTHING, torch.empty(0), 0, 0, (), 0.0)
+_NEVER = 1 << 30
+_COMPACT = 0.75
+"""Share of the rows still going at which the others are dropped from the batch."""
 
 
-def _read_of(solution: Solution) -> _Read | None:
-    held = solution.state.verifier if solution.state else None
+def _held(prefix: Solution) -> _Read | None:
+    held = prefix.state.proposer if prefix.state else None
     assert held is None or isinstance(held, _Read)
     return held
 
 
-_NOTHING = Cache([], [], torch.empty(0), 0)
-_NEVER = 1 << 30
-
-
-def _proposer_row(prefix: Solution) -> _Row | None:
-    row = prefix.state.proposer if prefix.state else None
-    assert row is None or isinstance(row, _Row)
-    return row
+def _known(solution: Solution) -> _Verdict | None:
+    known = solution.state.verifier if solution.state else None
+    assert known is None or isinstance(known, _Verdict)
+    return known
 
 
 class _Sampler:
@@ -432,9 +475,3 @@ def _tall(tokens: Tensor) -> Tensor:
     if missing <= 0:
         return tokens
     return torch.cat([tokens, tokens[:1].expand(missing, *tokens.shape[1:])])
-
-
-def _padded(sources: list[tuple[Cache, Tensor]]) -> list[tuple[Cache, Tensor]]:
-    """The same for a single source of rows to gather."""
-    ((cache, index),) = sources
-    return [(cache, _tall(index))]

@@ -13,6 +13,7 @@ Knows nothing of the task, of sampling or of training.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,9 +52,9 @@ class Shape:
 class Cache:
     """Keys and values of B rows of equal length, in every layer.
 
-    `keys[l]` is [B, heads, width / heads, capacity] and `values[l]` [B, heads, capacity, width /
+    `keys[l]` is [B, heads, width / heads, context] and `values[l]` [B, heads, context, width /
     heads]: the layouts that make attention of one new token per row two plain matrix products.
-    `tokens` [B, capacity] are the ids that were read.
+    `tokens` [B, context] are the ids that were read.
     """
 
     __slots__ = ("keys", "length", "tokens", "values")
@@ -67,9 +68,9 @@ class Cache:
         self.length = length
 
     @classmethod
-    def empty(cls, shape: Shape, rows: int, capacity: int, like: Tensor) -> Cache:
-        """Room for `capacity` tokens of `rows` rows, none of them read yet."""
-        depth = shape.width // shape.heads
+    def empty(cls, shape: Shape, rows: int, like: Tensor) -> Cache:
+        """Room for the whole context of `rows` rows, none of it read yet."""
+        depth, capacity = shape.width // shape.heads, shape.context
         make = like.new_empty
         return cls(
             [make((rows, shape.heads, depth, capacity)) for _ in range(shape.layers)],
@@ -82,38 +83,31 @@ class Cache:
     def rows(self) -> int:
         return self.keys[0].size(0)
 
-    @property
-    def capacity(self) -> int:
-        return self.keys[0].size(3)
 
-
-def gather(sources: Sequence[tuple[Cache, Tensor]], length: int, capacity: int) -> Cache:
+def gather(sources: Sequence[tuple[Cache, Tensor]], length: int) -> Cache:
     """A new cache of the chosen rows: `(cache, row indices)` pairs, in order, first `length` tokens.
 
     This is the fork: a row may be taken any number of times, and the sources stay as they are.
     """
-    first = sources[0][0]
-    rows = sum(index.numel() for _, index in sources)
-    keys: list[Tensor] = []
-    values: list[Tensor] = []
-    tokens = first.tokens.new_empty((rows, capacity))
-    at = 0
-    for cache, index in sources:
-        tokens[at : at + index.numel(), :length] = cache.tokens[:, :length][index]
-        at += index.numel()
-    for layer in range(len(first.keys)):
-        old_key, old_value = first.keys[layer], first.values[layer]
-        key = old_key.new_empty((rows, *old_key.shape[1:3], capacity))
-        value = old_value.new_empty((rows, old_value.size(1), capacity, old_value.size(3)))
+
+    def taken(parts: Sequence[Tensor]) -> Tensor:
+        # Whole rows, filled or not: one copy of contiguous memory is faster than a cut one.
+        new = parts[0].new_empty((rows, *parts[0].shape[1:]))
         at = 0
-        for cache, index in sources:
-            end = at + index.numel()
-            key[at:end, :, :, :length] = cache.keys[layer][:, :, :, :length][index]
-            value[at:end, :, :length] = cache.values[layer][:, :, :length][index]
-            at = end
-        keys.append(key)
-        values.append(value)
-    return Cache(keys, values, tokens, length)
+        for part, (_, index) in zip(parts, sources, strict=True):
+            torch.index_select(part, 0, index, out=new[at : at + index.numel()])
+            at += index.numel()
+        return new
+
+    caches = [cache for cache, _ in sources]
+    rows = sum(index.numel() for _, index in sources)
+    layers = range(len(caches[0].keys))
+    return Cache(
+        [taken([cache.keys[layer] for cache in caches]) for layer in layers],
+        [taken([cache.values[layer] for cache in caches]) for layer in layers],
+        taken([cache.tokens for cache in caches]),
+        length,
+    )
 
 
 class Block(nn.Module):
@@ -245,10 +239,13 @@ def norm(x: Tensor) -> Tensor:
 
 
 def save(model: GPT, path: Path, facts: dict[str, str]) -> None:
-    """Write weights, shape and `facts` (how they came about) to one safetensors file."""
+    """Write weights, shape and `facts` (how they came about) to one safetensors file, whole or not
+    at all."""
     metadata = {"shape": json.dumps(asdict(model.shape)), **facts}
     weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
-    save_file(weights, path, metadata)
+    partial = path.with_suffix(".partial")
+    save_file(weights, partial, metadata)
+    os.replace(partial, path)
 
 
 def load(path: Path) -> tuple[GPT, dict[str, str]]:

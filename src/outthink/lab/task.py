@@ -86,7 +86,7 @@ class Chain:
 
 
 _FACTOR = "|".join(map(str, FACTORS))
-_PROMPT = re.compile(rf"\d{{{DIGITS}}}( \*({_FACTOR})){{1,{MAX_STEPS}}}")
+_PROMPT = re.compile(rf"[0-9]{{{DIGITS}}}( \*({_FACTOR})){{1,{MAX_STEPS}}}")
 
 
 def parse(prompt: str) -> Chain:

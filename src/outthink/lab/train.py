@@ -117,7 +117,8 @@ def train(
             state.step += 1
             if state.step > 0.9 * recipe.steps:
                 state.tail.append(float(loss.detach()))
-            if watch and state.step % watch.every == 0:
+            unread = state.step == recipe.steps and state.best_weights is None
+            if watch and (state.step % watch.every == 0 or unread):
                 state.read(watch.loss(model.eval()), watch.patience)
                 model.train()
             if state.step % 20 == 0:
@@ -246,7 +247,7 @@ def verifier(
     head = weights["head.weight"]
     weights["head.weight"] = torch.cat([head, torch.zeros_like(head[:1])])
     model.load_state_dict(weights)
-    size = recipe.batch
+    size = min(recipe.batch, len(data.tokens))
     epoch_steps = len(data.tokens) // size
 
     def loss_of(forward: Callable[[Tensor], Tensor], step: int) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from outthink import difficulty, policy
-from outthink.difficulty import Difficulty
+from outthink.difficulty import Binning, Difficulty
 from outthink.errors import UsageError
 from outthink.estimate import (
     Equivalence,
@@ -47,16 +48,12 @@ class Fitted:
     difficulty: Difficulty
     bins: Integers
     """[P] 0 is the easiest."""
-    binning: difficulty.Binning
+    binning: Binning
     fit: Fit
 
 
 def fitted(study: Study, estimate: Difficulty, *, seed: int) -> Fitted:
-    """Bin the problems and fit the best strategy of every bin and budget.
-
-    Raises `UsageError` for fewer problems than bins x 20.
-    """
-    difficulty.require_enough(len(study.problems))
+    """Bin the problems and fit the best strategy of every bin and budget."""
     numbers, binning = difficulty.bins(estimate.values)
     return Fitted(estimate, numbers, binning, policy.fit(study.grid, numbers, seed=seed))
 
@@ -72,19 +69,34 @@ class Analysis:
 
     @classmethod
     def of(cls, study: Study, *, seed: int) -> Analysis:
-        """Raises `UsageError` where the plan has no predicted difficulty or too few problems."""
+        """Raises `UsageError` for a plan without what is compared, or too few problems."""
+        difficulty.require_enough(len(study.problems))
+        if BASELINE not in study.plan.strategies:
+            raise UsageError(
+                f"policies are compared with {BASELINE}, which this study did not run; "
+                f"sweep with {BASELINE} among the strategies"
+            )
         if not study.plan.predicted_samples:
             raise UsageError("this study predicts no difficulty; sweep with --difficulty-samples")
         oracle = fitted(study, study.oracle, seed=seed) if study.plan.oracle_samples else None
         return cls(study, fitted(study, study.predicted, seed=seed), oracle, seed)
 
+    @cached_property
+    def baseline(self) -> Floats:
+        """[N, P] accuracy of best-of-N at `plan.pool_budgets`."""
+        return self.study.curve(BASELINE, self.study.plan.pool_budgets)
+
     def equivalences(self, fit: Fitted, *, charged: bool) -> tuple[Equivalence, ...]:
         """CEF(N) of a fitted policy over weighted best-of-N (method F14)."""
         plan = self.study.plan
-        base = self.study.curve(BASELINE, plan.pool_budgets)
         cost = fit.difficulty.samples if charged else 0
         return equivalence(
-            base, plan.pool_budgets, fit.fit.held_out, plan.budgets, extra_cost=cost, seed=self.seed
+            self.baseline,
+            plan.pool_budgets,
+            fit.fit.held_out,
+            plan.budgets,
+            extra_cost=cost,
+            seed=self.seed,
         )
 
 
@@ -148,8 +160,7 @@ def _bin(study: Study, fit: Fitted, number: int) -> data.Bin:
 
 
 def _comparison(analysis: Analysis) -> data.Comparison:
-    plan, study, predicted = analysis.study.plan, analysis.study, analysis.predicted
-    base = study.curve(BASELINE, plan.pool_budgets)
+    plan, predicted = analysis.study.plan, analysis.predicted
     samples = predicted.difficulty.samples
     held_out = predicted.fit.held_out
     factors = [
@@ -163,7 +174,7 @@ def _comparison(analysis: Analysis) -> data.Comparison:
         for found in analysis.equivalences(fit, charged=charged)
     ]
     return data.Comparison(
-        baseline=data.Curve(BASELINE, _points(plan.pool_budgets, base)),
+        baseline=data.Curve(BASELINE, _points(plan.pool_budgets, analysis.baseline)),
         predicted=data.Curve("policy", _points(plan.budgets, held_out)),
         charged=data.Curve("policy", _points([n + samples for n in plan.budgets], held_out)),
         oracle=None
@@ -292,7 +303,7 @@ def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str
         known = len(above.step_ends) if above else 0
         parent = last.get(node.parent, -1)
         ends = [*node.step_ends[known:]]
-        if not ends or ends[-1] < len(node.tokens) and text(node.tokens[ends[-1] :]).strip():
+        if not ends or (ends[-1] < len(node.tokens) and text(node.tokens[ends[-1] :]).strip()):
             ends.append(len(node.tokens))
         scores = node.scores.steps if node.scores else ()
         for place, end in enumerate(ends):

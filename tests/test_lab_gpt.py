@@ -1,0 +1,244 @@
+"""The transformer: what is cached and forked is what reading everything again would give."""
+
+import json
+
+import pytest
+import torch
+from contract import same_every_time
+from hypothesis import given
+from hypothesis import strategies as st
+from lab_fixtures import TINY, TINY_VERIFIER, random_gpt
+from safetensors.torch import load_file, save_file
+
+from outthink.errors import UsageError, WeightsError
+from outthink.lab import recipes
+from outthink.lab.gpt import GPT, Cache, gather, load, save
+from outthink.lab.models import LabModels
+
+MODEL = random_gpt()
+TOKENS = torch.randint(0, TINY.vocabulary, (3, TINY.context), generator=torch.Generator())
+
+
+def forward(tokens, model=MODEL):
+    with torch.inference_mode():
+        return model(tokens)
+
+
+def extend(tokens, cache, model=MODEL):
+    with torch.inference_mode():
+        return model.extend(tokens, cache)
+
+
+def read(tokens, capacity=TINY.context):
+    """A cache that has read `tokens`, a token row each."""
+    cache = Cache.empty(MODEL.shape, len(tokens), capacity, MODEL.head.weight.detach())
+    extend(tokens, cache)
+    return cache
+
+
+@given(st.lists(st.integers(1, TINY.context - 1), unique=True, max_size=12).map(sorted))
+@same_every_time
+def test_extending_in_any_split_is_reading_at_once(cuts):
+    cache = read(TOKENS[:, :0])
+    bounds = [0, *cuts, TINY.context]
+    parts = [
+        extend(TOKENS[:, a:b], cache) for a, b in zip(bounds, bounds[1:], strict=False)
+    ]
+    torch.testing.assert_close(torch.cat(parts, 1), forward(TOKENS), rtol=1e-4, atol=1e-5)
+    assert cache.length == TINY.context
+    assert torch.equal(cache.tokens, TOKENS)
+
+
+def test_no_output_depends_on_a_later_token():
+    outputs = forward(TOKENS)
+    for length in (1, 7, 8, 15, 16, 40):
+        changed = TOKENS.clone()
+        changed[:, length:] = (changed[:, length:] + 1) % TINY.vocabulary
+        torch.testing.assert_close(forward(changed)[:, :length], outputs[:, :length])
+        assert not torch.allclose(forward(changed)[:, length:], outputs[:, length:])
+
+
+def test_gather_forks_rows_of_several_caches_in_order():
+    a, b = read(TOKENS[:2, :20]), read(TOKENS[:, :20])
+    forked = gather([(a, torch.tensor([1, 1])), (b, torch.tensor([2, 0]))], 20, TINY.context)
+    rows = TOKENS[[1, 1, 2, 0]]
+    assert forked.rows == 4 and forked.length == 20 and forked.capacity == TINY.context
+    assert torch.equal(forked.tokens[:, :20], rows[:, :20])
+    torch.testing.assert_close(
+        extend(rows[:, 20:], forked), forward(rows)[:, 20:], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_fork_of_a_shorter_prefix_goes_on_from_there():
+    cache = read(TOKENS[:, :30])
+    other = (TOKENS[:1, 10:30] + 1) % TINY.vocabulary
+    forked = gather([(cache, torch.tensor([0]))], 10, TINY.context)
+    whole = torch.cat([TOKENS[:1, :10], other], 1)
+    torch.testing.assert_close(
+        extend(other, forked), forward(whole)[:, 10:], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_what_is_written_to_a_fork_leaves_its_source_alone():
+    source = read(TOKENS[:, :20])
+    before = [t.clone() for t in (*source.keys, *source.values, source.tokens)]
+    forked = gather([(source, torch.tensor([0, 2, 2]))], 20, 40)
+    extend(TOKENS[:, 20:40], forked)
+    after = (*source.keys, *source.values, source.tokens)
+    assert source.length == 20
+    assert all(torch.equal(a[..., :20], b[..., :20]) for a, b in zip(after, before, strict=True))
+    torch.testing.assert_close(
+        extend(TOKENS[:, 20:], source), forward(TOKENS)[:, 20:], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_large_is_about_fourteen_times_small():
+    s, large = (GPT(shape).parameters_count for shape in (recipes.S, recipes.L))
+    assert 13 < large / s < 15
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "s.safetensors"
+
+
+@pytest.fixture
+def saved(path):
+    save(MODEL, path, {"loss": "0.1"})
+    return path
+
+
+def refused(path, *parts):
+    """The one line that `load` refuses a file with."""
+    with pytest.raises(WeightsError) as caught:
+        load(path)
+    said = str(caught.value)
+    assert "\n" not in said and str(path) in said and "outthink lab train" in said
+    assert all(part in said for part in parts), said
+    assert isinstance(caught.value, UsageError)
+
+
+@pytest.mark.parametrize("shape", [TINY, TINY_VERIFIER], ids=["model", "verifier"])
+def test_what_is_saved_is_loaded(path, shape):
+    model = random_gpt(shape)
+    save(model, path, {"loss": "0.1", "command": "outthink lab train"})
+    loaded, facts = load(path)
+    assert loaded.shape == shape and not loaded.training
+    assert facts == {"loss": "0.1", "command": "outthink lab train"}
+    assert torch.equal(forward(TOKENS, loaded), forward(TOKENS, model))
+
+
+def test_saving_leaves_one_file_and_replaces_what_was_there(saved):
+    save(random_gpt(seed=1), saved, {})
+    assert [file.name for file in saved.parent.iterdir()] == [saved.name]
+    assert not torch.equal(load(saved)[0].head.weight, MODEL.head.weight)
+
+
+def test_a_save_that_fails_leaves_the_old_file_whole(saved, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("outthink.lab.gpt.os.replace", full)
+    with pytest.raises(OSError, match="no space"):
+        save(random_gpt(seed=1), saved, {})
+    assert torch.equal(load(saved)[0].head.weight, MODEL.head.weight)
+
+
+def test_missing_weights_are_refused(path):
+    refused(path, "cannot read")
+    with pytest.raises(WeightsError):
+        LabModels(path.parent).proposer("s")
+    with pytest.raises(WeightsError):
+        LabModels(path.parent).verifier("orm")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 100, 5000, -1])
+def test_weights_cut_short_are_refused(saved, keep):
+    saved.write_bytes(saved.read_bytes()[:keep])
+    refused(saved, "cannot read")
+
+
+def test_a_file_of_something_else_is_refused(path):
+    path.write_bytes(bytes(range(256)) * 8)
+    refused(path, "cannot read")
+    path.unlink()
+    path.mkdir()
+    refused(path, "cannot read")
+
+
+def rewritten(path, shape=None, weights=None):
+    """The saved file with another shape or other weights in it."""
+    save(MODEL, path, {})
+    known = json.dumps(shape) if shape is not None else shape_of(path)
+    save_file(weights if weights is not None else load_file(path), path, {"shape": known})
+
+
+def shape_of(path):
+    header = path.read_bytes()
+    length = int.from_bytes(header[:8], "little")
+    return json.loads(header[8 : 8 + length])["__metadata__"]["shape"]
+
+
+def test_weights_without_a_shape_are_refused(path):
+    save_file(MODEL.state_dict(), path, {"loss": "1"})
+    refused(path, "do not match")
+    save_file(MODEL.state_dict(), path)
+    refused(path, "do not match")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 32},
+        {"layers": 3},
+        {"vocabulary": 21},
+        {"outputs": 23},
+        {"heads": 0},
+        {"width": "wide"},
+        {"steps": []},
+        {"offsets": None},
+        {"depth": 4},
+    ],
+    ids=str,
+)
+def test_weights_of_another_shape_are_refused(saved, change):
+    shape = json.loads(shape_of(saved))
+    rewritten(saved, shape | change)
+    refused(saved, "do not match")
+
+
+@pytest.mark.parametrize("shape", [[], 7, "tiny", None])
+def test_a_shape_that_is_none_is_refused(saved, shape):
+    save_file(MODEL.state_dict(), saved, {"shape": json.dumps(shape)})
+    refused(saved, "do not match")
+
+
+def test_a_missing_and_a_surplus_tensor_are_refused(path):
+    weights = MODEL.state_dict()
+    rewritten(path, weights={k: v for k, v in weights.items() if k != "head.weight"})
+    refused(path, "head.weight")
+    rewritten(path, weights=weights | {"tail.weight": torch.zeros(2)})
+    refused(path, "tail.weight")
+
+
+# Shipped -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["s", "l", "prm", "orm"])
+def test_shipped_weights_load_and_say_how_they_were_made(which):
+    facts = LabModels().facts(which)
+    assert facts["command"].startswith("outthink lab train")
+    assert {"seed", "steps", "loss", "seconds", "machine", "outthink"} <= facts.keys()
+
+
+def test_shipped_engines_are_named_after_the_content_of_their_weights(tmp_path):
+    proposer = LabModels().proposer("s")
+    copy = tmp_path / "s.safetensors"
+    copy.write_bytes((LabModels().folder / "s.safetensors").read_bytes())
+    assert LabModels(tmp_path).proposer("s").name == proposer.name
+    save(MODEL, copy, {})
+    assert LabModels(tmp_path).proposer("s").name != proposer.name
+    assert LabModels().verifier("prm").name.startswith("lab-prm-")
