@@ -29,11 +29,18 @@ def extend(tokens, cache, model=MODEL):
         return model.extend(tokens, cache)
 
 
-def read(tokens, capacity=TINY.context):
-    """A cache that has read `tokens`, a token row each."""
-    cache = Cache.empty(MODEL.shape, len(tokens), capacity, MODEL.head.weight.detach())
+def read(tokens):
+    """A cache that has read `tokens`, one row each."""
+    cache = Cache.empty(MODEL.shape, len(tokens), MODEL.head.weight.detach())
     extend(tokens, cache)
     return cache
+
+
+def contents(cache):
+    """Copies of everything a cache has read."""
+    n = cache.length
+    keys = [keys[..., :n].clone() for keys in cache.keys]
+    return [*keys, *(values[:, :, :n].clone() for values in cache.values), cache.tokens[:, :n]]
 
 
 @given(st.lists(st.integers(1, TINY.context - 1), unique=True, max_size=12).map(sorted))
@@ -60,9 +67,9 @@ def test_no_output_depends_on_a_later_token():
 
 def test_gather_forks_rows_of_several_caches_in_order():
     a, b = read(TOKENS[:2, :20]), read(TOKENS[:, :20])
-    forked = gather([(a, torch.tensor([1, 1])), (b, torch.tensor([2, 0]))], 20, TINY.context)
+    forked = gather([(a, torch.tensor([1, 1])), (b, torch.tensor([2, 0]))], 20)
     rows = TOKENS[[1, 1, 2, 0]]
-    assert forked.rows == 4 and forked.length == 20 and forked.capacity == TINY.context
+    assert (forked.rows, forked.length) == (4, 20)
     assert torch.equal(forked.tokens[:, :20], rows[:, :20])
     torch.testing.assert_close(
         extend(rows[:, 20:], forked), forward(rows)[:, 20:], rtol=1e-4, atol=1e-5
@@ -72,7 +79,7 @@ def test_gather_forks_rows_of_several_caches_in_order():
 def test_a_fork_of_a_shorter_prefix_goes_on_from_there():
     cache = read(TOKENS[:, :30])
     other = (TOKENS[:1, 10:30] + 1) % TINY.vocabulary
-    forked = gather([(cache, torch.tensor([0]))], 10, TINY.context)
+    forked = gather([(cache, torch.tensor([0]))], 10)
     whole = torch.cat([TOKENS[:1, :10], other], 1)
     torch.testing.assert_close(
         extend(other, forked), forward(whole)[:, 10:], rtol=1e-4, atol=1e-5
@@ -81,12 +88,11 @@ def test_a_fork_of_a_shorter_prefix_goes_on_from_there():
 
 def test_what_is_written_to_a_fork_leaves_its_source_alone():
     source = read(TOKENS[:, :20])
-    before = [t.clone() for t in (*source.keys, *source.values, source.tokens)]
-    forked = gather([(source, torch.tensor([0, 2, 2]))], 20, 40)
+    before = contents(source)
+    forked = gather([(source, torch.tensor([0, 2, 2]))], 20)
     extend(TOKENS[:, 20:40], forked)
-    after = (*source.keys, *source.values, source.tokens)
     assert source.length == 20
-    assert all(torch.equal(a[..., :20], b[..., :20]) for a, b in zip(after, before, strict=True))
+    assert all(map(torch.equal, contents(source), before))
     torch.testing.assert_close(
         extend(TOKENS[:, 20:], source), forward(TOKENS)[:, 20:], rtol=1e-4, atol=1e-5
     )

@@ -117,10 +117,13 @@ def _search(models: LabModels, asked: Sequence[Problem], name: str, budget: int)
             seconds = time.perf_counter() - began
             trees = (store.tree(problem.id, name, budget) for problem in asked)
             existing = sum(_verifiable(tree.nodes) for tree in trees)
-    forward = proposer.watch.seconds + verifier.watch.seconds
+    watches = (proposer.watch, verifier.watch)
+    wall = sum(watch.wall_seconds for watch in watches)
+    worked = sum(watch.worker_seconds for watch in watches)
     return {
         f"{label}_seconds": round(seconds, 2),
-        f"{label}_forward_share_of_worker_seconds": round(forward / (WORKERS * seconds), 4),
+        f"{label}_forward_share_of_wall_seconds": round(wall / seconds, 4),
+        f"{label}_forward_share_of_worker_seconds": round(worked / (WORKERS * seconds), 4),
         f"{label}_verifier_tokens_computed_per_token": round(usage.verifier_tokens / existing, 4),
     }
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
-import sqlite3
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from outthink.errors import OutthinkError, RunError, UsageError
+from outthink.errors import OutthinkError, UsageError
 from outthink.version import VERSION
 
+if TYPE_CHECKING:
+    from outthink.estimate import Interval
+    from outthink.lab.facts import Facts, ModelFacts
+    from outthink.study import Plan
+    from outthink.sweep import Models
 
-class _Parser(argparse.ArgumentParser):
-    """Raises where argparse would print a usage page and leave."""
+INTERRUPTED = 128 + 2
+"""Exit code after Ctrl-C, as a shell gives it."""
+UNREAD = 128 + 13
+"""Exit code where whoever read our output has gone, as in `outthink ... | head`."""
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see '{self.prog} --help'")
+_GOES_ON = "stopped; the same command goes on from here and pays for nothing twice"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,153 +36,189 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    stopped = "stopped"
     try:
         options = _parser().parse_args(words)
-        if options.run is None:
-            raise UsageError(f"no command given; see '{options.prog} --help'")
+        stopped = options.stopped
         options.command_line = shlex.join(["outthink", *words])
         options.run(options)
-    except OutthinkError as error:
-        if debug:
-            raise
-        print(f"outthink: {error}", file=sys.stderr)
-        return error.exit_code
-    except (OSError, sqlite3.Error, MemoryError) as error:
-        if debug:
-            raise
-        print(f"outthink: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
-        return 1
+        sys.stdout.flush()
+    except SystemExit as leave:  # --help and --version
+        return int(leave.code or 0)
+    except BrokenPipeError:
+        _give_up_output()
+        return UNREAD
     except KeyboardInterrupt:
-        print("outthink: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        _say(f"outthink: {stopped}")
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        return _failed(error)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _failed(error: Exception) -> int:
+    """Say on one line what went wrong."""
+    said = " ".join(str(error).split("\n"))
+    if isinstance(error, OutthinkError):
+        _say(f"outthink: {said}")
+        return error.exit_code
+    if isinstance(error, OSError):
+        _give_up_output()  # it may be what failed
+        _say(f"outthink: {said} (--debug shows where)")
+    elif isinstance(error, MemoryError):
+        _say("outthink: out of memory; ask for a smaller --pool or --budget")
+    else:
+        _say(f"outthink: {type(error).__name__}: {said} (a bug; --debug shows where)")
+    return 1
+
+
+def _give_up_output() -> None:
+    """Keep Python from failing once more when it closes standard output."""
+    with suppress(OSError, ValueError):  # under a test it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# The commands ------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print a usage page and leave.
+
+    Options are added when the command is the one that was given: help for the others needs none,
+    and their defaults may come from modules that are slow to import.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(**{"allow_abbrev": False, "formatter_class": layout, **options})
+        self.fill: Callable[[_Parser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.fill is not None:
+            self.fill(self)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see '{self.prog} --help'")
+
+
+def _parser() -> _Parser:
     parser = _Parser(
         prog="outthink",
-        description="Finds, for each question and each compute budget, how a language model "
-        "should think: sample, verify, search.",
-        epilog="Every command takes --json (one object on standard output) and --debug (a "
-        "traceback instead of one line).",
+        description="Finds, for each question and each compute budget, how a language model\n"
+        "should think: how to sample, verify and search.",
+        epilog="Start with 'outthink demo'. Every command takes --json (one object on standard\n"
+        "output) and --debug (a traceback where something fails). Results go to standard\n"
+        "output, progress to standard error. Exit codes: 0 done, 1 failed, 2 asked wrongly.",
     )
     parser.add_argument("--version", action="version", version=f"outthink {VERSION}")
-    parser.set_defaults(run=None, prog="outthink")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _demo(commands)
-    _sweep(commands)
-    _fit(commands)
-    _solve(commands)
-    _report(commands)
-    _lab(commands)
-    _bench(commands)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _command(commands, "demo", _run_demo, _demo, "the paper's main job on the lab's models")
+    _command(commands, "sweep", _run_sweep, _sweep, "run strategies over problems, into a store")
+    _command(commands, "fit", _run_fit, _fit, "fit the compute-optimal policy on a store")
+    _command(commands, "solve", _run_solve, _solve, "solve one problem by a policy or a strategy")
+    _command(commands, "report", _run_report, _report, "write a store's report, one HTML page")
+    lab = _group(commands, "lab", "the built-in world: train its models, measure them")
+    _command(lab, "train", _run_lab_train, _lab_train, "train every model from nothing")
+    _command(lab, "facts", _run_lab_facts, _lab_facts, "measure the models on fresh problems")
+    bench = _group(commands, "bench", "measure strategies, and the speed of the engines")
+    _command(
+        bench, "strategies", _run_bench_strategies, _bench_strategies, "compare the strategies"
+    )
+    _command(bench, "engine", _run_bench_engine, _bench_engine, "speed and memory of the engines")
     return parser
 
 
 def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], None], *, help: str, epilog: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help,
-        description=help[0].upper() + help[1:] + ".",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    fill: Callable[[_Parser], None],
+    help: str,
+) -> None:
+    parser: _Parser = commands.add_parser(name, help=help)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=run)
-    return parser
+    parser.set_defaults(run=run, stopped="stopped")
+    parser.fill = fill
 
 
 def _group(commands: Any, name: str, help: str) -> Any:
     parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-    parser.set_defaults(prog=f"outthink {name}")
-    return parser.add_subparsers(title="commands", metavar="COMMAND")
+    return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 
-def _positive(text: str) -> int:
-    number = _whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
+def _seed_option(parser: _Parser) -> None:
+    parser.add_argument(
+        "--seed", type=_whole, default=0, metavar="S", help="fixes every draw (default: 0)"
+    )
 
 
-def _whole(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return number
+def _weights_option(parser: _Parser) -> None:
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="lab weights of your own, as 'lab train' leaves them (default: those shipped)",
+    )
 
 
-def _budgets(text: str) -> tuple[int, ...]:
-    """`1,4,16` or `1..64`, which is every power of two in between."""
-    if ".." in text:
-        first, _, last = text.partition("..")
-        low, high = _positive(first), _positive(last)
-        found = [2**power for power in range(high.bit_length() + 1) if low <= 2**power <= high]
-        if not found:
-            raise argparse.ArgumentTypeError(f"{text!r} holds no power of two")
-        return tuple(found)
-    return tuple(sorted({_positive(part) for part in text.split(",")}))
+def _model_options(parser: _Parser) -> None:
+    parser.add_argument(
+        "--model",
+        default="lab:s",
+        metavar="NAME",
+        help="the proposer: lab:s or lab:l (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--verifier",
+        default="lab:prm",
+        metavar="NAME",
+        help="lab:prm, lab:orm or none (default: %(default)s)",
+    )
+    _weights_option(parser)
 
 
-def _strategies(text: str) -> tuple[str, ...]:
-    """Names separated by commas outside parentheses."""
-    from outthink.search import strategy
+def _models(options: argparse.Namespace) -> Models:
+    from outthink.sweep import Models
 
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return tuple(strategy(part).name for part in parts)
+    return Models(options.model, options.verifier, options.weights)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, allow_nan=False))
-
-
-# demo, sweep, fit, solve, report -----------------------------------------------------------------
-
-
-def _plan_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+def _plan_options(parser: _Parser, *, pool: int, oracle: int, difficulty: int) -> None:
     from outthink.study import STRATEGIES, Plan
 
-    plan = Plan()
+    parser.epilog = (
+        f"Strategies by default:\n  {', '.join(STRATEGIES[:4])},\n  {', '.join(STRATEGIES[4:])}\n\n"
+        f"{parser.epilog}"
+    )
     parser.add_argument(
         "--strategies",
         type=_strategies,
-        default=STRATEGIES,
+        default=",".join(STRATEGIES),
         metavar="A,B",
-        help=f"what to compare (default: {','.join(STRATEGIES)})",
+        help="what to compare (default: the seven below)",
     )
     parser.add_argument(
         "--budgets",
         type=_budgets,
-        default=defaults.get("budgets", plan.budgets),
+        default=",".join(map(str, Plan().budgets)),
         metavar="N,N",
         help="generations a problem, as 1,4,16 or 1..64 (default: %(default)s)",
     )
     parser.add_argument(
         "--pool",
         type=_positive,
-        default=defaults.get("pool", plan.pool),
+        default=pool,
         metavar="N",
-        help="samples a problem for best-of-N and majority (default: %(default)s)",
+        help="samples a problem that best-of-N and majority are read from, at least the largest "
+        "budget (default: %(default)s)",
     )
     parser.add_argument(
         "--oracle-samples",
         type=_whole,
-        default=defaults.get("oracle_samples", plan.oracle_samples),
+        default=oracle,
         metavar="N",
         help="samples a problem for oracle difficulty, 0 for none (default: %(default)s; the "
         "paper takes 2048)",
@@ -184,16 +226,15 @@ def _plan_options(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     parser.add_argument(
         "--difficulty-samples",
         type=_whole,
-        default=plan.predicted_samples,
+        default=difficulty,
         metavar="K",
-        help="samples a problem for predicted difficulty, which are charged (default: %(default)s)",
+        help="samples a problem for predicted difficulty, 0 for none; what a policy pays to "
+        "know the difficulty (default: %(default)s)",
     )
-    parser.add_argument(
-        "--seed", type=_whole, default=0, metavar="S", help="fixes every draw (default: 0)"
-    )
+    _seed_option(parser)
 
 
-def _plan(options: argparse.Namespace) -> Any:
+def _plan(options: argparse.Namespace) -> Plan:
     from outthink.study import Plan
 
     return Plan(
@@ -205,105 +246,119 @@ def _plan(options: argparse.Namespace) -> Any:
     )
 
 
-def _demo(commands: Any) -> None:
-    parser = _command(
-        commands,
-        "demo",
-        _run_demo,
-        help="run the paper's main job on the lab's models and write report.html",
-        epilog="Samples, verifies, searches, estimates difficulty, fits the compute-optimal policy "
-        "by\ntwo-fold cross-validation and compares it with best-of-N. Takes about two minutes.",
+# demo, sweep, fit, solve, report -----------------------------------------------------------------
+
+
+def _demo(parser: _Parser) -> None:
+    parser.description = (
+        "Runs the paper's main job on the lab's models: samples, verifies, searches, estimates\n"
+        "difficulty, fits the compute-optimal policy by two-fold cross-validation, compares it\n"
+        "with best-of-N at equal cost, and writes the report. Takes about two minutes."
     )
+    parser.epilog = "Killed at any moment, the same command goes on and pays for nothing twice."
+    parser.set_defaults(stopped=_GOES_ON)
     parser.add_argument(
-        "--problems", type=_positive, default=200, metavar="P", help="default: %(default)s"
+        "--problems",
+        type=_positive,
+        default=200,
+        metavar="P",
+        help="test problems, at least 100 (default: %(default)s)",
     )
+    _out_option(parser, "REPORT", "where the page goes (default: %(default)s)", "report.html")
     parser.add_argument(
-        "-o", "--out", type=Path, default=Path("report.html"), help="default: %(default)s"
+        "--store",
+        type=Path,
+        metavar="STORE",
+        help="where everything is kept (default: a new one in runs/)",
     )
+    _seed_option(parser)
+    _weights_option(parser)
+
+
+def _out_option(parser: _Parser, metavar: str, help: str, default: str | None = None) -> None:
     parser.add_argument(
-        "--store", type=Path, default=None, help="keep everything here (default: runs/demo.store)"
+        "-o",
+        "--out",
+        type=Path,
+        required=default is None,
+        default=None if default is None else Path(default),
+        metavar=metavar,
+        help=help,
     )
-    parser.add_argument("--seed", type=_whole, default=0, metavar="S", help="default: 0")
 
 
 def _run_demo(options: argparse.Namespace) -> None:
     from outthink.jobs import demo
 
     began = time.monotonic()
-    store = options.store or Path("runs") / "demo.store"
     outcome = demo(
         problems=options.problems,
         seed=options.seed,
-        store=store,
+        weights=options.weights,
+        store=options.store,
         out=options.out,
         command=options.command_line,
     )
-    outcome = {**outcome, "seconds": round(time.monotonic() - began, 1)}
+    outcome["seconds"] = round(time.monotonic() - began, 1)
     if options.json:
-        _print_json(outcome)
-    else:
-        _print_outcome(outcome)
-        _say(f"report: {options.out}   everything: {store}   {outcome['seconds']:.0f} s")
+        return _print_json(outcome)
+    _print_accuracies(outcome)
+    _print_policy(outcome)
+    _say(f"\nreport:  {outcome['report']}     (open it in a browser)")
+    _say(f"policy:  {outcome['policy']}")
+    _say(f"store:   {outcome['store']}     {outcome['seconds']:.0f} s in all")
+    command = f"outthink solve '40713 *7 *13' --policy {outcome['policy']} --budget 16"
+    return _say(f"next:    {command}")
 
 
-def _sweep(commands: Any) -> None:
-    parser = _command(
-        commands,
-        "sweep",
-        _run_sweep,
-        help="run strategies at budgets over problems, into a store",
-        epilog="PROBLEMS is a JSON Lines file of objects with 'prompt' and, where known, "
-        "'reference' and 'id',\nor lab:test?size=200&seed=0 (streams: test, calibration, train).\n"
-        "Killed at any moment, the same command goes on and pays for nothing twice.",
+def _sweep(parser: _Parser) -> None:
+    parser.description = "Runs strategies at budgets over problems, into a store."
+    parser.epilog = (
+        "Killed at any moment, the same command goes on and pays for nothing twice.\n\n"
+        "  outthink sweep 'lab:test?size=200&seed=1' -o test.store\n"
+        "  outthink sweep problems.jsonl -o mine.store --strategies 'best_of_n,beam(width=8)'"
     )
-    parser.add_argument("problems", metavar="PROBLEMS")
-    parser.add_argument("-o", "--store", type=Path, required=True, metavar="STORE")
+    parser.set_defaults(stopped=_GOES_ON)
+    parser.add_argument(
+        "problems",
+        metavar="PROBLEMS",
+        help="a JSON Lines file of objects with 'prompt' and, where known, 'reference' and 'id'; "
+        "or lab:STREAM?size=200&seed=0, where STREAM is test, calibration or train",
+    )
+    parser.add_argument(
+        "-o",
+        "--store",
+        type=Path,
+        required=True,
+        metavar="STORE",
+        help="where everything is kept; made where it is missing, gone on with where not",
+    )
     _model_options(parser)
-    _plan_options(parser)
-
-
-def _model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", default="lab:s", help="proposer: lab:s or lab:l (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--verifier", default="lab:prm", help="lab:prm, lab:orm or none (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--weights", type=Path, default=None, metavar="DIR", help="lab weights of your own"
-    )
+    _plan_options(parser, pool=256, oracle=256, difficulty=8)
 
 
 def _run_sweep(options: argparse.Namespace) -> None:
     from outthink.jobs import sweep
+    from outthink.sweep import Sweep
 
-    outcome = sweep(
-        options.problems,
-        plan=_plan(options),
-        store=options.store,
-        model=options.model,
-        verifier=options.verifier,
-        weights=options.weights,
-        seed=options.seed,
-    )
+    asked = Sweep(options.problems, _plan(options), _models(options), options.seed)
+    outcome = sweep(asked, options.store)
     if options.json:
-        _print_json(outcome)
-    else:
-        _print_outcome(outcome)
-        _say(f"next: outthink fit {options.store} -o policy.json")
+        return _print_json(outcome)
+    _print_accuracies(outcome)
+    if missing := outcome["problems"] - outcome["graded"]:
+        _say(f"{missing} of {outcome['problems']} problems have no reference and are not in here")
+    return _say(f"\nnext: outthink fit {options.store} -o policy.json")
 
 
-def _fit(commands: Any) -> None:
-    parser = _command(
-        commands,
-        "fit",
-        _run_fit,
-        help="fit the compute-optimal policy on a store",
-        epilog="Difficulty is predicted without labels; strategies are chosen per bin and budget "
-        "and scored\nby two-fold cross-validation inside the bins.",
+def _fit(parser: _Parser) -> None:
+    parser.description = (
+        "Fits the compute-optimal policy: which strategy at which difficulty and budget.\n"
+        "Difficulty is predicted without labels; the accuracies are of two-fold\n"
+        "cross-validation inside the bins. Needs 100 problems that have references."
     )
-    parser.add_argument("store", type=Path, metavar="STORE")
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="POLICY")
+    parser.add_argument("store", type=Path, metavar="STORE", help="what 'outthink sweep' made")
+    _out_option(parser, "POLICY", "where the policy goes, a JSON file")
 
 
 def _run_fit(options: argparse.Namespace) -> None:
@@ -311,25 +366,31 @@ def _run_fit(options: argparse.Namespace) -> None:
 
     outcome = fit(options.store, options.out)
     if options.json:
-        _print_json(outcome)
-    else:
-        _print_outcome(outcome)
-
-
-def _solve(commands: Any) -> None:
-    parser = _command(
-        commands,
-        "solve",
-        _run_solve,
-        help="solve one problem with a policy or a strategy",
-        epilog="outthink solve '40713 *7 *13' --policy policy.json --budget 16\n"
-        "outthink solve '40713 *7 *13' --strategy 'beam(width=4)' --budget 16",
+        return _print_json(outcome)
+    _print_policy(outcome)
+    return _say(
+        f"\npolicy: {options.out}\n"
+        f"next:   outthink solve '40713 *7 *13' --policy {options.out} --budget 16"
     )
-    parser.add_argument("prompt", metavar="PROBLEM")
-    parser.add_argument("--policy", type=Path, default=None)
-    parser.add_argument("--strategy", default=None)
-    parser.add_argument("--budget", type=_positive, default=16, help="default: %(default)s")
-    parser.add_argument("--seed", type=_whole, default=0, metavar="S", help="default: 0")
+
+
+def _solve(parser: _Parser) -> None:
+    parser.description = "Solves one problem, by a policy or by a strategy."
+    parser.epilog = (
+        "A policy spends a few samples on finding out how hard the problem is, then as much as\n"
+        "the budget says.\n\n"
+        "  outthink solve '40713 *7 *13' --policy policy.json --budget 16\n"
+        "  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16"
+    )
+    parser.add_argument("prompt", metavar="PROBLEM", help="such as '40713 *7 *13'")
+    parser.add_argument("--policy", type=Path, metavar="POLICY", help="what 'outthink fit' made")
+    parser.add_argument(
+        "--strategy", type=_strategy, metavar="A", help="such as beam (default: best_of_n)"
+    )
+    parser.add_argument(
+        "--budget", type=_positive, default=16, metavar="N", help="generations (default: 16)"
+    )
+    _seed_option(parser)
     _model_options(parser)
 
 
@@ -344,30 +405,24 @@ def _run_solve(options: argparse.Namespace) -> None:
         strategy=options.strategy,
         budget=options.budget,
         seed=options.seed,
-        model=options.model,
-        verifier=options.verifier,
-        weights=options.weights,
+        models=_models(options),
     )
     if options.json:
-        _print_json(outcome)
-    else:
-        _say(outcome["how"])
-        print(outcome["text"], end="")
-        print(f"answer: {outcome['answer']}")
+        return _print_json(outcome)
+    usage = outcome["usage"]
+    _say(outcome["how"])
+    _say(
+        f"{usage['generations']} generations, {usage['decoded_tokens']} tokens decoded, "
+        f"{usage['verifier_tokens']} read by the verifier\n"
+    )
+    print(outcome["text"], end="")
+    return print(f"answer: {outcome['answer']}" if outcome["answer"] else "no answer")
 
 
-def _report(commands: Any) -> None:
-    parser = _command(
-        commands,
-        "report",
-        _run_report,
-        help="write the report of a store as one self-contained page",
-        epilog="",
-    )
-    parser.add_argument("store", type=Path, metavar="STORE")
-    parser.add_argument(
-        "-o", "--out", type=Path, default=Path("report.html"), help="default: %(default)s"
-    )
+def _report(parser: _Parser) -> None:
+    parser.description = "Writes the report of a store as one page that needs nothing else."
+    parser.add_argument("store", type=Path, metavar="STORE", help="what 'outthink sweep' made")
+    _out_option(parser, "REPORT", "where the page goes (default: %(default)s)", "report.html")
 
 
 def _run_report(options: argparse.Namespace) -> None:
@@ -375,72 +430,49 @@ def _run_report(options: argparse.Namespace) -> None:
 
     outcome = report(options.store, options.out, command=options.command_line)
     if options.json:
-        _print_json(outcome)
-    else:
-        _print_outcome(outcome)
-        _say(f"report: {options.out}")
+        return _print_json(outcome)
+    _print_accuracies(outcome)
+    _print_policy(outcome)
+    return _say(f"\nreport: {options.out}")
 
 
-# lab, bench ----------------------------------------------------------------------------------------
+# lab ---------------------------------------------------------------------------------------------
 
 
-def _lab(commands: Any) -> None:
-    group = _group(commands, "lab", "the built-in world: train its models, measure them")
+def _lab_train(parser: _Parser) -> None:
     from outthink.lab import recipes
 
-    parser = _command(
-        group,
-        "train",
-        _run_lab_train,
-        help="train every model of the lab from nothing",
-        epilog="Killed at any moment, the same command goes on.",
+    parser.description = (
+        "Trains every model of the lab from nothing: S, L, step labels by rollouts, PRM, ORM."
+    )
+    parser.epilog = "Killed at any moment, the same command goes on."
+    parser.set_defaults(stopped="stopped; the same command goes on from here")
+    _out_option(parser, "DIR", "where the weights go (default: %(default)s)", "runs/lab")
+    for name, default, help in (
+        ("--problems", recipes.LABELLED, "problems with step labels"),
+        ("--samples", recipes.SAMPLES, "samples a problem"),
+        ("--rollouts", recipes.ROLLOUTS, "rollouts a prefix"),
+    ):
+        help = f"{help} (default: %(default)s)"
+        parser.add_argument(name, type=_positive, default=default, metavar="N", help=help)
+    parser.add_argument(
+        "--seed", type=_whole, default=recipes.SEED, metavar="S", help="default: %(default)s"
     )
     parser.add_argument(
-        "-o", "--out", type=Path, default=Path("runs/lab"), help="default: %(default)s"
-    )
-    parser.add_argument("--seed", type=_whole, default=recipes.SEED, help="default: %(default)s")
-    parser.add_argument(
-        "--problems",
-        type=_positive,
-        default=recipes.LABELLED,
-        help="problems with step labels (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--samples",
-        type=_positive,
-        default=recipes.SAMPLES,
-        help="samples a problem (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--rollouts",
-        type=_positive,
-        default=recipes.ROLLOUTS,
-        help="rollouts a prefix (default: %(default)s)",
+        "--scale",
+        type=_scale,
+        default=1.0,
+        metavar="X",
+        help="share of the training steps, to try it out (default: 1)",
     )
     parser.add_argument(
         "--compile", action="store_true", help="twice as fast, needs a C++ compiler"
     )
-    parser.add_argument(
-        "--scale", type=float, default=1.0, help="share of the training steps, to try it out"
-    )
-
-    parser = _command(
-        group,
-        "facts",
-        _run_lab_facts,
-        help="measure the lab's models on fresh test problems",
-        epilog="",
-    )
-    parser.add_argument("--seed", type=_whole, default=0, help="default: %(default)s")
-    parser.add_argument("--problems", type=_positive, default=2000, help="default: %(default)s")
-    parser.add_argument("--weights", type=Path, default=None, metavar="DIR")
 
 
 def _run_lab_train(options: argparse.Namespace) -> None:
     from outthink.lab.build import Build, build
 
-    if options.scale <= 0:
-        raise UsageError(f"--scale {options.scale} is not above 0")
     models = build(
         Build(
             out=options.out,
@@ -455,81 +487,174 @@ def _run_lab_train(options: argparse.Namespace) -> None:
     )
     facts = {name: models.facts(name) for name in ("s", "l", "prm", "orm")}
     if options.json:
-        _print_json({"weights": str(options.out), "models": facts})
-    else:
-        for name, known in facts.items():
-            print(f"{name:<4} loss {known['loss']}  {known['seconds']} s")
+        return _print_json({"weights": str(options.out), "models": facts})
+    rows = [(name, known.get("loss"), known.get("seconds")) for name, known in facts.items()]
+    return _print_table(("model", "loss", "seconds"), rows)
+
+
+def _lab_facts(parser: _Parser) -> None:
+    parser.description = (
+        "Measures the lab's models on fresh test problems: accuracy of S and L, and how well the\n"
+        "verifiers tell right from wrong. Another --seed asks problems that nobody has seen."
+    )
+    _problems_option(parser, 2000)
+    _seed_option(parser)
+    _weights_option(parser)
+
+
+def _problems_option(parser: _Parser, default: int) -> None:
+    parser.add_argument(
+        "--problems",
+        type=_positive,
+        default=default,
+        metavar="P",
+        help="how many (default: %(default)s)",
+    )
 
 
 def _run_lab_facts(options: argparse.Namespace) -> None:
+    from outthink.difficulty import BINS
     from outthink.lab.facts import measure
     from outthink.lab.models import SHIPPED, LabModels
 
-    facts = measure(
-        LabModels(options.weights or SHIPPED), problems=options.problems, seed=options.seed
-    )
-    value = asdict(facts)
-    if options.json:
-        _print_json(value)
-        return
-    for name, model in (("S", facts.s), ("L", facts.l)):
-        print(f"{name}    {model.parameters:,} parameters, {model.tokens:,} tokens")
-        for label, found in (
-            ("greedy", model.greedy),
-            ("pass@1", model.pass_at_1),
-            *((f"bin {at + 1}", found) for at, found in enumerate(model.bins)),
-        ):
-            print(
-                f"     {label:<7} {_share(found.mean)} [{_share(found.low)}, {_share(found.high)}]"
-            )
-    print(f"L / S greedy {facts.greedy_ratio:.2f}   guessing {_share(facts.chance)}")
-    for name, verifier in (("PRM", facts.prm), ("ORM", facts.orm)):
-        print(
-            f"{name}  AUC {verifier.auc:.3f}  calibration error {verifier.ece:.3f}  "
-            f"(last step: AUC {verifier.final_auc:.3f}, calibration error {verifier.final_ece:.3f})"
-        )
-    print(f"on {facts.problems} test problems of seed {facts.seed}")
+    if options.problems < BINS:
+        raise UsageError(f"--problems {options.problems} for {BINS} bins; give at least {BINS}")
+    models = LabModels(options.weights or SHIPPED)
+    facts = measure(models, problems=options.problems, seed=options.seed)
+    return _print_json(_facts(facts)) if options.json else _print_facts(facts)
 
 
-def _bench(commands: Any) -> None:
-    group = _group(commands, "bench", "measure strategies and engine speed")
-    parser = _command(
-        group,
-        "strategies",
-        _run_bench_strategies,
-        help="compare the strategies on fresh lab problems, with paired intervals",
-        epilog="",
+def _facts(facts: Facts) -> dict[str, Any]:
+    """Facts for the wire: plain shares, their 95 % intervals beside them."""
+    ratio = facts.greedy_ratio
+    return {
+        "problems": facts.problems,
+        "seed": facts.seed,
+        "chance": facts.chance,
+        "s": _model_facts(facts.s),
+        "l": _model_facts(facts.l),
+        "greedy_ratio": ratio if math.isfinite(ratio) else None,
+        "prm": _fields(facts.prm),
+        "orm": _fields(facts.orm),
+    }
+
+
+def _model_facts(model: ModelFacts) -> dict[str, Any]:
+    found = _fields(model)
+    for name in ("greedy", "pass_at_1"):
+        share: Interval = found[name]
+        found |= {name: share.mean, f"{name}_interval": [share.low, share.high]}
+    return found | {
+        "bins": [share.mean for share in model.bins],
+        "bins_intervals": [[share.low, share.high] for share in model.bins],
+    }
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _print_facts(facts: Facts) -> None:
+    print(f"{facts.problems} test problems of seed {facts.seed}, 95 % intervals\n")
+    small, large = facts.s, facts.l
+    rows: list[tuple[Any, ...]] = [
+        ("parameters", f"{small.parameters:,}", f"{large.parameters:,}"),
+        ("training tokens", f"{small.tokens:,}", f"{large.tokens:,}"),
+        ("greedy", _between(small.greedy), _between(large.greedy)),
+        ("pass@1", _between(small.pass_at_1), _between(large.pass_at_1)),
+    ]
+    ends = {0: " (easiest)", len(small.bins) - 1: " (hardest)"}
+    for at, (first, second) in enumerate(zip(small.bins, large.bins, strict=True)):
+        rows.append((f"  bin {at + 1}{ends.get(at, '')}", _between(first), _between(second)))
+    _print_table(("model", "S", "L"), rows)
+    print(
+        f"\ngreedy, L over S: {_number(facts.greedy_ratio, 2)}     guessing: {facts.chance:.3%}\n"
     )
-    parser.add_argument("--problems", type=_positive, default=2000, help="default: %(default)s")
-    parser.add_argument("--store", type=Path, default=None, help="keep everything here")
-    parser.add_argument("--weights", type=Path, default=None, metavar="DIR")
-    _plan_options(parser, pool=64, oracle_samples=64)
-    parser = _command(
-        group,
-        "engine",
-        _run_bench_engine,
-        help="measure the lab's engines: speed, memory, share of time in the models",
-        epilog="",
+    names = {
+        "auc": "AUC, step is right",
+        "ece": "calibration error, will end right",
+        "final_auc": "AUC, last step",
+        "final_ece": "calibration error, last step",
+    }
+    columns = [
+        (label, *(_number(getattr(verifier, name), 3) for verifier in (facts.prm, facts.orm)))
+        for name, label in names.items()
+    ]
+    _print_table(("verifier", "PRM", "ORM"), columns)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _between(share: Interval) -> str:
+    return _accuracy(share.mean, share.low, share.high)
+
+
+# bench -------------------------------------------------------------------------------------------
+
+
+def _bench_strategies(parser: _Parser) -> None:
+    parser.description = (
+        "Compares the strategies on fresh test problems of the lab, with paired intervals."
     )
-    parser.add_argument("--problems", type=_positive, default=500, help="default: %(default)s")
-    parser.add_argument("--pool", type=_positive, default=2048, help="default: %(default)s")
-    parser.add_argument("--weights", type=Path, default=None, metavar="DIR")
+    parser.epilog = "With --store, the same command goes on where it was killed."
+    parser.set_defaults(stopped="stopped; with --store, the same command would go on from here")
+    _problems_option(parser, 2000)
+    parser.add_argument("--store", type=Path, metavar="STORE", help="keep everything here")
+    _weights_option(parser)
+    _plan_options(parser, pool=64, oracle=64, difficulty=0)
 
 
 def _run_bench_strategies(options: argparse.Namespace) -> None:
     from outthink.bench import strategies
+    from outthink.sweep import Models, Sweep
 
-    outcome = strategies(
-        plan=_plan(options),
-        problems=options.problems,
-        seed=options.seed,
-        store=options.store,
-        weights=options.weights,
-    )
+    if options.store:
+        options.stopped = _GOES_ON
+    problems = f"lab:test?size={options.problems}&seed={options.seed}"
+    models = Models(weights=options.weights)
+    asked = Sweep(problems, _plan(options), models, options.seed)
+    outcome = strategies(asked, store=options.store)
     if options.json:
-        _print_json(outcome)
-    else:
-        _print_outcome(outcome)
+        return _print_json(outcome)
+    _print_accuracies(outcome)
+    if any("bins" in row for row in outcome["rows"]):
+        print("\naccuracy in % by difficulty bin, easiest first")
+        rows = [
+            (row["strategy"], row["budget"], *(f"{100 * share:.1f}" for share in row["bins"]))
+            for row in outcome["rows"]
+        ]
+        _print_table(("strategy", "N", *(f"bin {number}" for number in range(1, 6))), rows)
+    if outcome["pairs"]:
+        print("\ndifference in points, same problems, 95 % interval")
+        rows = [
+            (
+                f"{pair['a']} - {pair['b']}",
+                pair["budget"],
+                "all" if pair["bins"] is None else "-".join(map(str, pair["bins"])),
+                _points(pair["difference"], pair["low"], pair["high"]),
+            )
+            for pair in outcome["pairs"]
+        ]
+        _print_table(("pair", "N", "bins", "difference"), rows)
+    return None
+
+
+def _bench_engine(parser: _Parser) -> None:
+    parser.description = (
+        "Measures the lab's engines on this machine: share of time in the models, tokens a\n"
+        "second, memory of a large pool, and the store. Wants the machine to itself."
+    )
+    _problems_option(parser, 500)
+    parser.add_argument(
+        "--pool",
+        type=_positive,
+        default=2048,
+        metavar="N",
+        help="samples a problem of the large pool (default: %(default)s)",
+    )
+    _weights_option(parser)
 
 
 def _run_bench_engine(options: argparse.Namespace) -> None:
@@ -537,66 +662,171 @@ def _run_bench_engine(options: argparse.Namespace) -> None:
 
     outcome = engine(problems=options.problems, pool=options.pool, weights=options.weights)
     if options.json:
-        _print_json(outcome)
-    else:
-        for name, value in outcome.items():
-            print(f"{name:<48} {value}")
+        return _print_json(outcome)
+    rows = [
+        (name, f"{value:,}" if isinstance(value, int) else value) for name, value in outcome.items()
+    ]
+    return _print_table(("figure", "value"), rows)
 
 
-# printing ------------------------------------------------------------------------------------------
+# What options are read as ------------------------------------------------------------------------
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %" if value >= 0.001 or value == 0 else f"{100 * value:.3f} %"
+def _whole(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
 
 
-def _print_outcome(outcome: dict[str, Any]) -> None:
-    """The tables of an outcome, whichever it has."""
-    if rows := outcome.get("rows"):
-        budgets = sorted({row["budget"] for row in rows})
-        names = list(dict.fromkeys(row["strategy"] for row in rows))
-        cells = {(row["strategy"], row["budget"]): row for row in rows}
-        width = max(len(name) for name in names) + 2
-        print(f"accuracy on {outcome['problems']} problems, 95 % interval")
-        print(" " * width + "".join(f"{'N = ' + str(budget):>22}" for budget in budgets))
-        for name in names:
-            line = f"{name:<{width}}"
-            for budget in budgets:
-                row = cells.get((name, budget))
-                line += f"{_cell(row):>22}" if row else " " * 22
-            print(line)
-    for pair in outcome.get("pairs", ()):
-        where = f" in bins {pair['bins']}" if pair.get("bins") else ""
-        print(
-            f"{pair['a']} - {pair['b']} at {pair['budget']}{where}: "
-            f"{100 * pair['difference']:+.1f} points "
-            f"[{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
+def _positive(text: str) -> int:
+    number = _whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1; give at least 1")
+    return number
+
+
+def _scale(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (0 < number < math.inf):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _budgets(text: str) -> tuple[int, ...]:
+    """`1,4,16` or `1..64`, which is every power of two in between."""
+    if ".." in text:
+        first, _, last = text.partition("..")
+        low, high = _positive(first), _positive(last)
+        found = [2**power for power in range(high.bit_length()) if low <= 2**power <= high]
+        if not found:
+            raise argparse.ArgumentTypeError(f"{text!r} holds no power of two")
+        return tuple(found)
+    return tuple(sorted({_positive(part) for part in text.split(",")}))
+
+
+def _strategies(text: str) -> tuple[str, ...]:
+    """Names separated by commas outside parentheses."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return tuple(map(_strategy, parts))
+
+
+def _strategy(text: str) -> str:
+    from outthink.search import strategy
+
+    try:
+        return strategy(text).name
+    except UsageError as error:  # argparse hides what a ValueError says
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+# Printing ----------------------------------------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, allow_nan=False))
+
+
+def _print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Columns as wide as they need to be; the first to the left, the others to the right."""
+    cells = [[*map(str, row)] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for first, *others in cells:
+        line = first.ljust(widths[0])
+        for cell, width in zip(others, widths[1:], strict=True):
+            line += "  " + cell.rjust(width)
+        print(line.rstrip())
+
+
+def _print_accuracies(outcome: dict[str, Any]) -> None:
+    rows = outcome["rows"]
+    if not rows:
+        return
+    budgets = list(dict.fromkeys(row["budget"] for row in rows))
+    cells = {(row["strategy"], row["budget"]): row for row in rows}
+    print(f"accuracy in % on {outcome['graded']} problems, 95 % interval")
+    _print_table(
+        ("strategy", *(f"N = {budget}" for budget in budgets)),
+        [
+            (name, *(_cell(cells[name, budget]) for budget in budgets))
+            for name in dict.fromkeys(row["strategy"] for row in rows)
+        ],
+    )
+
+
+def _print_policy(outcome: dict[str, Any]) -> None:
+    """What a policy does, and what that is worth."""
+    print("\nthe policy; accuracy in % on problems that it was not fitted on, 95 % interval")
+    shown, rows = 0, []
+    for cell in outcome["cells"]:
+        ends = {1: "1 (easiest)", 5: "5 (hardest)"}
+        name = ends.get(cell["bin"], str(cell["bin"])) if cell["bin"] != shown else ""
+        shown = cell["bin"]
+        rows.append((name, cell["budget"], cell["strategy"], _cell(cell)))
+    _print_table(("difficulty bin", "N", "strategy", "accuracy"), rows)
+    print(
+        "\nthe policy against best-of-N (weighted) at the same cost: accuracy in %, difference in\n"
+        "points, and the times its own cost that best-of-N needs to be as good (CEF)"
+    )
+    compared = [
+        (
+            _BINS[row["bins"], row["charged"]],
+            row["budget"],
+            f"{row['cost']:g}",
+            f"{100 * row['accuracy']:.1f}",
+            f"{100 * row['best_of_n']:.1f}",
+            _points(row["difference"], row["difference_low"], row["difference_high"]),
+            _factor(row),
         )
-    if cells := outcome.get("cells"):
-        print("\nthe policy (bin 1 is the easiest), accuracy on problems it was not fitted on")
-        for cell in cells:
-            print(
-                f"  bin {cell['bin']}  N = {cell['budget']:<4} {cell['strategy']:<24} {_cell(cell)}"
-            )
-    for factor in outcome.get("cef", ()):
-        sign = "at least " if factor["at_least"] else ""
-        high = f"{factor['high']:.2f}" if factor["high"] is not None else "..."
-        print(
-            f"{factor['bins']} bins, {'difficulty charged' if factor['charged'] else 'uncharged'}, "
-            f"N = {factor['budget']:g}: worth {sign}{factor['value']:.2f} times its budget in "
-            f"best-of-N [{factor['low']:.2f}, {high}]"
-        )
-    if "policy" in outcome:
-        print(f"policy: {outcome['policy']}")
+        for row in outcome["comparison"]
+    ]
+    _print_table(("bins", "N", "cost", "policy", "best-of-N", "difference", "CEF"), compared)
+
+
+_BINS = {
+    ("predicted", False): "predicted",
+    ("predicted", True): "predicted, charged",
+    ("votes", False): "predicted by votes",
+    ("votes", True): "by votes, charged",
+    ("oracle", False): "oracle (upper bound)",
+}
 
 
 def _cell(row: dict[str, Any]) -> str:
-    return f"{100 * row['accuracy']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    return _accuracy(row["accuracy"], row["low"], row["high"])
 
+
+def _accuracy(mean: float, low: float, high: float) -> str:
+    return f"{100 * mean:.1f} [{100 * low:4.1f}, {100 * high:4.1f}]"
+
+
+def _points(mean: float, low: float, high: float) -> str:
+    return f"{100 * mean:+.1f} [{100 * low:+5.1f}, {100 * high:+5.1f}]"
+
+
+def _factor(row: dict[str, Any]) -> str:
+    """`>` where best-of-N never got there; an upper end nobody measured is open."""
+    high = "   -" if row["cef_high"] is None else f"{row['cef_high']:4.2f}"
+    return f"{'>' if row['cef_at_least'] else ''}{row['cef']:.2f} [{row['cef_low']:4.2f}, {high}]"
+
+
+__all__ = ["main"]
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     sys.exit(main())
-
-
-__all__ = ["RunError", "main"]

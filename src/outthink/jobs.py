@@ -250,7 +250,6 @@ def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[dict[st
                 **_interval(ours),
                 "best_of_n": float(np.mean(theirs)),
                 "best_of_n_budget": cost,
-                "best_of_n": float(np.mean(theirs)),
                 "difference": difference.mean,
                 "difference_low": difference.low,
                 "difference_high": difference.high,

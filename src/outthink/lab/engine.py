@@ -367,7 +367,7 @@ class LabVerifier:
         before = torch.tensor([[verdict.likely if verdict else 0.0] for verdict in known])
         likely = before + log_likelihood(outputs[:, :-1], fresh).cumsum(1)
         scores = score(likely, outputs[:, 1:]).exp().tolist()
-        totals = likely[:, -1].tolist()
+        totals = torch.cat([before, likely], 1)[:, -1].tolist()
         ending = outputs[:, -1].contiguous()
         seen: set[str] = set()
         rows = []

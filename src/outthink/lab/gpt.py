@@ -263,7 +263,7 @@ def load(path: Path) -> tuple[GPT, dict[str, str]]:
         shape = Shape(**{**raw, "steps": tuple(raw["steps"]), "offsets": tuple(raw["offsets"])})
         model = GPT(shape)
         model.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(
             f"{path}: weights do not match their configuration ({reason}); "

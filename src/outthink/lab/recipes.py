@@ -40,5 +40,5 @@ L_RECIPE = Recipe(steps=_STEPS, batch=_BATCH, rate=1.5e-3, seed=SEED, low_precis
 
 LABELLED, SAMPLES, ROLLOUTS = 20_000, 4, 4
 """Problems, samples a problem and rollouts a prefix of the step labels."""
-PRM_RECIPE = Recipe(steps=2000, batch=128, rate=3e-4, seed=SEED, decay=1.0)
-ORM_RECIPE = Recipe(steps=2000, batch=128, rate=3e-4, seed=SEED, decay=1.0)
+PRM_RECIPE = Recipe(steps=2000, batch=128, rate=4e-4, seed=SEED, decay=1.0)
+ORM_RECIPE = Recipe(steps=1000, batch=128, rate=4e-4, seed=SEED, decay=1.0)

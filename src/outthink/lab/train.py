@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,13 @@ class _State:
             ) from error
 
     def _load(self) -> None:
-        kept = torch.load(self.path, weights_only=True)
+        try:
+            kept = torch.load(self.path, weights_only=True)
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise WeightsError(
+                f"{self.path}: cannot read the checkpoint ({reason}); delete it to start again"
+            ) from error
         if kept["identity"] != self.identity:
             raise WeightsError(
                 f"{self.path}: a checkpoint of another recipe or shape; give another --out folder "

@@ -1,0 +1,514 @@
+"""The lab's engines: what is sampled and scored depends on the row alone, and nothing is read twice.
+
+Bit for bit: every comparison of solutions is exact.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from contract import Counted, check_drawn, check_proposer, check_verifier, no_clock, solve
+from lab_fixtures import (
+    TINY_VERIFIER,
+    draws,
+    exact,
+    random_gpt,
+    some_problems,
+    twins,
+)
+
+from outthink.driver import Driver, Job
+from outthink.estimate import auc
+from outthink.lab import tokenizer
+from outthink.lab.engine import LabProposer, LabVerifier, uniform
+from outthink.lab.models import LabModels
+from outthink.lab.tokenizer import LINE, MAX_TOKENS, PROMPT_LENGTH
+from outthink.lab.train import Examples, Recipe, verifier
+from outthink.search import strategy
+from outthink.train.rollouts import Labelled
+from outthink.types import END, Budget, Draw, Scores, Solution, State, Verified
+
+MODEL = random_gpt()
+FLAT = random_gpt(seed=2, sharpness=0.15)
+"""Nearly every token is about as likely."""
+ENDING = random_gpt(seed=5, sharpness=1.0)
+VERIFIER = random_gpt(TINY_VERIFIER, seed=1)
+PROBLEMS = some_problems(12)
+
+counted_across_rows = pytest.mark.xfail(
+    reason="reported: a prompt is charged to the first row of a part, so counts depend on the batch"
+)
+"""Delete the mark where these begin to pass: `xfail` is strict here."""
+
+
+def proposer(model=MODEL, **options):
+    return LabProposer(model, "tiny", **options)
+
+
+def checker(model=VERIFIER, **options):
+    return LabVerifier(model, "tiny", **options)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return LabModels().proposer("s")
+
+
+def solutions(engine, asked):
+    return [row.solution for row in engine.propose(asked)]
+
+
+def bare(solution):
+    """The same tokens, with nothing cached."""
+    return replace(solution, state=None)
+
+
+def stepwise(engine, asked):
+    """The same draws a step at a time, with the same seeds."""
+    while any(draw.prefix.is_open for draw in asked):
+        rows = iter(engine.propose([replace(d, until=1) for d in asked if d.prefix.is_open]))
+        asked = [
+            replace(d, prefix=next(rows).solution) if d.prefix.is_open else d for d in asked
+        ]
+    return [draw.prefix for draw in asked]
+
+
+# The contract ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [MODEL, ENDING], ids=["random", "ending"])
+def test_contract_of_the_lab_proposer(model):
+    check_proposer(proposer(model), PROBLEMS)
+
+
+def test_contract_of_the_shipped_proposer(small):
+    check_proposer(small, PROBLEMS)
+
+
+class ScoresAlone:
+    """A verifier with its counts left out."""
+
+    name = "scores"
+
+    def __init__(self, verifier):
+        self._verifier = verifier
+
+    def verify(self, solutions):
+        return [Verified(row.scores, 0, 0) for row in self._verifier.verify(solutions)]
+
+
+def samples():
+    """Starts, prefixes and ended solutions, exact and not; no problem twice."""
+    writing = proposer(ENDING)
+    prefixes = solutions(writing, draws(PROBLEMS[:4], 1, until=2))
+    ended = solutions(writing, draws(PROBLEMS[4:8], 1))
+    right = [exact(PROBLEMS[8]), exact(PROBLEMS[9], end=False)]
+    return [Solution.start(PROBLEMS[10]), *prefixes, *ended, *right]
+
+
+def test_contract_of_the_lab_verifier_in_its_scores():
+    check_verifier(ScoresAlone(checker()), samples())
+
+
+@pytest.mark.parametrize("which", ["prm", "orm"])
+def test_contract_of_the_shipped_verifiers_in_their_scores(which):
+    check_verifier(ScoresAlone(LabModels().verifier(which)), samples())
+
+
+@counted_across_rows
+def test_contract_of_the_lab_verifier():
+    check_verifier(checker(), samples())
+
+
+@counted_across_rows
+def test_contract_an_outcome_costs_the_same_whoever_else_is_in_the_batch():
+    engines = proposer(ENDING), checker()
+    names = ["best_of_n", "beam(width=2)"]
+    together = solve(names, 4, *engines, of=PROBLEMS[:3])
+    alone = [result for name in names for result in solve(name, 4, *engines, of=PROBLEMS[:3])]
+    assert [r.choice for r in together] == [r.choice for r in alone]
+    assert [r.outcome for r in together] == [r.outcome for r in alone]
+
+
+@counted_across_rows
+def test_contract_counts_do_not_depend_on_how_rows_are_split():
+    asked = draws(PROBLEMS[:3], 100)
+    few, many = proposer(rows=16).propose(asked), proposer(rows=1024).propose(asked)
+    assert [row.solution for row in few] == [row.solution for row in many]
+    assert few == many
+
+
+# What is drawn depends on the row alone ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """300 draws: starts and prefixes of all lengths, every `until` and temperature."""
+    engine = proposer(ENDING)
+    asked = draws(PROBLEMS, 13)
+    asked += [replace(draw, temperature=0.7) for draw in draws(PROBLEMS[:4], 8, seed=7)]
+    firsts = [s for s in solutions(engine, draws(PROBLEMS, 8, until=1, seed=50)) if s.is_open]
+    asked += [Draw(prefix, 2, 1.0, 90 + i) for i, prefix in enumerate(firsts)]
+    asked += [Draw(bare(prefix), END, 1.0, 900 + i) for i, prefix in enumerate(firsts)]
+    assert len(asked) > 250
+    return asked
+
+
+@pytest.mark.parametrize("size", [1, 2, 17, 200])
+def test_contract_a_draw_is_the_same_alone_and_in_any_batch(crowd, size):
+    whole = solutions(proposer(ENDING), crowd)
+    order = np.random.default_rng(size).permutation(len(crowd))[: 40 if size == 1 else None]
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        assert solutions(proposer(ENDING), [crowd[i] for i in part]) == [whole[i] for i in part]
+
+
+@pytest.mark.parametrize("rows", [16, 100, 1024])
+def test_contract_a_draw_is_the_same_however_many_rows_go_at_once(crowd, rows):
+    assert solutions(proposer(ENDING, rows=rows), crowd) == solutions(proposer(ENDING), crowd)
+
+
+def test_contract_a_shipped_draw_is_the_same_alone_and_in_any_batch(small):
+    asked = draws(PROBLEMS, 17)
+    whole = solutions(small, asked)
+    assert solutions(small, asked[::-1]) == whole[::-1]
+    for size, count in ((1, 12), (2, 24), (17, 204)):
+        parts = [asked[start : start + size] for start in range(0, count, size)]
+        assert [s for part in parts for s in solutions(small, part)] == whole[:count]
+
+
+def test_a_fork_goes_on_as_the_same_prefix_read_again(crowd):
+    prefixes = [draw.prefix for draw in crowd if draw.prefix.state is not None]
+    asked = [Draw(prefix, END, 1.0, i) for i, prefix in enumerate(prefixes)]
+    again = [replace(draw, prefix=bare(draw.prefix)) for draw in asked]
+    forked, read = proposer(ENDING).propose(asked), proposer(ENDING).propose(again)
+    assert [row.solution for row in forked] == [row.solution for row in read]
+    assert all(row.prompt_tokens == 0 for row in forked)
+    assert any(row.prompt_tokens > 0 for row in read)
+
+
+def test_a_prefix_can_be_forked_again_and_again(small):
+    (prefix,) = solutions(small, draws(PROBLEMS[:1], 1, until=1))
+    asked = [Draw(prefix, END, 1.0, seed) for seed in range(40)]
+    first = solutions(small, asked)
+    solutions(small, [Draw(prefix, 1, 1.0, 99)])
+    assert solutions(small, asked) == first
+    assert len({s.tokens for s in first}) > 1
+
+
+def test_the_first_step_is_that_of_the_whole_solution_with_the_same_seed(small):
+    for engine in (small, proposer(ENDING)):
+        whole = solutions(engine, draws(PROBLEMS, 8))
+        first = solutions(engine, draws(PROBLEMS, 8, until=1))
+        for a, b in zip(first, whole, strict=True):
+            assert a.tokens == b.tokens[: len(a.tokens)]
+            assert a.step_ends == b.step_ends[:1]
+
+
+def test_step_by_step_with_the_same_seed_is_the_whole_solution(small):
+    # Of a model that is nearly sure whether a line is the last. Going on after a line is drawn
+    # knowing that it is not, so a model that doubts it may write another token there.
+    whole = solutions(small, draws(PROBLEMS, 8))
+    assert stepwise(small, draws(PROBLEMS, 8)) == whole
+
+
+def test_several_steps_at_once_are_as_many_single_steps_of_a_sure_model(small):
+    asked = draws(PROBLEMS, 4, until=3)
+    three = solutions(small, asked)
+    one = solutions(small, [replace(draw, until=1) for draw in asked])
+    rest = [
+        replace(draw, prefix=prefix, until=2)
+        for draw, prefix in zip(asked, one, strict=True)
+        if prefix.is_open
+    ]
+    expected = iter(solutions(small, rest))
+    assert [next(expected) if prefix.is_open else prefix for prefix in one] == three
+
+
+def test_a_step_that_is_the_last_comes_with_its_end(small):
+    for solution in solutions(small, draws(PROBLEMS, 4, until=1)):
+        assert solution.finished == (solution.tokens[-1] == tokenizer.END)
+        assert solution.finished or solution.tokens[-1] == LINE
+        assert solution.finished == (len(solution.problem.prompt.split()) == 2)
+
+
+def test_greedy_follows_no_seed(small):
+    for engine in (small, proposer()):
+        once = solutions(engine, draws(PROBLEMS, 2, temperature=0.0))
+        assert once == solutions(engine, draws(PROBLEMS, 2, temperature=0.0, seed=10**15))
+        assert once[::2] == once[1::2]
+
+
+def test_greedy_is_the_likeliest_token_every_time():
+    (found,) = solutions(proposer(), draws(PROBLEMS[:1], 1, temperature=0.0))
+    ids = [*tokenizer.encode_prompt(PROBLEMS[0].prompt), *found.tokens]
+    with torch.inference_mode():
+        likeliest = MODEL(torch.tensor([ids]))[0].argmax(-1)
+    assert likeliest[PROMPT_LENGTH - 1 : -1].tolist() == list(found.tokens)
+
+
+def test_a_mixed_batch_keeps_each_row_its_own_temperature():
+    hot, cold = draws(PROBLEMS, 1), draws(PROBLEMS, 1, temperature=0.0)
+    mixed = [draw for pair in zip(hot, cold, strict=True) for draw in pair]
+    found = solutions(proposer(), mixed)
+    assert found[::2] == solutions(proposer(), hot)
+    assert found[1::2] == solutions(proposer(), cold)
+
+
+def test_a_solution_that_fills_the_context_is_truncated_and_has_no_answer():
+    found = solutions(proposer(), draws(PROBLEMS, 8))
+    assert {s.truncated for s in found} == {True, False}
+    for solution in found:
+        assert solution.truncated == (not solution.finished)
+        assert solution.finished or len(solution.tokens) == MAX_TOKENS
+        assert solution.finished or (solution.answer, solution.state) == (None, None)
+
+
+# Draws follow the model --------------------------------------------------------------------------
+
+
+def last_token(prefix, temperature, count=4096):
+    """How often each token was drawn after a prefix that leaves room for one, and what to expect."""
+    ids = [*tokenizer.encode_prompt(prefix.problem.prompt), *prefix.tokens]
+    with torch.inference_mode():
+        logits = FLAT(torch.tensor([ids]))[0, -1].double()
+    logits = logits.clone()
+    if prefix.tokens[-1] == LINE:
+        logits[tokenizer.END] = -torch.inf  # an open solution is known not to end there
+    asked = [Draw(prefix, END, temperature, 12345 * seed) for seed in range(count)]
+    tokens = [s.tokens[-1] for s in solutions(proposer(FLAT), asked)]
+    expected = (logits / temperature).softmax(-1).numpy() * count
+    return np.bincount(tokens, minlength=tokenizer.VOCABULARY), expected
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize("end", [5, LINE])
+def test_tokens_are_drawn_as_often_as_the_model_says(end, temperature):
+    prefix = Solution(PROBLEMS[0], (3,) * (MAX_TOKENS - 2) + (end,))
+    drawn, expected = last_token(prefix, temperature)
+    assert drawn[expected == 0].sum() == 0
+    likely = expected > 5
+    assert likely.sum() > 8
+    chi_square = ((drawn - expected)[likely] ** 2 / expected[likely]).sum()
+    assert chi_square < 50  # 21 degrees of freedom: 46.8 in one of a thousand
+
+
+def test_uniform_numbers_are_uniform_and_independent():
+    table = uniform(np.arange(1000, 2000, dtype=np.uint64), np.arange(60))
+    assert table.min() >= 0 and table.max() < 1
+    counts = np.histogram(table, 20, (0, 1))[0]
+    assert ((counts - 3000) ** 2 / 3000).sum() < 45
+    for a, b in ((table[:, :-1], table[:, 1:]), (table[:-1], table[1:])):
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.015
+    assert len(np.unique(table)) > 0.99 * table.size
+
+
+@pytest.mark.xfail(reason="reported: the hash takes seed and position in either order")
+def test_a_small_seed_shares_no_number_with_another():
+    table = uniform(np.arange(60, dtype=np.uint64), np.arange(60))
+    assert len(np.unique(table)) > 0.99 * table.size
+
+
+def test_a_number_depends_on_its_seed_and_position_alone():
+    seeds = np.array([7, 2**63 - 1, 0], np.uint64)
+    table = uniform(seeds, np.arange(10, 30))
+    assert (uniform(seeds[1:2], np.arange(13, 15))[0] == table[1, 3:5]).all()
+
+
+# What it costs -----------------------------------------------------------------------------------
+
+
+def test_rows_leave_the_batch_when_they_end(small):
+    asked = draws(PROBLEMS, 40)
+    before = small.watch.tokens
+    rows = small.propose(asked)
+    exist = sum(row.decoded_tokens for row in rows) + PROMPT_LENGTH * len(PROBLEMS)
+    longest = max(row.decoded_tokens for row in rows) * len(rows)
+    fed = small.watch.tokens - before
+    assert exist * 0.9 < fed < exist * 1.4
+    assert longest > exist * 1.6  # what a batch that waits for its last row would have fed
+
+
+def test_a_prompt_is_read_once_a_problem_and_cached_for_its_other_rows():
+    rows = proposer().propose(draws(PROBLEMS[:3], 5))
+    read = [row.prompt_tokens for row in rows]
+    assert read == [PROMPT_LENGTH, 0, 0, 0, 0] * 3
+    assert all(row.prompt_tokens + row.cached_tokens == PROMPT_LENGTH for row in rows)
+    assert all(row.decoded_tokens == len(row.solution.tokens) for row in rows)
+
+
+def test_a_prefix_that_nobody_holds_is_read_once_for_its_rows():
+    (prefix,) = solutions(proposer(ENDING), draws(PROBLEMS[:1], 1, until=1))
+    assert prefix.is_open
+    rows = proposer(ENDING).propose([Draw(bare(prefix), END, 1.0, seed) for seed in range(4)])
+    whole = PROMPT_LENGTH + len(prefix.tokens)
+    assert [(row.prompt_tokens, row.cached_tokens) for row in rows] == [(whole, 0)] + 3 * [
+        (0, whole)
+    ]
+
+
+def test_a_fork_reads_nothing_again():
+    rows = proposer(ENDING).propose(draws(PROBLEMS, 4, until=1))
+    prefixes = [row.solution for row in rows if row.solution.is_open]
+    engine = proposer(ENDING)
+    forked = engine.propose([Draw(prefix, 1, 1.0, i) for i, prefix in enumerate(prefixes)])
+    for prefix, row in zip(prefixes, forked, strict=True):
+        check_drawn(prefix, row, 1)
+        assert (row.prompt_tokens, row.cached_tokens) == (0, PROMPT_LENGTH + len(prefix.tokens))
+
+
+def test_the_same_prompt_under_two_ids_is_two_problems():
+    a, b = solutions(proposer(), [Draw(Solution.start(p), END, 1.0, 3) for p in twins(PROBLEMS[0], 2)])
+    assert a.tokens == b.tokens and a.problem != b.problem
+
+
+# The verifier ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def beam():
+    """What a verifier was asked and said during beam search, solution by solution."""
+    verifier = Counted(checker())
+    results = solve("beam(width=2)", 16, proposer(ENDING), verifier, of=PROBLEMS[:5])
+    asked = [solution for call in verifier.asked for solution in call]
+    given = [row for call in verifier.given for row in call]
+    return results, asked, given
+
+
+def test_scores_step_by_step_are_those_of_the_whole(beam):
+    _, asked, given = beam
+    assert any(row.cached_tokens > PROMPT_LENGTH for row in given)
+    fresh = checker().verify([bare(solution) for solution in asked])
+    for row, new in zip(given, fresh, strict=True):
+        assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-5, abs=1e-12)
+
+
+def test_a_search_never_has_more_tokens_verified_than_exist(beam):
+    results, asked, given = beam
+    verified = defaultdict(int)
+    for solution, row in zip(asked, given, strict=True):
+        verified[solution.problem.id] += row.computed_tokens
+        whole = PROMPT_LENGTH + len(solution.tokens) if row.scores.steps else 0
+        assert row.computed_tokens + row.cached_tokens == whole
+    for result in results:
+        usage = result.outcome.usage
+        assert verified[result.job.problem.id] == usage.verifier_tokens
+        assert usage.verifier_tokens <= PROMPT_LENGTH + usage.decoded_tokens
+
+
+def test_a_verifier_scores_every_step_as_likelihood_times_hope():
+    (solution,) = solutions(proposer(ENDING), draws(PROBLEMS[:1], 1, until=3, seed=2))
+    ids = [*tokenizer.encode_prompt(solution.problem.prompt), *solution.tokens]
+    with torch.inference_mode():
+        outputs = VERIFIER(torch.tensor([ids]))[0].double()
+    said = outputs[:, :-1].log_softmax(-1)
+    expected, likely = [], 0.0
+    for at, token in enumerate(solution.tokens):
+        likely += said[PROMPT_LENGTH - 1 + at, token]
+        if at + 1 in solution.step_ends:
+            hope = torch.sigmoid(outputs[PROMPT_LENGTH + at, -1] + 2.0)
+            expected.append(float(likely.exp() * hope))
+    (row,) = checker().verify([solution])
+    assert row.scores.steps == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_solution_without_steps_has_no_scores_and_costs_nothing():
+    unfinished = Solution(PROBLEMS[0], (11, tokenizer.EQUALS, 4))
+    ended = Solution(PROBLEMS[0], (tokenizer.END,), (), True)
+    for alone in (Solution.start(PROBLEMS[0]), unfinished, ended):
+        assert checker().verify([alone]) == [Verified(Scores(), 0, 0)]
+        first, other = checker().verify([alone, exact(PROBLEMS[1])])
+        assert first == Verified(Scores(), 0, 0) and len(other.scores.steps) > 0
+
+
+def test_an_open_solution_can_be_verified_twice():
+    solution = replace(exact(PROBLEMS[0], end=False), state=State())
+    engine = checker()
+    (first,), (again,) = engine.verify([solution]), engine.verify([solution])
+    assert again.scores == first.scores
+    assert again.computed_tokens == 0
+
+
+def test_the_steps_of_a_sibling_do_not_leak_through_a_shared_prefix():
+    engine, verifier = proposer(ENDING), checker()
+    prefix = next(s for s in solutions(engine, draws(PROBLEMS, 4, until=1)) if s.is_open)
+    verifier.verify([prefix])
+    grown = solutions(engine, [Draw(prefix, 1, 1.0, seed) for seed in range(6)])
+    grown = [
+        replace(s, state=State(s.state and s.state.proposer, prefix.state.verifier)) for s in grown
+    ]
+    alone = checker().verify([bare(solution) for solution in grown])
+    for rows in (verifier.verify(grown), [verifier.verify([bare(s)])[0] for s in grown]):
+        for row, new in zip(rows, alone, strict=True):
+            assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-5)
+
+
+# A verifier is trained where it is read ----------------------------------------------------------
+
+
+def marked(count, seed):
+    """One-step solutions, alike but for the last token of the step, which tells the label."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for problem in some_problems(count, seed):
+        right = bool(rng.integers(2))
+        tokens = (10, tokenizer.EQUALS, 1, 2, 3, 4, 5, LINE if right else 6)
+        found.append(Labelled(Solution(problem, tokens, (len(tokens),)), (float(right),)))
+    return found
+
+
+def test_a_verifier_learns_the_token_it_is_read_at(tmp_path):
+    trained = verifier(
+        random_gpt(sharpness=0.01),
+        TINY_VERIFIER,
+        Recipe(steps=80, batch=32, rate=1e-2, seed=0, warmup=5, decay=1.0),
+        Examples.of(marked(512, 0)),
+        Examples.of(marked(128, 1)),
+        checkpoint=tmp_path / "v.checkpoint",
+        label="tiny",
+    )
+    unseen = marked(200, 2)
+    rows = checker(trained.model).verify([example.solution for example in unseen])
+    scores = np.array([row.scores.last for row in rows])
+    right = np.array([example.labels[0] for example in unseen], bool)
+    assert auc(scores, right) == 1.0
+    assert scores[right].min() > 0.5 > scores[~right].max()
+
+
+@pytest.mark.parametrize("shift", [-1, 0, 1])
+def test_the_loss_reads_the_very_index_that_verify_reads(shift):
+    # No more steps than a number of single precision can hold the score of.
+    drawn = [s for s in map(exact, some_problems(40)) if s.steps <= 3]
+    labelled = [Labelled(s, tuple((i + k) % 2 for k in range(s.steps))) for i, s in enumerate(drawn)]
+    data = Examples.of(labelled)
+    data = Examples(data.tokens, data.labels.roll(shift, 1))
+    with torch.inference_mode():
+        loss = float(data.loss(VERIFIER, torch.arange(len(labelled))))
+    terms = []
+    for example, row in zip(labelled, checker().verify(drawn), strict=True):
+        for label, score in zip(example.labels, row.scores.steps, strict=True):
+            terms.append(-np.log(score if label else 1 - score))
+    assert (loss == pytest.approx(np.mean(terms), rel=1e-5)) == (shift == 0)
+
+
+# As the driver uses them -------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_outcomes_whatever_is_in_flight():
+    def run(rows, order):
+        jobs = [Job(PROBLEMS[i], strategy("beam(width=2)"), Budget(8)) for i in order]
+        driver = Driver(proposer(ENDING), checker(), clock=no_clock, rows_in_flight=rows)
+        return {r.job.problem.id: r for r in driver.run(jobs)}
+
+    whole, narrow = run(8192, range(8)), run(8, reversed(range(8)))
+    for id_, result in whole.items():
+        assert result.choice.candidates == narrow[id_].choice.candidates
+        assert result.outcome == narrow[id_].outcome
+
+
+def test_a_step_wise_solution_knows_where_every_step_ends(small):
+    for solution in stepwise(small, draws(PROBLEMS, 2)):
+        lines = [at + 1 for at, token in enumerate(solution.tokens) if token == LINE]
+        assert list(solution.step_ends) == lines
