@@ -21,6 +21,8 @@ from outthink.lab.gpt import GPT
 from outthink.lab.train import Recipe, language_model
 from outthink.types import END, Draw, Problem, Solution
 
+torch.set_num_threads(1)  # the same numbers everywhere, and no waiting for a busy core
+
 TINY = recipes.shape(width=16, layers=2, heads=2)
 TINY_VERIFIER = recipes.shape(width=16, layers=2, heads=2, outputs=tokenizer.VOCABULARY + 1)
 
@@ -95,9 +97,7 @@ def train_language_model(folder):
 def train_lab(folder):
     """`outthink lab train` with recipes of a few seconds; S must write solutions that parse."""
     recipes.S, recipes.L = _SMALL, TINY
-    recipes.VERIFIER = recipes.shape(
-        width=32, layers=2, heads=2, outputs=tokenizer.VOCABULARY + 1
-    )
+    recipes.VERIFIER = recipes.shape(width=32, layers=2, heads=2, outputs=tokenizer.VOCABULARY + 1)
     recipes.S_RECIPE = Recipe(steps=1600, batch=16, rate=1e-2, seed=0, warmup=10)
     recipes.L_RECIPE = Recipe(steps=400, batch=4, rate=1e-2, seed=0, warmup=10)
     recipes.PRM_RECIPE = recipes.ORM_RECIPE = Recipe(
@@ -165,7 +165,6 @@ def killable(work):
 def serve(work):
     from outthink.lab import train
 
-    torch.set_num_threads(1)
     train.CHECKPOINT_S = 0.0
     for line in sys.stdin:
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""The lab's engines: what is sampled and scored depends on the row alone, and nothing is read twice.
+"""The lab's engines: draws and scores depend on their row alone, and nothing is read twice.
 
 Bit for bit: every comparison of solutions is exact.
 """
@@ -69,9 +69,7 @@ def stepwise(engine, asked):
     """The same draws a step at a time, with the same seeds."""
     while any(draw.prefix.is_open for draw in asked):
         rows = iter(engine.propose([replace(d, until=1) for d in asked if d.prefix.is_open]))
-        asked = [
-            replace(d, prefix=next(rows).solution) if d.prefix.is_open else d for d in asked
-        ]
+        asked = [replace(d, prefix=next(rows).solution) if d.prefix.is_open else d for d in asked]
     return [draw.prefix for draw in asked]
 
 
@@ -270,7 +268,7 @@ def test_a_solution_that_fills_the_context_is_truncated_and_has_no_answer():
 
 
 def last_token(prefix, temperature, count=4096):
-    """How often each token was drawn after a prefix that leaves room for one, and what to expect."""
+    """How often each token is drawn after a prefix with room for one more, and is to be."""
     ids = [*tokenizer.encode_prompt(prefix.problem.prompt), *prefix.tokens]
     with torch.inference_mode():
         logits = FLAT(torch.tensor([ids]))[0, -1].double()
@@ -360,7 +358,9 @@ def test_a_fork_reads_nothing_again():
 
 
 def test_the_same_prompt_under_two_ids_is_two_problems():
-    a, b = solutions(proposer(), [Draw(Solution.start(p), END, 1.0, 3) for p in twins(PROBLEMS[0], 2)])
+    a, b = solutions(
+        proposer(), [Draw(Solution.start(p), END, 1.0, 3) for p in twins(PROBLEMS[0], 2)]
+    )
     assert a.tokens == b.tokens and a.problem != b.problem
 
 
@@ -382,7 +382,7 @@ def test_scores_step_by_step_are_those_of_the_whole(beam):
     assert any(row.cached_tokens > PROMPT_LENGTH for row in given)
     fresh = checker().verify([bare(solution) for solution in asked])
     for row, new in zip(given, fresh, strict=True):
-        assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-5, abs=1e-12)
+        assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-36)
 
 
 def test_a_search_never_has_more_tokens_verified_than_exist(beam):
@@ -399,7 +399,7 @@ def test_a_search_never_has_more_tokens_verified_than_exist(beam):
 
 
 def test_a_verifier_scores_every_step_as_likelihood_times_hope():
-    (solution,) = solutions(proposer(ENDING), draws(PROBLEMS[:1], 1, until=3, seed=2))
+    solution = next(s for s in solutions(proposer(ENDING), draws(PROBLEMS, 8)) if s.steps > 1)
     ids = [*tokenizer.encode_prompt(solution.problem.prompt), *solution.tokens]
     with torch.inference_mode():
         outputs = VERIFIER(torch.tensor([ids]))[0].double()
@@ -411,7 +411,7 @@ def test_a_verifier_scores_every_step_as_likelihood_times_hope():
             hope = torch.sigmoid(outputs[PROMPT_LENGTH + at, -1] + 2.0)
             expected.append(float(likely.exp() * hope))
     (row,) = checker().verify([solution])
-    assert row.scores.steps == pytest.approx(expected, rel=1e-4)
+    assert row.scores.steps == pytest.approx(expected, rel=1e-4, abs=0)
 
 
 def test_a_solution_without_steps_has_no_scores_and_costs_nothing():
@@ -442,7 +442,7 @@ def test_the_steps_of_a_sibling_do_not_leak_through_a_shared_prefix():
     alone = checker().verify([bare(solution) for solution in grown])
     for rows in (verifier.verify(grown), [verifier.verify([bare(s)])[0] for s in grown]):
         for row, new in zip(rows, alone, strict=True):
-            assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-5)
+            assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-36)
 
 
 # A verifier is trained where it is read ----------------------------------------------------------
@@ -474,20 +474,23 @@ def test_a_verifier_learns_the_token_it_is_read_at(tmp_path):
     scores = np.array([row.scores.last for row in rows])
     right = np.array([example.labels[0] for example in unseen], bool)
     assert auc(scores, right) == 1.0
-    assert scores[right].min() > 0.5 > scores[~right].max()
+    assert scores[right].min() > 0.2 > 5 * scores[~right].max()
 
 
 @pytest.mark.parametrize("shift", [-1, 0, 1])
 def test_the_loss_reads_the_very_index_that_verify_reads(shift):
-    # No more steps than a number of single precision can hold the score of.
+    # No more steps, and tokens no less likely, than single precision can hold the score of.
+    model = random_gpt(TINY_VERIFIER, seed=1, sharpness=0.05)
     drawn = [s for s in map(exact, some_problems(40)) if s.steps <= 3]
-    labelled = [Labelled(s, tuple((i + k) % 2 for k in range(s.steps))) for i, s in enumerate(drawn)]
+    labelled = [
+        Labelled(s, tuple((i + k) % 2 for k in range(s.steps))) for i, s in enumerate(drawn)
+    ]
     data = Examples.of(labelled)
     data = Examples(data.tokens, data.labels.roll(shift, 1))
     with torch.inference_mode():
-        loss = float(data.loss(VERIFIER, torch.arange(len(labelled))))
+        loss = float(data.loss(model, torch.arange(len(labelled))))
     terms = []
-    for example, row in zip(labelled, checker().verify(drawn), strict=True):
+    for example, row in zip(labelled, checker(model).verify(drawn), strict=True):
         for label, score in zip(example.labels, row.scores.steps, strict=True):
             terms.append(-np.log(score if label else 1 - score))
     assert (loss == pytest.approx(np.mean(terms), rel=1e-5)) == (shift == 0)

@@ -1,6 +1,7 @@
 """The transformer: what is cached and forked is what reading everything again would give."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -48,9 +49,7 @@ def contents(cache):
 def test_extending_in_any_split_is_reading_at_once(cuts):
     cache = read(TOKENS[:, :0])
     bounds = [0, *cuts, TINY.context]
-    parts = [
-        extend(TOKENS[:, a:b], cache) for a, b in zip(bounds, bounds[1:], strict=False)
-    ]
+    parts = [extend(TOKENS[:, a:b], cache) for a, b in pairwise(bounds)]
     torch.testing.assert_close(torch.cat(parts, 1), forward(TOKENS), rtol=1e-4, atol=1e-5)
     assert cache.length == TINY.context
     assert torch.equal(cache.tokens, TOKENS)
@@ -81,9 +80,7 @@ def test_a_fork_of_a_shorter_prefix_goes_on_from_there():
     other = (TOKENS[:1, 10:30] + 1) % TINY.vocabulary
     forked = gather([(cache, torch.tensor([0]))], 10)
     whole = torch.cat([TOKENS[:1, :10], other], 1)
-    torch.testing.assert_close(
-        extend(other, forked), forward(whole)[:, 10:], rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(extend(other, forked), forward(whole)[:, 10:], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_written_to_a_fork_leaves_its_source_alone():

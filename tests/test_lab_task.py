@@ -116,6 +116,6 @@ def test_a_problem_belongs_to_a_stream_whatever_seed_drew_it():
     assert {stream_of(parse(p.prompt)) for p in problems(Stream.TEST, 200, 77)} == {Stream.TEST}
 
 
-TEST_0 = ['00486 *11 *9 *9', '81054 *17 *19 *17 *11 *13 *3']
-CALIBRATION_0 = ['70703 *13 *17 *21 *3 *13', '16234 *11']
-TRAIN_0 = ['70919 *3 *17 *9 *19 *19 *3 *9', '72588 *7 *11 *9 *13 *17 *17']
+TEST_0 = ["00486 *11 *9 *9", "81054 *17 *19 *17 *11 *13 *3"]
+CALIBRATION_0 = ["70703 *13 *17 *21 *3 *13", "16234 *11"]
+TRAIN_0 = ["70919 *3 *17 *9 *19 *19 *3 *9", "72588 *7 *11 *9 *13 *17 *17"]

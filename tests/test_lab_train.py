@@ -164,7 +164,7 @@ def test_training_resumed_from_a_checkpoint_is_the_whole_training(tmp_path, monk
 @pytest.mark.parametrize("change", [{"steps": 31}, {"seed": 1}, {"rate": 2e-2}, {"batch": 9}])
 def test_a_checkpoint_of_another_recipe_is_refused(path, change):
     learn(path)
-    with pytest.raises(WeightsError, match="another recipe or shape; .* delete it") as caught:
+    with pytest.raises(WeightsError, match=r"another recipe or shape; .* delete it") as caught:
         learn(path, replace(SHORT, **change))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
@@ -227,7 +227,10 @@ def test_early_stopping_that_was_resumed_remembers_its_best(tmp_path, monkeypatc
     monkeypatch.setattr("outthink.lab.train.CHECKPOINT_S", -1.0)
     script = (3.0, 1.0, 2.0, 1.5, 1.2)
     whole = run(
-        random_gpt(), replace(SHORT, steps=100), tmp_path / "a", watch=Watch(4, Readings(*script), 3)
+        random_gpt(),
+        replace(SHORT, steps=100),
+        tmp_path / "a",
+        watch=Watch(4, Readings(*script), 3),
     )
 
     def dying(forward, step):

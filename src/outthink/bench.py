@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from outthink.data import source
 from outthink.difficulty import BINS, bins
 from outthink.driver import Driver, Job, Journal, Replay, Result
 from outthink.errors import UsageError
 from outthink.estimate import Floats, paired
-from outthink.jobs import accuracies
 from outthink.lab import task
 from outthink.lab.engine import WORKERS, LabProposer
 from outthink.lab.models import SHIPPED, LabModels
@@ -25,7 +25,7 @@ from outthink.progress import Progress
 from outthink.search import strategy
 from outthink.store import Identity, Node, Store
 from outthink.study import Study
-from outthink.sweep import Sweep, exact, swept
+from outthink.sweep import Sweep, accuracies, exact, swept
 from outthink.types import Budget, Drawn, Problem, Solution, Usage, Verified
 
 COMPARED = (("best_of_n", "majority"), ("beam", "best_of_n"), ("best_of_n(answer=max)", "majority"))
@@ -40,16 +40,17 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
     Bins are by oracle difficulty from samples that the accuracies do not use. Without `store`,
     everything is forgotten afterwards.
     """
+    count = len(source.read(asked.problems))
+    if asked.plan.oracle_samples and count < BINS:
+        raise UsageError(
+            f"{count} problems for {BINS} bins; give at least {BINS} problems, "
+            "or --oracle-samples 0"
+        )
     with (
         tempfile.TemporaryDirectory() as scratch,
         swept(asked, store or Path(scratch) / "bench.store") as found,
     ):
         study = found.study
-        if asked.plan.oracle_samples and len(study.problems) < BINS:
-            raise UsageError(
-                f"{len(study.problems)} problems for {BINS} bins; give at least {BINS} problems, "
-                "or --oracle-samples 0"
-            )
         numbers = bins(study.oracle.values)[0] if asked.plan.oracle_samples else None
         return {
             "problems": found.problems,

@@ -36,20 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    stopped = "stopped"
+    options = argparse.Namespace(stopped="stopped")
     try:
-        options = _parser().parse_args(words)
-        stopped = options.stopped
-        options.command_line = shlex.join(["outthink", *words])
-        options.run(options)
+        with suppress(SystemExit):  # --help and --version have printed what they had to
+            _parser().parse_args(words, options)
+            options.command_line = shlex.join(["outthink", *words])
+            options.run(options)
         sys.stdout.flush()
-    except SystemExit as leave:  # --help and --version
-        return int(leave.code or 0)
     except BrokenPipeError:
         _give_up_output()
         return UNREAD
     except KeyboardInterrupt:
-        _say(f"outthink: {stopped}")
+        _say(f"outthink: {options.stopped}")
         return INTERRUPTED
     except Exception as error:
         if debug:
@@ -813,7 +811,12 @@ def _cell(row: dict[str, Any]) -> str:
 
 
 def _accuracy(mean: float, low: float, high: float) -> str:
-    return f"{100 * mean:.1f} [{100 * low:4.1f}, {100 * high:4.1f}]"
+    return f"{_percent(mean).lstrip()} [{_percent(low)}, {_percent(high)}]"
+
+
+def _percent(share: float) -> str:
+    """Four characters wide."""
+    return " 100" if share == 1 else f"{100 * share:4.1f}"
 
 
 def _points(mean: float, low: float, high: float) -> str:

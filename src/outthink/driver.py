@@ -253,7 +253,7 @@ class Driver:
         return responses
 
     def _numbered(self, flight: _Flight, prefix: Solution, row: Drawn) -> Drawn:
-        """The row with its number in the search tree, and what the verifier cached of its prefix."""
+        """The row, numbered in the search tree, with what the verifier cached of its prefix."""
         solution = row.solution
         state = solution.state
         if prefix.state is not None and prefix.state.verifier is not None:

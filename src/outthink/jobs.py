@@ -12,7 +12,7 @@ import numpy as np
 from outthink import difficulty
 from outthink.driver import Driver, Job
 from outthink.errors import RunError
-from outthink.estimate import Floats, Integers, Pool, interval, paired
+from outthink.estimate import Pool, paired
 from outthink.lab import task
 from outthink.lab.tokenizer import decode
 from outthink.policy import Policy, Provenance
@@ -21,8 +21,17 @@ from outthink.report.page import write
 from outthink.report.study import BASELINE, Analysis, Fitted, build
 from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
-from outthink.study import DIFFICULTY, POOL, Plan, Study
-from outthink.sweep import Models, Sweep, make_place, reopened, require_verifier, swept
+from outthink.study import DIFFICULTY, POOL, Plan
+from outthink.sweep import (
+    Models,
+    Sweep,
+    accuracies,
+    make_place,
+    reopened,
+    require_verifier,
+    share,
+    swept,
+)
 from outthink.types import Budget, Problem, Usage
 from outthink.version import VERSION
 
@@ -107,7 +116,7 @@ def solve(
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
     fitted = None if policy is None else Policy.load(policy)
-    require_verifier(models, (POOL if fitted else known.name,))
+    require_verifier(models, (known.name if fitted is None else POOL,))
     proposer, verifier = models.load()
     driver = Driver(proposer, verifier, seed=seed)
     if fitted is None:
@@ -149,33 +158,6 @@ def _choose(policy: Policy, problem: Problem, budget: int, driver: Driver) -> Th
 
 
 # Parts -------------------------------------------------------------------------------------------
-
-
-def accuracies(study: Study, bins: Integers | None = None) -> dict[str, Any]:
-    """Accuracy of every strategy at every budget, by bin [P] too where bins are given.
-
-    No rows where no problem has a reference: an accuracy that cannot be had is not 0.
-    """
-    graded = len(study.problems)
-    if not graded:
-        return {"graded": 0, "rows": []}
-    grid = study.grid
-    rows = []
-    for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
-        for budget, values in zip(grid.budgets, accuracy, strict=True):
-            row = {"strategy": name, "budget": budget, **_interval(values)}
-            if bins is not None:
-                row["bins"] = [float(values[bins == number].mean()) for number in range(5)]
-            usage = study.usage(name, budget)
-            row["decoded_tokens_per_problem"] = usage.decoded_tokens / graded
-            row["verifier_tokens_per_problem"] = usage.verifier_tokens / graded
-            rows.append(row)
-    return {"graded": graded, "rows": rows}
-
-
-def _interval(values: Floats) -> dict[str, Any]:
-    found = interval(values)
-    return {"accuracy": found.mean, "low": found.low, "high": found.high}
 
 
 def _save(policy: Policy, out: Path) -> None:
@@ -247,7 +229,7 @@ def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[dict[st
                 "charged": charged,
                 "budget": budget,
                 "cost": found.cost,
-                **_interval(ours),
+                **share(ours),
                 "best_of_n": float(np.mean(theirs)),
                 "best_of_n_budget": cost,
                 "difference": difference.mean,

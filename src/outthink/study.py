@@ -94,11 +94,6 @@ class Plan:
         return tuple(name for name in self.strategies if _estimator(name) is None)
 
     @property
-    def needs_verifier(self) -> bool:
-        """False where nothing in it is ever scored."""
-        return bool(self.predicted_samples) or any(map(verifies, self.strategies))
-
-    @property
     def pool_job(self) -> str:
         """The strategy that draws the pool."""
         return POOL if any(map(verifies, self.pooled)) else UNSCORED

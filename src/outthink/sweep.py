@@ -11,12 +11,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outthink.data import source
+from outthink.difficulty import BINS
 from outthink.errors import StoreError, UsageError
+from outthink.estimate import Floats, Integers, interval
 from outthink.store import Identity, Store
 from outthink.study import Plan, Study, run, verifies
 from outthink.types import Problem
@@ -89,7 +91,8 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     require_verifier(sweep.models, sweep.plan.strategies)
     asked = source.read(sweep.problems)
     proposer, verifier = sweep.models.load()
-    plan = sweep.plan
+    # Predicted difficulty is what a verifier thinks.
+    plan = sweep.plan if verifier else replace(sweep.plan, predicted_samples=0)
     identity = Identity(
         proposer.name,
         verifier.name if verifier else None,
@@ -126,12 +129,40 @@ def reopened(store: Path) -> Iterator[Swept]:
         yield _swept(plan, asked, opened, identity)
 
 
+def accuracies(study: Study, bins: Integers | None = None) -> dict[str, Any]:
+    """Accuracy of every strategy at every budget, by bin [P] too where bins are given.
+
+    No rows where no problem has a reference: an accuracy that cannot be had is not 0.
+    """
+    graded = len(study.problems)
+    if not graded:
+        return {"graded": 0, "rows": []}
+    grid = study.grid
+    rows = []
+    for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
+        for budget, values in zip(grid.budgets, accuracy, strict=True):
+            row = {"strategy": name, "budget": budget, **share(values)}
+            if bins is not None:
+                row["bins"] = [float(values[bins == number].mean()) for number in range(BINS)]
+            usage = study.usage(name, budget)
+            row["decoded_tokens_per_problem"] = usage.decoded_tokens / graded
+            row["verifier_tokens_per_problem"] = usage.verifier_tokens / graded
+            rows.append(row)
+    return {"graded": graded, "rows": rows}
+
+
+def share(values: Floats) -> dict[str, Any]:
+    """The mean of values [P], one a problem, with its interval."""
+    found = interval(values)
+    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+
+
 def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:
     """Raises `UsageError` where a strategy needs a verifier and there is none."""
     needing = [name for name in strategies if verifies(name)]
     if models.verifier == "none" and needing:
         raise UsageError(
-            f"{needing[0]} needs a verifier; leave out '--verifier none', or '{needing[0]}'"
+            f"{needing[0]} needs a verifier; name one, or let majority be the only strategy"
         )
 
 

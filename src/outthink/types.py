@@ -181,7 +181,7 @@ class Choice:
 
 Request = Propose | Verify
 Search = Generator[Request, Any, Choice]
-"""A search on one problem. It is sent `list[Solution]` for Propose and `list[Scores]` for Verify."""
+"""A search on one problem: sent `list[Solution]` for Propose and `list[Scores]` for Verify."""
 
 
 class SearchFunction(Protocol):
@@ -210,7 +210,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One row of work for a proposer. `seed` (63 bits) fixes what is sampled, whatever the batch."""
+    """One row of work. `seed` (63 bits) fixes what is sampled, whatever else is in the batch."""
 
     prefix: Solution
     until: int | None
@@ -220,7 +220,10 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A proposer's result for one `Draw`; token counts are facts about this row alone."""
+    """A proposer's result for one `Draw`.
+
+    What several rows of a call share, such as a prompt that is read once, is counted in the first.
+    """
 
     solution: Solution
     prompt_tokens: int
@@ -230,7 +233,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verifier's result for one solution; token counts are facts about this row alone."""
+    """A verifier's result for one solution; what rows share is counted in the first of them."""
 
     scores: Scores
     computed_tokens: int
@@ -270,6 +273,6 @@ class Strategy:
     """A search with its hyper-parameters fixed, e.g. `beam(width=4)`."""
 
     name: str
-    """As printed and stored, e.g. `beam(width=4,step=last)`: the same name is the same algorithm."""
+    """As printed and stored, e.g. `beam(width=sqrt)`: the same name is the same algorithm."""
     start: SearchFunction = field(compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)

@@ -82,8 +82,8 @@ def build(plan: Build, say: Callable[[str], None]) -> LabModels:
         training = [example for group in labelled[kept:] for example in group]
         if not training or not held_out:
             raise RunError(
-                f"{plan.out}: too few of the model's solutions end in an answer to train a verifier "
-                "on; give more --problems, or train longer with a larger --scale"
+                f"{plan.out}: too few of S's solutions end in an answer to train a verifier on; "
+                "give more --problems, or train longer with a larger --scale"
             )
         for name in ("prm", "orm"):
             make = partial(_verifier, plan, name, small, training, held_out)

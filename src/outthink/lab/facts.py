@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from outthink.difficulty import bins
 from outthink.driver import Driver, Job
+from outthink.errors import UsageError
 from outthink.estimate import Interval, auc, calibration_error, interval
 from outthink.lab import recipes, task, tokenizer
 from outthink.lab.engine import LabProposer, LabVerifier
@@ -26,6 +27,7 @@ SAMPLES = 64
 """Samples of S a problem; L gets an eighth of them."""
 SCORED = 8
 """Solutions a problem that the verifiers are measured on."""
+_BINS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,11 @@ class Facts:
 
 
 def measure(models: LabModels, *, problems: int, seed: int, samples: int = SAMPLES) -> Facts:
-    """Measure everything on `problems` test problems of `seed`."""
+    """Measure everything on `problems` test problems of `seed`; raises `UsageError` below five."""
+    if problems < _BINS:
+        raise UsageError(
+            f"{problems} problems cannot be cut into fifths; give at least {_BINS} problems"
+        )
     asked = task.problems(task.Stream.TEST, problems, seed)
     small, held = _model(models.proposer("s"), asked, samples, seed, "S")
     large, _ = _model(models.proposer("l"), asked, max(2, samples // 8), seed, "L")
@@ -120,7 +126,7 @@ def _model(
         samples=samples,
         greedy=interval(greedy(proposer, asked)),
         pass_at_1=interval(right.mean(axis=1)),
-        bins=tuple(interval(measured[order == number]) for number in range(5)),
+        bins=tuple(interval(measured[order == number]) for number in range(_BINS)),
     ), held
 
 

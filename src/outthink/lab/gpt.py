@@ -85,7 +85,7 @@ class Cache:
 
 
 def gather(sources: Sequence[tuple[Cache, Tensor]], length: int) -> Cache:
-    """A new cache of the chosen rows: `(cache, row indices)` pairs, in order, first `length` tokens.
+    """A new cache of the chosen rows, first `length` tokens: `(cache, row indices)` pairs, in order.
 
     This is the fork: a row may be taken any number of times, and the sources stay as they are.
     """
@@ -131,7 +131,7 @@ class Block(nn.Module):
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
         )
         x = x + self.out(attended.transpose(1, 2).reshape(rows, length, width))
-        return x + self.down(F.relu(self.up(norm(x))).square())
+        return x + self.down(F.relu(self.up(norm(x))).square())  # type: ignore[no-any-return]
 
     def extend(self, x: Tensor, turn: Turn, keys: Tensor, values: Tensor, start: int) -> Tensor:
         """As `forward` for [B, n, width] that follows `start` cached tokens; caches these too."""
@@ -147,7 +147,7 @@ class Block(nn.Module):
             score.masked_fill_(ahead, -torch.inf)
         attended = score.softmax(-1) @ values[:, :, :end]
         x = x + self.out(attended.transpose(1, 2).reshape(rows, new, width))
-        return x + self.down(F.relu(self.up(norm(x))).square_())
+        return x + self.down(F.relu(self.up(norm(x))).square_())  # type: ignore[no-any-return]
 
     def _split(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B, n, heads, width / heads], the first two rotated."""

@@ -101,7 +101,7 @@ def train(
         model.parameters(), lr=recipe.rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
     )
     state = _State(checkpoint, model, optimiser, recipe)
-    forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model  # type: ignore[assignment]
+    forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
     unit = tokens_per_step
     with Progress(label, recipe.steps * unit, "tokens", done=state.step * unit) as bar:
         saved = began = time.monotonic()
@@ -265,7 +265,7 @@ def verifier(
 
     def held_out_loss(model: GPT) -> float:
         with torch.no_grad():
-            parts = torch.arange(len(held_out.tokens)).split(512)
+            parts = torch.split(torch.arange(len(held_out.tokens)), 512)
             losses = [float(held_out.loss(model, rows)) * len(rows) for rows in parts]
         return sum(losses) / len(held_out.tokens)
 

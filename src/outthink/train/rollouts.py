@@ -1,4 +1,6 @@
-"""Monte Carlo step labels: how often a prefix leads to the right answer (Snell et al. 2024, app. D).
+"""Monte Carlo step labels: how often a prefix leads to the right answer.
+
+Snell et al. 2024, appendix D.
 
 The labelling is a search like any other: it draws samples, then rolls every distinct prefix of them
 out, so the driver batches it, the store keeps it and a run that was killed goes on. A prefix that

@@ -1,0 +1,71 @@
+"""The benches: every figure has its name, its unit and its interval."""
+
+import json
+
+import pytest
+
+from outthink.bench import Timed, engine, strategies
+from outthink.driver import Driver, Job, NoJournal
+from outthink.errors import UsageError
+from outthink.propose.scripted import ScriptedProposer, scripted_problems
+from outthink.search import strategy
+from outthink.store import Identity, Store
+from outthink.study import Plan
+from outthink.sweep import Sweep
+from outthink.types import Budget
+
+PLAN = Plan(("majority", "best_of_n(answer=max)", "best_of_n", "beam"), (1, 4), 4, 4, 0)
+
+
+def test_strategies_compares_pairs_on_the_same_problems():
+    found = strategies(Sweep("lab:test?size=10&seed=5", PLAN, seed=5), store=None)
+    json.dumps(found, allow_nan=False)
+    assert found["problems"] == 10
+    assert [(row["strategy"], row["budget"]) for row in found["rows"]] == [
+        (name, budget) for name in PLAN.strategies for budget in PLAN.budgets
+    ]
+    for row in found["rows"]:
+        assert row["low"] <= row["accuracy"] <= row["high"]
+        assert len(row["bins"]) == 5
+        assert sum(row["bins"]) / 5 == pytest.approx(row["accuracy"])
+    accuracy = {(row["strategy"], row["budget"]): row["accuracy"] for row in found["rows"]}
+    for pair in found["pairs"]:
+        assert pair["low"] <= pair["difference"] <= pair["high"]
+        if pair["bins"] is None:
+            difference = accuracy[pair["a"], 4] - accuracy[pair["b"], 4]
+            assert pair["budget"] == 1 or pair["difference"] == pytest.approx(difference)
+        else:
+            assert (pair["bins"], pair["problems"]) == ([3, 4], 4)
+
+
+def test_strategies_wants_a_problem_a_bin():
+    with pytest.raises(UsageError, match="at least 5 problems"):
+        strategies(Sweep("lab:test?size=4", PLAN), store=None)
+
+
+def test_engine_names_its_figures_with_units():
+    found = engine(problems=3, pool=8, weights=None)
+    json.dumps(found, allow_nan=False)
+    for label in ("best_of_n_64", "beam_16"):
+        assert 0 < found[f"{label}_forward_share_of_wall_seconds"] < 1
+        assert 0 < found[f"{label}_forward_share_of_worker_seconds"] < 1
+        assert 1 <= found[f"{label}_verifier_tokens_computed_per_token"] <= 1.05
+    assert found["pool_solutions"] == 24
+    assert min(found["s_decoded_tokens_per_second"], found["l_decoded_tokens_per_second"]) > 0
+    assert found["pool_peak_memory_bytes"] > 1e7
+    assert found["store_bytes_per_solution"] > 0
+    assert found["store_rows_written_per_second"] > 0
+
+
+def test_a_timed_journal_changes_nothing(tmp_path):
+    jobs = [Job(problem, strategy("majority"), Budget(4)) for problem in scripted_problems(3)]
+    plain = list(Driver(ScriptedProposer(), journal=NoJournal()).run(jobs))
+    identity = Identity("scripted", None, 0)
+    with Store.open(tmp_path / "a.store", identity=identity, write=True) as store:
+        timed = Timed(store)
+        found = list(Driver(ScriptedProposer(), journal=timed).run(jobs))
+        assert store.counts().finished_jobs == 3
+        again = list(Driver(ScriptedProposer(), journal=timed).run(jobs))
+    assert [r.outcome.answer for r in plain] == [r.outcome.answer for r in found]
+    assert [r.outcome.answer for r in plain] == [r.outcome.answer for r in again]
+    assert timed.seconds > 0
