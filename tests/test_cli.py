@@ -169,9 +169,10 @@ def test_demo_does_everything_and_goes_on_resume(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    "demo,sweep,fit,solve,report,lab,lab train,lab facts,bench,bench strategies,bench engine,".split(
-        ","
-    ),
+    [
+        *("demo", "sweep", "fit", "solve", "report", "lab", "lab train", "lab facts"),
+        *("bench", "bench strategies", "bench engine", ""),
+    ],
 )
 def test_help_says_what_every_option_is(command, capsys):
     assert main([*command.split(), "--help"]) == 0

@@ -37,11 +37,6 @@ ENDING = random_gpt(seed=5, sharpness=1.0)
 VERIFIER = random_gpt(TINY_VERIFIER, seed=1)
 PROBLEMS = some_problems(12)
 
-counted_across_rows = pytest.mark.xfail(
-    reason="reported: a prompt is charged to the first row of a part, so counts depend on the batch"
-)
-"""Delete the mark where these begin to pass: `xfail` is strict here."""
-
 
 def proposer(model=MODEL, **options):
     return LabProposer(model, "tiny", **options)
@@ -78,11 +73,11 @@ def stepwise(engine, asked):
 
 @pytest.mark.parametrize("model", [MODEL, ENDING], ids=["random", "ending"])
 def test_contract_of_the_lab_proposer(model):
-    check_proposer(proposer(model), PROBLEMS)
+    check_proposer(proposer(model), PROBLEMS[:6])
 
 
 def test_contract_of_the_shipped_proposer(small):
-    check_proposer(small, PROBLEMS)
+    check_proposer(small, PROBLEMS[:6])
 
 
 class ScoresAlone:
@@ -115,12 +110,10 @@ def test_contract_of_the_shipped_verifiers_in_their_scores(which):
     check_verifier(ScoresAlone(LabModels().verifier(which)), samples())
 
 
-@counted_across_rows
 def test_contract_of_the_lab_verifier():
     check_verifier(checker(), samples())
 
 
-@counted_across_rows
 def test_contract_an_outcome_costs_the_same_whoever_else_is_in_the_batch():
     engines = proposer(ENDING), checker()
     names = ["best_of_n", "beam(width=2)"]
@@ -130,7 +123,6 @@ def test_contract_an_outcome_costs_the_same_whoever_else_is_in_the_batch():
     assert [r.outcome for r in together] == [r.outcome for r in alone]
 
 
-@counted_across_rows
 def test_contract_counts_do_not_depend_on_how_rows_are_split():
     asked = draws(PROBLEMS[:3], 100)
     few, many = proposer(rows=16).propose(asked), proposer(rows=1024).propose(asked)
@@ -157,7 +149,7 @@ def crowd():
 @pytest.mark.parametrize("size", [1, 2, 17, 200])
 def test_contract_a_draw_is_the_same_alone_and_in_any_batch(crowd, size):
     whole = solutions(proposer(ENDING), crowd)
-    order = np.random.default_rng(size).permutation(len(crowd))[: 40 if size == 1 else None]
+    order = np.random.default_rng(size).permutation(len(crowd))[: 40 * size]
     for start in range(0, len(order), size):
         part = order[start : start + size]
         assert solutions(proposer(ENDING), [crowd[i] for i in part]) == [whole[i] for i in part]
@@ -303,7 +295,6 @@ def test_uniform_numbers_are_uniform_and_independent():
     assert len(np.unique(table)) > 0.99 * table.size
 
 
-@pytest.mark.xfail(reason="reported: the hash takes seed and position in either order")
 def test_a_small_seed_shares_no_number_with_another():
     table = uniform(np.arange(60, dtype=np.uint64), np.arange(60))
     assert len(np.unique(table)) > 0.99 * table.size
@@ -368,10 +359,10 @@ def test_the_same_prompt_under_two_ids_is_two_problems():
 
 
 @pytest.fixture(scope="module")
-def beam():
+def beam(small):
     """What a verifier was asked and said during beam search, solution by solution."""
-    verifier = Counted(checker())
-    results = solve("beam(width=2)", 16, proposer(ENDING), verifier, of=PROBLEMS[:5])
+    verifier = Counted(LabModels().verifier())
+    results = solve("beam(width=2)", 16, small, verifier, of=PROBLEMS[:5])
     asked = [solution for call in verifier.asked for solution in call]
     given = [row for call in verifier.given for row in call]
     return results, asked, given
@@ -380,9 +371,9 @@ def beam():
 def test_scores_step_by_step_are_those_of_the_whole(beam):
     _, asked, given = beam
     assert any(row.cached_tokens > PROMPT_LENGTH for row in given)
-    fresh = checker().verify([bare(solution) for solution in asked])
+    fresh = LabModels().verifier().verify([bare(solution) for solution in asked])
     for row, new in zip(given, fresh, strict=True):
-        assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-36)
+        assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-30)
 
 
 def test_a_search_never_has_more_tokens_verified_than_exist(beam):
@@ -399,10 +390,11 @@ def test_a_search_never_has_more_tokens_verified_than_exist(beam):
 
 
 def test_a_verifier_scores_every_step_as_likelihood_times_hope():
-    solution = next(s for s in solutions(proposer(ENDING), draws(PROBLEMS, 8)) if s.steps > 1)
+    model = random_gpt(TINY_VERIFIER, seed=1, sharpness=0.05)
+    solution = next(s for s in map(exact, PROBLEMS) if s.steps == 3)
     ids = [*tokenizer.encode_prompt(solution.problem.prompt), *solution.tokens]
     with torch.inference_mode():
-        outputs = VERIFIER(torch.tensor([ids]))[0].double()
+        outputs = model(torch.tensor([ids]))[0].double()
     said = outputs[:, :-1].log_softmax(-1)
     expected, likely = [], 0.0
     for at, token in enumerate(solution.tokens):
@@ -410,7 +402,7 @@ def test_a_verifier_scores_every_step_as_likelihood_times_hope():
         if at + 1 in solution.step_ends:
             hope = torch.sigmoid(outputs[PROMPT_LENGTH + at, -1] + 2.0)
             expected.append(float(likely.exp() * hope))
-    (row,) = checker().verify([solution])
+    (row,) = checker(model).verify([solution])
     assert row.scores.steps == pytest.approx(expected, rel=1e-4, abs=0)
 
 
@@ -431,18 +423,19 @@ def test_an_open_solution_can_be_verified_twice():
     assert again.computed_tokens == 0
 
 
-def test_the_steps_of_a_sibling_do_not_leak_through_a_shared_prefix():
-    engine, verifier = proposer(ENDING), checker()
-    prefix = next(s for s in solutions(engine, draws(PROBLEMS, 4, until=1)) if s.is_open)
+def test_the_steps_of_a_sibling_do_not_leak_through_a_shared_prefix(small):
+    verifier = LabModels().verifier()
+    prefix = next(s for s in solutions(small, draws(PROBLEMS, 4, until=1)) if s.is_open)
     verifier.verify([prefix])
-    grown = solutions(engine, [Draw(prefix, 1, 1.0, seed) for seed in range(6)])
+    grown = solutions(small, [Draw(prefix, 1, 2.0, seed) for seed in range(6)])
     grown = [
         replace(s, state=State(s.state and s.state.proposer, prefix.state.verifier)) for s in grown
     ]
-    alone = checker().verify([bare(solution) for solution in grown])
+    alone = LabModels().verifier().verify([bare(solution) for solution in grown])
+    assert len({row.scores for row in alone}) > 1
     for rows in (verifier.verify(grown), [verifier.verify([bare(s)])[0] for s in grown]):
         for row, new in zip(rows, alone, strict=True):
-            assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-36)
+            assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-30)
 
 
 # A verifier is trained where it is read ----------------------------------------------------------

@@ -314,9 +314,9 @@ def test_beams_still_open_have_no_vote_where_another_has_ended():
 def test_a_cut_beam_is_not_finished():
     world = Tree({"": "a", "a": "!b", "ab": "c"}, {"a!": 0.9})
     result, asked = search("beam(width=1)", 2, world)
-    assert [word(s) for s in result.choice.candidates] == ["a!", "abc"]
+    assert [word(s) for s in result.choice.candidates] == ["abc", "a!"]
     assert result.outcome.answer == "abc"
-    assert drawn_from(asked)[2] == ["a!", "ab"]  # asked for, given back, and counted nowhere
+    assert drawn_from(asked)[2] == ["ab", "a!"]  # asked for, given back, and counted nowhere
     assert result.outcome.usage.decoded_tokens == 5
 
 

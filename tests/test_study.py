@@ -68,6 +68,12 @@ def test_the_grid_is_what_the_store_says(study):
     np.testing.assert_array_equal(study.curve("best_of_n", [8])[0], whole)
 
 
+def test_a_share_that_rounds_past_one_is_one(study, monkeypatch):
+    beyond = np.nextafter(1.0, 2.0)
+    monkeypatch.setattr("outthink.study.estimate.curve", lambda *_: np.full((2, 100), beyond))
+    assert replace(study).grid.accuracy.max() == 1
+
+
 def test_a_study_reads_outcomes_once(study, monkeypatch):
     fresh, calls = Study(PLAN, tuple(PROBLEMS), study.store, same), []
     monkeypatch.setattr(Store, "outcome", lambda *_: pytest.fail("one outcome at a time"))

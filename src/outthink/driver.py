@@ -41,8 +41,9 @@ from outthink.types import (
     Verify,
 )
 
-ROWS_IN_FLIGHT = 8192
-"""Rows of all searches advanced together: bounds memory, and is enough to fill a batch."""
+ROWS_IN_FLIGHT = 2048
+"""Rows of all searches advanced together: enough to fill a batch, and few enough for what engines
+keep of each."""
 
 _T = TypeVar("_T", Drawn, Verified)
 _MASK = (1 << 63) - 1
@@ -139,6 +140,9 @@ class _Flight:
     solutions: int = 0
     scores: dict[int, Scores] = field(default_factory=dict)
     """By solution number: no solution is verified twice."""
+    prompt_proposed: bool = False
+    prompt_verified: bool = False
+    """Whether the problem's prompt has been counted."""
 
 
 class Driver:
@@ -241,8 +245,9 @@ class Driver:
         responses: list[list[Drawn]] = []
         for flight, request in zip(ready, requests, strict=True):
             assert isinstance(request, Propose)
+            read: set[tuple[int, ...]] = set()
             response = [
-                self._numbered(flight, prefix, next(drawn))
+                self._numbered(flight, prefix, _counted_once(flight, prefix, next(drawn), read))
                 if prefix.is_open
                 else Drawn(prefix, 0, 0, 0)
                 for prefix in request.prefixes
@@ -278,7 +283,8 @@ class Driver:
         responses: list[list[Verified]] = []
         for flight, solutions in zip(ready, fresh, strict=True):
             assert isinstance(flight.request, Verify)
-            pairs = list(zip(solutions, islice(rows, len(solutions)), strict=True))
+            counted = (_verified_once(flight, row) for row in islice(rows, len(solutions)))
+            pairs = list(zip(solutions, counted, strict=True))
             self._journal.verified(flight.job, pairs)
             verified = {solution.number: row for solution, row in pairs}
             flight.scores.update((number, row.scores) for number, row in verified.items())
@@ -298,11 +304,13 @@ class Driver:
         request = flight.request
         payload: list[Solution] | list[Scores]
         if isinstance(request, Propose):
+            flight.prompt_proposed = True
             drawn: list[Drawn] = response  # type: ignore[assignment]
             flight.meter.proposed(request, drawn, seconds)
             payload = [row.solution for row in drawn]
             flight.solutions = max([flight.solutions, *(s.number + 1 for s in payload)])
         else:
+            flight.prompt_verified |= any(row.computed_tokens for row in response)  # type: ignore[union-attr]
             verified: list[Verified] = response  # type: ignore[assignment]
             flight.meter.verified(verified, seconds)
             payload = [row.scores for row in verified]
@@ -317,6 +325,14 @@ class Driver:
 
     def _finish(self, flight: _Flight, choice: Choice) -> Result:
         job = flight.job
+        # Whoever keeps a result must not keep what engines have cached with it.
+        choice = replace(
+            choice,
+            candidates=tuple(
+                candidate if candidate.state is None else replace(candidate, state=None)
+                for candidate in choice.candidates
+            ),
+        )
         reference = job.problem.reference
         right = None
         if reference is not None:
@@ -350,6 +366,33 @@ def _one_each(engine: Proposer | Verifier, rows: list[_T], asked: Sequence[objec
             "an engine returns one row each, in order"
         )
     return rows
+
+
+def _counted_once(
+    flight: _Flight, prefix: Solution, row: Drawn, read: set[tuple[int, ...]]
+) -> Drawn:
+    """The row without what an earlier row of its search, or of its request, has read already."""
+    known = row.shared_tokens if flight.prompt_proposed else 0
+    if row.prompt_tokens and prefix.tokens:
+        known = row.prompt_tokens if prefix.tokens in read else known
+        read.add(prefix.tokens)
+    flight.prompt_proposed |= row.shared_tokens > 0
+    if not known:
+        return row
+    return replace(
+        row, prompt_tokens=row.prompt_tokens - known, cached_tokens=row.cached_tokens + known
+    )
+
+
+def _verified_once(flight: _Flight, row: Verified) -> Verified:
+    """The row without the prompt, where an earlier row of its search has read it."""
+    known = row.shared_tokens if flight.prompt_verified else 0
+    flight.prompt_verified |= row.shared_tokens > 0
+    if not known:
+        return row
+    return replace(
+        row, computed_tokens=row.computed_tokens - known, cached_tokens=row.cached_tokens + known
+    )
 
 
 def _same(answer: str, reference: str) -> bool:

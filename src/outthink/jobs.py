@@ -35,7 +35,7 @@ from outthink.sweep import (
 from outthink.types import Budget, Problem, Usage
 from outthink.version import VERSION
 
-DEMO = Plan(pool=256, oracle_samples=256)
+DEMO = Plan(pool=128, oracle_samples=128)
 
 
 def sweep(asked: Sweep, store: Path) -> dict[str, Any]:

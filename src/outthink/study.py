@@ -227,7 +227,8 @@ class Study:
         """[N, P] accuracy of a pooled strategy at any budgets up to the pool's size."""
         estimator = _estimator(name)
         assert estimator is not None
-        return estimate.curve(self.pools, estimator, budgets)
+        # A sum of shares may round to a little more than 1.
+        return estimate.curve(self.pools, estimator, budgets).clip(0.0, 1.0)
 
     def usage(self, name: str, budget: int) -> Usage:
         """What a strategy spent at a budget: the sum over all problems."""

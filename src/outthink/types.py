@@ -220,24 +220,28 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A proposer's result for one `Draw`.
+    """A proposer's result for one `Draw`; token counts are of this row as if it were alone.
 
-    What several rows of a call share, such as a prompt that is read once, is counted in the first.
+    What rows share the driver counts once.
     """
 
     solution: Solution
     prompt_tokens: int
     cached_tokens: int
     decoded_tokens: int
+    shared_tokens: int = 0
+    """Those of the prompt tokens that every row of this problem reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verifier's result for one solution; what rows share is counted in the first of them."""
+    """A verifier's result for one solution; token counts are of this row as if it were alone."""
 
     scores: Scores
     computed_tokens: int
     cached_tokens: int
+    shared_tokens: int = 0
+    """Those of the computed tokens that every solution of this problem has."""
 
 
 class Proposer(Protocol):

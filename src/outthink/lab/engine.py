@@ -287,7 +287,6 @@ def _collect(
     rows, columns = np.nonzero(tokens == tokenizer.LINE)
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         lines[row].append(column + 1)
-    seen: set[object] = set()
     drawn: list[Drawn] = []
     for draw, fresh, count, ends, row, had in zip(
         draws, written, taken.tolist(), lines, read, held, strict=True
@@ -296,12 +295,7 @@ def _collect(
         before = len(prefix.tokens)
         whole = (*prefix.tokens, *fresh[:count])
         finished = whole[-1] == tokenizer.END
-        computed = 0
-        if had is None:  # the reader read each prompt, and each prefix, once
-            shared = (prefix.problem.id, prefix.tokens)
-            computed += tokenizer.PROMPT_LENGTH if prefix.problem.id not in seen else 0
-            computed += before if shared not in seen else 0
-            seen |= {prefix.problem.id, shared}
+        prompt = tokenizer.PROMPT_LENGTH
         drawn.append(
             Drawn(
                 Solution(
@@ -313,9 +307,10 @@ def _collect(
                     tokenizer.answer(whole) if finished else None,
                     state=None if row is None else State(proposer=row),
                 ),
-                prompt_tokens=computed,
-                cached_tokens=tokenizer.PROMPT_LENGTH + before - computed,
+                prompt_tokens=prompt + before if had is None else 0,
+                cached_tokens=0 if had is None else prompt + before,
                 decoded_tokens=count,
+                shared_tokens=prompt if had is None else 0,
             )
         )
     return drawn
@@ -384,18 +379,15 @@ class LabVerifier:
         scores = score(likely, outputs[:, 1:]).exp().tolist()
         totals = torch.cat([before, likely], 1)[:, -1].tolist()
         ending = outputs[:, -1].contiguous()
-        seen: set[str] = set()
         rows = []
         for at, (solution, verdict) in enumerate(zip(solutions, known, strict=True)):
             old = verdict.scores if verdict else ()
             ends = solution.step_ends[len(old) :]
             all_scores = (*old, *[scores[at][end - read - 1] for end in ends])
-            computed = fresh.size(1)
-            if verdict is None and solution.problem.id not in seen:
-                computed += tokenizer.PROMPT_LENGTH
-                seen.add(solution.problem.id)
+            shared = 0 if verdict else tokenizer.PROMPT_LENGTH
+            computed = fresh.size(1) + shared
             whole = tokenizer.PROMPT_LENGTH + len(solution.tokens)
-            rows.append(Verified(Scores(all_scores), computed, whole - computed))
+            rows.append(Verified(Scores(all_scores), computed, whole - computed, shared))
             if solution.state is not None and solution.is_open:
                 place = _Read(cache, ending, at, len(solution.tokens))
                 solution.state.verifier = _Verdict(place, all_scores, totals[at])
@@ -473,8 +465,12 @@ class _Sampler:
 def uniform(seeds: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """[B, T] numbers in [0, 1): a hash (splitmix64) of each row's seed and each position."""
     with np.errstate(over="ignore"):
-        mixed = _mix(seeds)[:, None] + _mix(positions.astype(np.uint64))[None, :]
+        mixed = _mix(seeds)[:, None] + _mix(positions.astype(np.uint64) ^ _POSITION)[None, :]
         return ((_mix(mixed) >> np.uint64(40)).astype(np.float32)) * np.float32(2**-24)
+
+
+_POSITION = np.uint64(0xD1B54A32D192ED03)
+"""Tells a position from a seed of the same value."""
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

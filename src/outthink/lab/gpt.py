@@ -85,7 +85,7 @@ class Cache:
 
 
 def gather(sources: Sequence[tuple[Cache, Tensor]], length: int) -> Cache:
-    """A new cache of the chosen rows, first `length` tokens: `(cache, row indices)` pairs, in order.
+    """A new cache of the chosen rows' first `length` tokens: `(cache, row indices)`, in order.
 
     This is the fork: a row may be taken any number of times, and the sources stay as they are.
     """

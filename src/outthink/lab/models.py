@@ -6,8 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from outthink.errors import WeightsError
 from outthink.lab.engine import LabProposer, LabVerifier
-from outthink.lab.gpt import load
+from outthink.lab.gpt import GPT, load
+from outthink.lab.tokenizer import CONTEXT, VOCABULARY
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -21,18 +23,32 @@ class LabModels:
     def proposer(self, which: str = "s") -> LabProposer:
         """`s` or `l`. Raises `WeightsError` where the file is missing or does not fit."""
         path = self.folder / f"{which}.safetensors"
-        model, _ = load(path)
-        return LabProposer(model, f"lab-{which}-{fingerprint(path)}")
+        return LabProposer(_read(path, VOCABULARY), f"lab-{which}-{fingerprint(path)}")
 
     def verifier(self, which: str = "prm") -> LabVerifier:
         """`prm` or `orm`."""
         path = self.folder / f"{which}.safetensors"
-        model, _ = load(path)
-        return LabVerifier(model, f"lab-{which}-{fingerprint(path)}")
+        return LabVerifier(_read(path, VOCABULARY + 1), f"lab-{which}-{fingerprint(path)}")
 
     def facts(self, which: str) -> dict[str, str]:
         """What is written beside the weights: how they came about."""
         return load(self.folder / f"{which}.safetensors")[1]
+
+
+def _read(path: Path, outputs: int) -> GPT:
+    """The model in a file, which must be of the lab's task and of its role."""
+    model, _ = load(path)
+    shape = model.shape
+    seen, wanted = (
+        (shape.vocabulary, shape.outputs, shape.context),
+        (VOCABULARY, outputs, CONTEXT),
+    )
+    if seen != wanted:
+        raise WeightsError(
+            f"{path}: a model with vocabulary, outputs and context {seen}, not {wanted}; "
+            "language models and verifiers cannot stand in for each other"
+        )
+    return model
 
 
 def fingerprint(path: Path) -> str:
