@@ -590,3 +590,9 @@ def test_words_are_what_the_tests_take_them_for():
     world = Tree({"": "ab", "a": "c"})
     result = solve_one("majority", 2, Words(world))
     assert [word(s) for s in result.choice.candidates] == ["ac", "b"]
+
+
+def test_a_result_does_not_keep_what_engines_have_cached():
+    driver = Driver(ScriptedProposer(), ScriptedVerifier())
+    for result in driver.run(Job(p, strategy("beam"), Budget(4)) for p in scripted_problems(5)):
+        assert all(candidate.state is None for candidate in result.choice.candidates)

@@ -320,22 +320,31 @@ def test_rows_leave_the_batch_when_they_end(small):
     assert longest > exist * 1.6  # what a batch that waits for its last row would have fed
 
 
-def test_a_prompt_is_read_once_a_problem_and_cached_for_its_other_rows():
+def test_a_row_counts_as_if_alone_and_tells_what_it_shares():
     rows = proposer().propose(draws(PROBLEMS[:3], 5))
-    read = [row.prompt_tokens for row in rows]
-    assert read == [PROMPT_LENGTH, 0, 0, 0, 0] * 3
-    assert all(row.prompt_tokens + row.cached_tokens == PROMPT_LENGTH for row in rows)
+    counts = {(row.prompt_tokens, row.cached_tokens, row.shared_tokens) for row in rows}
+    assert counts == {(PROMPT_LENGTH, 0, PROMPT_LENGTH)}
     assert all(row.decoded_tokens == len(row.solution.tokens) for row in rows)
 
 
-def test_a_prefix_that_nobody_holds_is_read_once_for_its_rows():
+def test_a_search_counts_its_prompt_once():
+    engine = proposer()
+    jobs = [Job(problem, strategy("majority"), Budget(5)) for problem in PROBLEMS[:3]]
+    for result in Driver(engine).run(jobs):
+        usage = result.outcome.usage
+        assert (usage.prompt_tokens, usage.cached_tokens) == (PROMPT_LENGTH, 4 * PROMPT_LENGTH)
+
+
+def test_a_prefix_that_nobody_holds_is_read_by_the_model_once_for_its_rows():
     (prefix,) = solutions(proposer(ENDING), draws(PROBLEMS[:1], 1, until=1))
     assert prefix.is_open
-    rows = proposer(ENDING).propose([Draw(bare(prefix), END, 1.0, seed) for seed in range(4)])
+    engine = proposer(ENDING)
+    rows = engine.propose([Draw(bare(prefix), END, 1.0, seed) for seed in range(40)])
     whole = PROMPT_LENGTH + len(prefix.tokens)
-    assert [(row.prompt_tokens, row.cached_tokens) for row in rows] == [(whole, 0)] + 3 * [
-        (0, whole)
-    ]
+    assert {(row.prompt_tokens, row.shared_tokens) for row in rows} == {(whole, PROMPT_LENGTH)}
+    decoded = sum(row.decoded_tokens for row in rows)
+    # Sixteen rows are the least that a model is given.
+    assert engine.watch.tokens < 16 * whole + 2 * max(decoded, 16)
 
 
 def test_a_fork_reads_nothing_again():
@@ -380,12 +389,12 @@ def test_a_search_never_has_more_tokens_verified_than_exist(beam):
     results, asked, given = beam
     verified = defaultdict(int)
     for solution, row in zip(asked, given, strict=True):
-        verified[solution.problem.id] += row.computed_tokens
+        verified[solution.problem.id] += row.computed_tokens - row.shared_tokens
         whole = PROMPT_LENGTH + len(solution.tokens) if row.scores.steps else 0
         assert row.computed_tokens + row.cached_tokens == whole
     for result in results:
         usage = result.outcome.usage
-        assert verified[result.job.problem.id] == usage.verifier_tokens
+        assert PROMPT_LENGTH + verified[result.job.problem.id] == usage.verifier_tokens
         assert usage.verifier_tokens <= PROMPT_LENGTH + usage.decoded_tokens
 
 
