@@ -162,7 +162,7 @@ def require_enough(problems: int, count: int = BINS) -> None:
     if problems < needed:
         raise UsageError(
             f"{problems} problems for {count} bins; give at least {needed} problems "
-            f"({LEAST_PER_BIN} a bin), or fewer bins"
+            f"({LEAST_PER_BIN} a bin)"
         )
 
 
