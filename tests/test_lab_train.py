@@ -377,3 +377,11 @@ def test_a_plan_says_how_to_run_it_again(tmp_path):
     )
     assert plan.recipe(SHORT) == replace(SHORT, seed=4, steps=15)
     assert replace(plan, scale=1e-9).recipe(SHORT).steps == 1
+
+
+def test_a_folder_of_another_training_is_left_alone(tmp_path):
+    (tmp_path / "command.txt").write_text("outthink lab train --seed 7\n")
+    with pytest.raises(WeightsError, match="give another --out") as caught:
+        build(Build(out=tmp_path, seed=8), print)
+    assert "--seed 7" in str(caught.value) and "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["command.txt"]

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from outthink.driver import Driver, Job
-from outthink.errors import RunError
+from outthink.errors import RunError, WeightsError
 from outthink.lab import recipes, task
 from outthink.lab.engine import LabProposer
 from outthink.lab.gpt import GPT, load, save
@@ -73,6 +73,7 @@ def build(plan: Build, say: Callable[[str], None]) -> LabModels:
         raise RunError(
             f"{plan.out}: cannot make the folder ({error}); name another --out"
         ) from error
+    _claim(plan)
     small = _stage(plan, "s", say, partial(_language_model, plan, "s"))
     _stage(plan, "l", say, partial(_language_model, plan, "l"))
     if not all((plan.out / f"{name}.safetensors").exists() for name in ("prm", "orm")):
@@ -89,6 +90,26 @@ def build(plan: Build, say: Callable[[str], None]) -> LabModels:
             make = partial(_verifier, plan, name, small, training, held_out)
             _stage(plan, name, say, make)
     return LabModels(plan.out)
+
+
+def _claim(plan: Build) -> None:
+    """Say in the folder what it is trained by, or see that it says so already.
+
+    Finished weights and checkpoints are taken up without looking at what they were trained on.
+    """
+    path = plan.out / "command.txt"
+    command = replace(plan, compiled=False).command
+    try:
+        if not path.exists():
+            path.write_text(command + "\n")
+        found = path.read_text().strip()
+    except OSError as error:
+        raise RunError(f"{path}: cannot be used ({error}); name another --out") from error
+    if found != command:
+        raise WeightsError(
+            f"{plan.out} holds what '{found}' trains, not '{command}'; give another --out or "
+            "delete it"
+        )
 
 
 def _stage(plan: Build, name: str, say: Callable[[str], None], make: Callable[[], Trained]) -> GPT:
