@@ -14,7 +14,7 @@ import numpy as np
 
 from outthink.data import source
 from outthink.difficulty import BINS, bins
-from outthink.driver import Driver, Job, Journal, Replay, Result
+from outthink.driver import Driver, Job, Journal, Replay, Result, exact
 from outthink.errors import UsageError
 from outthink.estimate import Floats, paired
 from outthink.lab import task
@@ -25,7 +25,7 @@ from outthink.progress import Progress
 from outthink.search import strategy
 from outthink.store import Identity, Node, Store
 from outthink.study import Study
-from outthink.sweep import Sweep, accuracies, exact, swept
+from outthink.sweep import Sweep, accuracies, swept
 from outthink.types import Budget, Drawn, Problem, Solution, Usage, Verified
 
 COMPARED = (("best_of_n", "majority"), ("beam", "best_of_n"), ("best_of_n(answer=max)", "majority"))

@@ -163,7 +163,7 @@ class Driver:
             raise UsageError(f"rows_in_flight {rows_in_flight} is below 1; nothing could run")
         self._proposer = proposer
         self._verifier: Verifier = verifier or _NoVerifier()
-        self._grader: Grader = grader or _same
+        self._grader: Grader = grader or exact
         self._seed = seed
         self._journal: Journal = journal or NoJournal()
         self._rows_in_flight = rows_in_flight
@@ -395,5 +395,6 @@ def _verified_once(flight: _Flight, row: Verified) -> Verified:
     )
 
 
-def _same(answer: str, reference: str) -> bool:
+def exact(answer: str, reference: str) -> bool:
+    """The grader of tasks whose answers have one canonical form."""
     return answer == reference

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from outthink.data import source
 from outthink.difficulty import BINS
+from outthink.driver import exact
 from outthink.errors import StoreError, UsageError
 from outthink.estimate import Floats, Integers, interval
 from outthink.store import Identity, Store
@@ -178,11 +179,6 @@ def make_place(path: Path) -> None:
         raise UsageError(f"{path}: is a folder; name a file")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path}: its folder cannot be written; name another file")
-
-
-def exact(answer: str, reference: str) -> bool:
-    """Grades the lab's task: an answer has one way to be written."""
-    return answer == reference
 
 
 def _swept(plan: Plan, asked: list[Problem], store: Store, identity: Identity) -> Swept:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from outthink.driver import Driver, Job
+from outthink.driver import Driver, Job, exact
 from outthink.errors import RunError, WeightsError
 from outthink.lab import recipes, task
 from outthink.lab.engine import LabProposer
@@ -193,10 +193,6 @@ def label(plan: Build, small: GPT) -> list[list[Labelled]]:
         )
         jobs = (Job(problem, how, Budget(plan.samples)) for problem in asked)
         for result in driver.run(jobs):
-            found[result.job.problem.id] = labels(result, each=plan.rollouts, grader=_same)
+            found[result.job.problem.id] = labels(result, each=plan.rollouts, grader=exact)
             bar.advance(1)
     return [found[problem.id] for problem in asked]
-
-
-def _same(answer: str, reference: str) -> bool:
-    return answer == reference

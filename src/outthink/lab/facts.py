@@ -21,7 +21,7 @@ from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.models import LabModels
 from outthink.progress import Progress
 from outthink.search import strategy
-from outthink.types import Budget, Problem, Solution
+from outthink.types import Budget, Draw, Problem, Solution
 
 SAMPLES = 64
 """Samples of S a problem; L gets an eighth of them."""
@@ -132,8 +132,6 @@ def _model(
 
 def greedy(proposer: LabProposer, asked: Sequence[Problem]) -> NDArray[np.float64]:
     """[P] 1.0 where the greedy solution is right."""
-    from outthink.types import Draw
-
     drawn = proposer.propose([Draw(Solution.start(problem), None, 0.0, 0) for problem in asked])
     return np.array([float(row.solution.answer == row.solution.problem.reference) for row in drawn])
 
