@@ -225,7 +225,7 @@ class FakeServer:
             self._at_once -= 1
 
     async def _send(self, writer, status, value, extra="", *, raw=False, cut=False):
-        data = (value if raw else json.dumps(value)).encode()
+        data = (value if raw or isinstance(value, str) else json.dumps(value)).encode()
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{extra}"
         writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode())
         writer.write(data[: len(data) // 2] if cut else data)
@@ -245,7 +245,7 @@ class FakeServer:
             return 404, {"error": {"message": f"The model `{model}` does not exist."}}
         name = path.removeprefix("/v1").strip("/").replace("/", "_").replace("-", "_")
         handler = getattr(self, f"_{self.kind.replace('.', '')}_{name}", None)
-        if handler is None or path.strip("/").partition("/")[2] in self.lacks:
+        if handler is None or {name, path.strip("/").partition("/")[2]} & self.lacks:
             return 404, {"error": {"message": "not found"}}
         return handler(body, counts)
 
@@ -276,6 +276,20 @@ class FakeServer:
     def _vllm_version(self, body, counts):
         return 200, {"version": "0.11.0"}
 
+    def _vllm_metrics(self, body, counts):
+        """Of one engine, whose rows each look their prompt up."""
+        told = {
+            "generation_tokens_total": self.usage["decoded"],
+            "prefix_cache_queries_total": self.usage["looked_up"],
+            "prefix_cache_hits_total": self.usage["held"],
+        }
+        lines = [f'vllm:{name}{{engine="0"}} {value:.1f}' for name, value in told.items()]
+        computed = self.usage["looked_up"] - self.usage["held"]
+        for source, value in (("local_compute", computed), ("local_cache_hit", self.usage["held"])):
+            labels = f'engine="0",source="{source}"'
+            lines.append(f"vllm:prompt_tokens_by_source_total{{{labels}}} {value:.1f}")
+        return 200, "# HELP of all of them\n" + "\n".join(lines)
+
     def _vllm_tokenize(self, body, counts):
         ids = rendered(body["messages"]) if "messages" in body else ids_of(body["prompt"])
         return 200, {"tokens": ids, "count": len(ids), "max_model_len": self.context}
@@ -304,6 +318,9 @@ class FakeServer:
         stop = (body.get("stop") or [None])[0]
         rows = self._rows(prompt, body, body["max_tokens"], stop)
         usage = self._count(counts, prompt, rows)
+        # Every row looks its prompt up, and finds it where another one has read it.
+        others, cached = len(rows) - 1, usage["prompt_tokens_details"]["cached_tokens"]
+        counts.update(looked_up=len(prompt) * len(rows), held=cached + others * (len(prompt) - 1))
         choices = []
         for index, (tokens, why) in enumerate(rows):
             pieces = ["<eos>" if token == EOS else piece(token) for token in tokens]

@@ -18,7 +18,7 @@ LAYERS = (
     {"report.study"},
     {"lab.build", "lab.facts", "sweep"},
     {"reproduce"},
-    {"jobs", "bench"},
+    {"jobs", "bench", "bench_served"},
     {"cli"},
     {""},
 )
