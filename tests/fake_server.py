@@ -318,9 +318,13 @@ class FakeServer:
         stop = (body.get("stop") or [None])[0]
         rows = self._rows(prompt, body, body["max_tokens"], stop)
         usage = self._count(counts, prompt, rows)
-        # Every row looks its prompt up, and finds it where another one has read it.
-        others, cached = len(rows) - 1, usage["prompt_tokens_details"]["cached_tokens"]
-        counts.update(looked_up=len(prompt) * len(rows), held=cached + others * (len(prompt) - 1))
+        # Every row looks its prompt up, and finds it where another one has read it. What is told is
+        # of the one that ended last.
+        first = usage["prompt_tokens_details"]["cached_tokens"]
+        held = [first, *[len(prompt) - 1] * (len(rows) - 1)]
+        counts.update(looked_up=len(prompt) * len(rows), held=sum(held))
+        last = max(range(len(rows)), key=lambda index: len(rows[index][0]))
+        usage["prompt_tokens_details"]["cached_tokens"] = held[last]
         choices = []
         for index, (tokens, why) in enumerate(rows):
             pieces = ["<eos>" if token == EOS else piece(token) for token in tokens]
