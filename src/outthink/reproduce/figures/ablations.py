@@ -132,14 +132,15 @@ def _labels(findings: Findings) -> shown.Figure:
         names = [BASELINE, *map(normal, STEPS)]
         lines = present(*(_read(_step(name), study, name) for name in names))
         panels.append(shown.Panel(lines, _KINDS[kind].capitalize(), "by what judges a solution"))
-    auc = [f"{_KINDS[kind]} {each.mean():.3f}" for kind, each in findings.auc_labels.items()]
+    known = {kind: each for kind, each in findings.auc_labels.items() if each.size}
+    auc = [f"{_KINDS[kind]} {each.mean():.3f}" for kind, each in known.items()]
+    told = f" AUC among the answers to a problem: {', '.join(auc)}." if auc else ""
     return shown.Figure(
         "labels",
         "What a PRM is taught: soft or hard labels, one rollout or four",
         "Appendices D and E",
         tuple(panels),
-        reading=f"{highest(panels[0].lines, {})} AUC among the answers to a problem: "
-        f"{', '.join(auc)}.",
+        reading=highest(panels[0].lines, {}) + told,
         basis=stands_on(
             len(next(iter(studies.values())).problems),
             "Three PRMs trained alike, for a quarter of the steps of the one used elsewhere, on "
