@@ -100,7 +100,8 @@ def evidence(world: World, scale: Scale) -> Evidence:
         alone=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
         labels={
             kind: make.study(
-                of(BASELINE, *STEPS, budgets=scale.budgets, pool=scale.labels_pool), scale.labels
+                of(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool),
+                scale.labels,
             )
             for kind in LABELS
         },

@@ -158,7 +158,7 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
             scale.difficulty,
         )
         scored = only(BASELINE, PLAIN, budgets=scale.budgets, pool=64)
-        judged = only(BASELINE, *STEPS, budgets=scale.budgets, pool=scale.labels_pool)
+        judged = only(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool)
         greedy = only("greedy", "majority", budgets=(1,), pool=scale.large)
         again = only(*FLAT[:4], budgets=(1, 4, 8), chains=8)
         chains = only(*REVISIONS[:5], budgets=(1, 4, 16), chains=16)
