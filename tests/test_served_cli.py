@@ -9,6 +9,7 @@ from fake_server import FakeServer
 
 from outthink import study
 from outthink.cli import main
+from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
 from outthink.propose import wire
 from outthink.store import Store
@@ -200,8 +201,12 @@ def test_a_sweep_that_lost_problems_says_so_and_goes_on_later(problems, capsys, 
         with Store.open("a.store", write=False) as store:
             kept = store.counts().finished_jobs
         assert kept > 0
+        with pytest.raises(StoreError, match=f"not finished, {kept} searches so far"):
+            reopened("a.store").__enter__()
         server.lost = None
         assert main(words) == 0
+    with reopened("a.store") as found:  # in the order of the file, whoever came late
+        assert [each.id for each in found.study.problems] == [f"p{i}" for i in range(6)]
 
 
 def test_a_server_that_fails_everything_is_not_asked_forever(problems, refused, monkeypatch):

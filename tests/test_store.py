@@ -872,3 +872,10 @@ def test_parquet_into_a_place_that_cannot_be_written_is_one_line(path, tmp_path)
     (tmp_path / "taken").touch()
     with writing(path) as store, refused(RunError, "taken"):
         store.export_parquet(tmp_path / "taken")
+
+
+def test_problems_keep_the_order_in_which_they_were_announced(path):
+    with writing(path) as store:
+        store.meet(problems(3))
+        store.meet([*reversed(problems(4))])
+        assert store.problems() == problems(4)

@@ -260,6 +260,15 @@ class Store:
         entry.waiting.append((_VERIFIED, 0, packed))
         self._dirty[_key(job)] = entry
 
+    def meet(self, problems: Iterable[Problem]) -> None:
+        """Record problems ahead of their first job, so that their order is theirs and not that in
+        which a server happens to answer."""
+        with self._writing():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO problem (name, prompt, reference) VALUES (?, ?, ?)",
+                [(problem.id, problem.prompt, problem.reference) for problem in problems],
+            )
+
     def finished(self, result: Result) -> None:
         """Record an outcome. One already recorded stays: its seconds are the true ones."""
         entry = self._entry(result.job)

@@ -260,6 +260,7 @@ def run(
     }
     jobs = list(plan.jobs(problems))
     left = [job for job in jobs if _key(job) not in done]
+    store.meet(problems)
     total = sum(job.budget.generations for job in jobs)
     work = sum(job.budget.generations for job in left)
     driver = Driver(
@@ -311,6 +312,8 @@ class Study:
     _read: dict[StepAggregation, list[Pool]] = field(default_factory=dict, repr=False)
     _known: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
     """[P] accuracy by strategy and budget, where it was read from a pool."""
+    _verdicts: dict[str, dict[str, bool]] = field(default_factory=dict, repr=False)
+    """By problem and answer: a program is run once, and right or wrong in every pool."""
 
     @cached_property
     def pools(self) -> list[Pool]:
@@ -463,7 +466,7 @@ class Study:
         step: StepAggregation = StepAggregation.LAST,
     ) -> Pool:
         answers, scores = self.store.pool(problem.id, name, budget, stream, step=step)
-        verdicts: dict[str, bool] = {}
+        verdicts = self._verdicts.setdefault(problem.id, {})
         for answer in answers:
             if answer is not None and answer not in verdicts:
                 reference = problem.reference
