@@ -120,11 +120,11 @@ def test_a_sweep_of_a_served_model(kind, problems, capsys):
     assert len(rows) == 4 and 0 < max(rows.values()) <= 1
 
 
-def thousands(tmp_path, monkeypatch, reference):
+def thousands(tmp_path, monkeypatch, reference, problems=6):
     """Problems whose answer the model writes in one of two ways."""
     monkeypatch.setitem(fake_server.PIECES, 263, "1,000")
     monkeypatch.setitem(fake_server.PIECES, 264, r"\$1000.00")
-    rows = [{"id": i, "question": f"problem {i}", "answer": reference} for i in range(6)]
+    rows = [{"id": i, "question": f"problem {i}", "answer": reference} for i in range(problems)]
     (tmp_path / "n.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
 
@@ -237,3 +237,28 @@ def test_solve_lets_equal_answers_vote_together(tmp_path, monkeypatch, capsys, r
         assert main([*words, "--grader", "exact"]) == 0
         assert json.loads(capsys.readouterr().out)["answer"] in ("1,000", r"\$1000.00")
         assert "unknown grader 'maths'" in refused(*words, "--grader", "maths")
+
+
+FITTED = ["--budgets", "1,2", "--pool", "2", "--oracle-samples", "0", "--difficulty-samples", "2"]
+FITTED += ["--verifier", "confidence", "--strategies", "best_of_n"]
+"""The least that a policy can be fitted on."""
+
+
+def test_a_policy_lets_the_answers_vote_together_that_did_in_its_store(
+    tmp_path, monkeypatch, capsys, refused
+):
+    monkeypatch.chdir(tmp_path)
+    thousands(tmp_path, monkeypatch, "1000", problems=100)
+    with FakeServer("vllm") as server:
+        model = ["--model", server.url, "--verifier", "confidence"]
+        for grader, answers in (("number", {"1000"}), ("exact", {"1,000", r"\$1000.00"})):
+            source, store = f"n.jsonl?grader={grader}", f"{grader}.store"
+            assert main(["sweep", source, "-o", store, *FITTED, "--model", server.url]) == 0
+            assert main(["fit", store, "-o", "p.json"]) == 0
+            words = ["solve", "what is it?", *model, "--policy", "p.json", "--budget", "2"]
+            capsys.readouterr()
+            assert main([*words, "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["answer"] in answers
+            assert main([*words, "--grader", grader]) == 0
+            said = refused(*words, "--grader", "choice", code=2)
+            assert f"fitted on answers as grader {grader} reads them" in said
