@@ -1,7 +1,9 @@
 """Commands with served models: doctor, sweep and solve, and what they say where something lacks."""
 
 import json
+import re
 import socket
+import sqlite3
 
 import fake_server
 import pytest
@@ -262,3 +264,30 @@ def test_a_policy_lets_the_answers_vote_together_that_did_in_its_store(
             assert main([*words, "--grader", grader]) == 0
             said = refused(*words, "--grader", "choice", code=2)
             assert f"fitted on answers as grader {grader} reads them" in said
+
+
+def shown(tmp_path):
+    """The page that `report` wrote of a.store, without a server; every text of its trees."""
+    assert main(["report", "a.store", "-o", "r.html"]) == 0
+    page = (tmp_path / "r.html").read_text()
+    script = r'<script type="application/json" id="trees">(.*?)</script>'
+    return page, json.loads(re.search(script, page, re.DOTALL)[1])["texts"]
+
+
+def test_a_report_shows_what_a_served_model_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    thousands(tmp_path, monkeypatch, "1000", problems=100)
+    with FakeServer("vllm") as server:
+        words = [*FITTED, "--strategies", "best_of_n,beam"]
+        assert main(["sweep", "n.jsonl", "-o", "a.store", *words, "--model", server.url]) == 0
+    page, texts = shown(tmp_path)
+    assert "does not hold what its solutions say" not in page
+    answers = {r"\boxed{1,000}", r"\boxed{\$1000.00}"}
+    assert answers < {*texts} and len(texts) > 20
+    assert all(re.fullmatch(r"So \d+\.", text) for text in {*texts} - answers)
+    # A store of before texts were kept is shown without.
+    with sqlite3.connect("a.store") as database:
+        database.execute("DROP TABLE text")
+    page, texts = shown(tmp_path)
+    assert "does not hold what its solutions say" in page
+    assert all(re.fullmatch(r"\(\d+ tokens?\)", text) for text in texts)

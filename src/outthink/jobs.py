@@ -26,7 +26,7 @@ from outthink.exchange import (
 )
 from outthink.grade import EXACT, grading
 from outthink.lab import task
-from outthink.lab.tokenizer import decode
+from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy import Grid, Policy, Provenance
 from outthink.ports import is_served_proposer
 from outthink.report import data as page
@@ -497,6 +497,6 @@ def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
             version=VERSION,
             command=command,
         ),
-        text=decode,
+        text=decode if identity.proposer.startswith(WRITER) else None,
         title="How should this model think?",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from outthink.errors import WeightsError
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.gpt import GPT, load
-from outthink.lab.tokenizer import CONTEXT, VOCABULARY
+from outthink.lab.tokenizer import CONTEXT, VOCABULARY, WRITER
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -23,7 +23,7 @@ class LabModels:
     def proposer(self, which: str = "s") -> LabProposer:
         """`s`, `l` or `reviser`. Raises `WeightsError` for a file that is missing or unfit."""
         path = self.folder / f"{which}.safetensors"
-        return LabProposer(_read(path, VOCABULARY), f"lab-{which}-{fingerprint(path)}")
+        return LabProposer(_read(path, VOCABULARY), f"{WRITER}{which}-{fingerprint(path)}")
 
     def verifier(self, which: str = "prm") -> LabVerifier:
         """`prm`, `orm` or `revision`."""
