@@ -202,7 +202,8 @@ class Driver:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results as jobs finish: not in the order given, but, where no engine is served, in the
-        same order every time. Served requests stand still while a result is being looked at.
+        same order every time. Served requests stand still while a result is being looked at: for
+        a look that takes its time there is `run_async`.
 
         Raises what an engine or a search raised, except for what ends one job (`run_async`).
         """
