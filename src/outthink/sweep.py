@@ -35,6 +35,8 @@ SERVED = ("http://", "https://")
 """How the name of a served model begins: an address, and #MODEL where the server has several."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
+VARIANTS = ("lab:prm-soft", "lab:prm-hard", "lab:prm-once", "lab:revision-alone")
+"""Verifiers of the lab that only ablations use."""
 
 
 PARAMETERS = "proposer_parameters"
@@ -104,7 +106,7 @@ class Models:
             )
         if is_named(verifier):
             check(verifier)
-        elif verifier not in verifiers:
+        elif verifier not in (*verifiers, *VARIANTS):
             forms = ", ".join((*verifiers, *FORMS))
             raise UsageError(f"unknown verifier {verifier!r}; write one of {forms}")
         if is_served(proposer):
