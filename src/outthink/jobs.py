@@ -24,9 +24,9 @@ from outthink.exchange import (
     compare,
     crossovers,
 )
-from outthink.grade import grading
+from outthink.grade import EXACT, grading
 from outthink.lab import task
-from outthink.lab.tokenizer import decode
+from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy import Grid, Policy, Provenance
 from outthink.ports import is_served_proposer
 from outthink.report import data as page
@@ -39,6 +39,7 @@ from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
 from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
 from outthink.sweep import (
+    GRADER,
     PARAMETERS,
     Models,
     Sweep,
@@ -132,6 +133,10 @@ class Thought:
     usage: Usage = Usage()  # noqa: RUF009 - frozen
 
 
+NUMBER = "number"
+"""The grader that reads the answers of a problem of which nothing is known."""
+
+
 def solve(
     prompt: str,
     *,
@@ -140,11 +145,13 @@ def solve(
     budget: int,
     seed: int,
     models: Models,
-    grader: str = "number",
+    grader: str | None = None,
 ) -> dict[str, Any]:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
-    A served model's answers are found, and written alike to vote together, as `grader` has it.
+    A served model's answers are found, and written alike to vote together, as `grader` has it: the
+    policy's own, and without a policy `number` unless another is named. Raises `PolicyError` where
+    policy and `grader` disagree.
     """
     problem = _asked(prompt) if is_served(models.proposer) else task.parse(prompt).problem()
     # Whether the answer is right is for the person who asks: no label is used here.
@@ -153,11 +160,12 @@ def solve(
     fitted = None if policy is None else Policy.load(policy)
     asked = known.name if fitted is None else _probe(fitted)[0]
     require_verifier(models, (asked,))
-    grading(grader).require()
-    engines = models.load(grader)
+    reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
+    grading(reading).require()
+    engines = models.load(reading)
     names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
     revision = (
-        models.load_revision(engines, grader)
+        models.load_revision(engines, reading)
         if any(parse_strategy(n).revises for n in names)
         else None
     )
@@ -426,6 +434,7 @@ def _policy(analysis: Analysis, identity: Identity) -> Policy:
             repeats=fitted.fit.repeats,
             seed=fitted.fit.seed,
             created_by=f"outthink {VERSION}",
+            grader=identity.settings.get(GRADER, EXACT),
         ),
     )
 
@@ -498,6 +507,6 @@ def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
             version=VERSION,
             command=command,
         ),
-        text=decode,
+        text=decode if identity.proposer.startswith(WRITER) else None,
         title="How should this model think?",
     )
