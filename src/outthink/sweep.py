@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -186,8 +186,7 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     judge = grading(asked.grader)
     judge.require()
     engines = sweep.models.load(judge.name)
-    # Predicted difficulty is what a verifier thinks.
-    plan = sweep.plan if engines.verifier else replace(sweep.plan, predicted_samples=0)
+    plan = sweep.plan
     revision = sweep.models.load_revision(engines, judge.name) if revises(plan) else None
     settings = {"problems": sweep.problems, "problems_digest": source.digest(asked)}
     if judge.name != EXACT:
