@@ -50,7 +50,7 @@ Text = Callable[[Sequence[int]], str]
 
 WORDLESS = (
     "This store does not hold what its solutions say, so steps are shown by their number of "
-    "tokens. A sweep into a new store keeps it."
+    "tokens. A new sweep of a served model keeps what it says."
 )
 _TREES_PER_BIN = 8
 _TREE_BUDGET = 16
