@@ -106,7 +106,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(load, tmp_path, capsy
         table = capsys.readouterr().out
         assert main([*words, "--step-end", r".\n\n", "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
-    assert "6 problems, 4 generations each, 16 requests in flight" in table
+    assert "6 problems, 4 generations each, 32 requests in flight" in table
     for row in ("best-of-N, driver, 2", "best-of-N, bare, 2", "beam, one by one", "prefix cache"):
         assert row in table
     assert told == json.loads((tmp_path / "runs" / "figures.json").read_text())

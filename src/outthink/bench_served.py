@@ -51,12 +51,12 @@ class Load:
 
     problems: str
     """As `outthink.data.source` reads it."""
-    budget: int = 16
+    budget: int = 4
     """Generations a problem, of both searches."""
     beam: str = "beam"
     repeats: int = 5
     """Pairs of one run through the driver and one of the bare client."""
-    concurrency: int = 16
+    concurrency: int = 32
     """Requests in flight."""
     most_tokens: int = 256
     step_end: str = "\n\n"

@@ -922,7 +922,7 @@ def _run_bench_engine(options: argparse.Namespace) -> None:
 def _bench_served(parser: _Parser) -> None:
     from outthink.bench_served import Load
 
-    default = Load("reasoning-gym:chain_sum?size=50&seed=1")
+    default = Load("reasoning-gym:gsm_symbolic?size=50&seed=1")
     parser.description = (
         "Measures how much of a model server's speed searches get: tokens a second of best-of-N\n"
         "through the driver and of a bare client that sends the same requests, turn by turn; beam\n"
