@@ -109,7 +109,7 @@ class FakeServer:
     key: str | None = None
     models: tuple = (MODEL,)
     lacks: frozenset = frozenset()
-    """What this server does not do: seed, n, logprobs, token_ids, chat."""
+    """What this server does not do: seed, n, logprobs, token_ids, cached_tokens, or a path."""
     faults: list = field(default_factory=list)
     """Of the requests to come, one each; `None` is none."""
     usage: Counter = field(default_factory=Counter)
@@ -247,7 +247,10 @@ class FakeServer:
         handler = getattr(self, f"_{self.kind.replace('.', '')}_{name}", None)
         if handler is None or {name, path.strip("/").partition("/")[2]} & self.lacks:
             return 404, {"error": {"message": "not found"}}
-        return handler(body, counts)
+        status, value = handler(body, counts)
+        if "cached_tokens" in self.lacks and "usage" in value:
+            value["usage"]["prompt_tokens_details"] = None
+        return status, value
 
     def _count(self, counts, prompt, rows):
         cached = len(prompt) - 1 if tuple(prompt) in self.seen else 0

@@ -69,6 +69,16 @@ def test_doctor_says_what_a_server_can_do_and_what_each_lack_costs(kind, capsys)
     assert ("every search" in table) == (kind != "chat")
 
 
+def test_doctor_names_the_option_of_vllm_that_tells_what_was_cached(capsys):
+    for lacks, said in ((frozenset(), False), (frozenset({"cached_tokens"}), True)):
+        with FakeServer("vllm", lacks=lacks) as server:
+            assert main(["doctor", server.url]) == 0
+        assert ("--enable-prompt-tokens-details" in capsys.readouterr().out) is said
+    with FakeServer("chat", lacks=lacks) as server:
+        assert main(["doctor", server.url]) == 0
+    assert "--enable-prompt-tokens-details" not in capsys.readouterr().out
+
+
 def test_doctor_names_the_version_that_a_server_tells(capsys):
     with FakeServer("vllm") as server:
         assert main(["doctor", server.url]) == 0
