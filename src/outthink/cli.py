@@ -179,8 +179,10 @@ def _model_options(parser: _Parser) -> None:
         "--model",
         default="lab:s",
         metavar="NAME",
-        help="the proposer: lab:s, lab:l, or the address of a server, as http://HOST:PORT or "
-        "http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY (default: %(default)s)",
+        help="the proposer: lab:s, lab:l; in this process local, which is SmolLM2-135M, or "
+        "local:MODEL.gguf, with options as ?slots=4&threads=2&context=4096; or the address of a "
+        "server, as http://HOST:PORT or http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--verifier",
@@ -188,7 +190,8 @@ def _model_options(parser: _Parser) -> None:
         metavar="NAME",
         help="lab:prm, lab:orm or none; of any model: prm:MODEL and orm:MODEL (a folder or a name "
         "on the hub), prm:http://HOST:PORT (vLLM, for pooling), judge:http://HOST:PORT, or "
-        "confidence; options as prm:MODEL?family=trl&device=cpu (default: %(default)s)",
+        "confidence; options as prm:MODEL?family=trl&device=cpu (default: %(default)s; of local "
+        "models confidence)",
     )
     parser.add_argument(
         "--reviser",
@@ -411,10 +414,15 @@ def _doctor(parser: _Parser) -> None:
     )
     parser.epilog = (
         "A key is read from OUTTHINK_API_KEY, for OpenAI's own server from OPENAI_API_KEY.\n\n"
+        "  outthink doctor local\n"
         "  outthink doctor http://localhost:8000\n"
         "  outthink doctor https://api.example.org/v1#small-model"
     )
-    parser.add_argument("url", metavar="URL", help="its address, with #MODEL where it has several")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="its address, with #MODEL where it has several; or local, or local:MODEL.gguf",
+    )
 
 
 def _run_doctor(options: argparse.Namespace) -> None:
@@ -462,9 +470,14 @@ def _solve(parser: _Parser) -> None:
         "A policy spends a few samples on finding out how hard the problem is, then as much as\n"
         "the budget says.\n\n"
         "  outthink solve '40713 *7 *13' --policy policy.json --budget 16\n"
-        "  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16"
+        "  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16\n"
+        "  outthink solve 'What is 3 + 4?' --model local --budget 4"
     )
-    parser.add_argument("prompt", metavar="PROBLEM", help="such as '40713 *7 *13'")
+    parser.add_argument(
+        "prompt",
+        metavar="PROBLEM",
+        help="such as '40713 *7 *13'; with --model, whatever that model reads",
+    )
     parser.add_argument("--policy", type=Path, metavar="POLICY", help="what 'outthink fit' made")
     parser.add_argument(
         "--strategy", type=_strategy, metavar="A", help="such as beam (default: best_of_n)"

@@ -146,7 +146,7 @@ def solve(
 
     A served model's answers are found, and written alike to vote together, as `grader` has it.
     """
-    problem = _asked(prompt) if is_served(models.proposer) else task.parse(prompt).problem()
+    problem = _asked(prompt) if is_served(models.proposer) else _of_lab(prompt)
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
@@ -186,6 +186,17 @@ def _run(driver: Driver, job: Job) -> Result:
     if result.outcome.error is not None:
         raise RunError(result.outcome.error)
     return result
+
+
+def _of_lab(prompt: str) -> Problem:
+    """A problem of the lab's task. Raises `UsageError` for any other, with what would do."""
+    try:
+        return task.parse(prompt).problem()
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; the lab's models read nothing else: for any other question name a model, "
+            "as --model local or --model http://HOST:PORT"
+        ) from error
 
 
 def _asked(prompt: str) -> Problem:
@@ -334,14 +345,18 @@ def _end(found: Threshold) -> dict[str, Any]:
 
 
 def doctor(url: str) -> dict[str, Any]:
-    """What the server at an address can do. Raises `ServerRefused` where there is none."""
+    """What the server at an address, or a model in this process, can do. Raises `ServerRefused`
+    where there is none."""
     # The HTTP client takes a while to import, which no other command needs.
     from outthink.propose.capabilities import examine
     from outthink.propose.doctor import findings, strategies
+    from outthink.propose.local import is_local, serve
     from outthink.propose.wire import Wire
 
+    server = serve(url) if is_local(url) else None
+
     async def examined() -> dict[str, Any]:
-        address, _, model = url.partition("#")
+        address, _, model = (server.url if server else url).partition("#")
         wire = Wire(address)
         try:
             found = await examine(wire, model or None)

@@ -23,6 +23,7 @@ from outthink.difficulty import BINS
 from outthink.errors import StoreError, UsageError
 from outthink.estimate import Floats, Integers, interval
 from outthink.grade import EXACT, grading
+from outthink.propose.local import LOCAL, is_local, serve
 from outthink.search import strategy
 from outthink.store import Identity, Store
 from outthink.study import Plan, Study, run, verifies
@@ -32,7 +33,10 @@ from outthink.verify.named import FORMS, check, is_named, named
 MODELS = ("lab:s", "lab:l")
 VERIFIERS = ("lab:prm", "lab:orm", "none")
 SERVED = ("http://", "https://")
-"""How the name of a served model begins: an address, and #MODEL where the server has several."""
+"""How the name of a served model begins: an address, and #MODEL where the server has several. A
+model in this process (`propose.local`) is served too."""
+OWN_VERIFIER = "confidence"
+"""Of a model in this process, where no other is named: it needs no second model."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
 
@@ -69,6 +73,14 @@ class Models:
     most_tokens: int = 2048
     """Of one solution of a served model; one that needs more is truncated."""
 
+    def __post_init__(self) -> None:
+        # The lab's verifiers read the lab's task alone: left as they are by default, they are not
+        # what is meant.
+        if is_local(self.proposer) and self.verifier == VERIFIERS[0]:
+            object.__setattr__(self, "verifier", OWN_VERIFIER)
+        if is_local(self.revises) and self.revision_verifier == REVISION_VERIFIERS[0]:
+            object.__setattr__(self, "revision_verifier", OWN_VERIFIER)
+
     @property
     def revises(self) -> str:
         """Who writes revisions: without a reviser of its own, a served model itself."""
@@ -100,8 +112,8 @@ class Models:
     ) -> Engines:
         if proposer not in proposers and not is_served(proposer):
             raise UsageError(
-                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, and "
-                "models of a server, as http://HOST:PORT"
+                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, models "
+                f"of a server, as http://HOST:PORT, and in process {LOCAL} or {LOCAL}:MODEL.gguf"
             )
         if is_named(verifier):
             check(verifier)
@@ -133,19 +145,23 @@ class Models:
 
 
 def is_served(name: str) -> bool:
-    """Whether a model's name is the address of a server."""
-    return name.startswith(SERVED)
+    """Whether a model is spoken to over HTTP: an address, or one of this process."""
+    return name.startswith(SERVED) or is_local(name)
 
 
 def _connected(name: str, most_tokens: int, grader: str) -> AnyProposer:
-    """The model at an address, asked for answers of this grader's kind."""
+    """The model at an address or of this process, asked for answers of this grader's kind."""
     # The HTTP client takes a while to import, which the lab does not need.
     from outthink.propose.openai import PROGRAMS, OpenAIProposer, Setting, Wording
 
-    url, _, model = name.partition("#")
+    held = serve(name) if is_local(name) else None
+    url, _, model = (held.url if held else name).partition("#")
     setting = Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
     read = grading(grader).read
-    return asyncio.run(OpenAIProposer.connect(url, model or None, setting=setting, read=read))
+    connecting = OpenAIProposer.connect(
+        url, model or None, setting=setting, read=read, held=held
+    )
+    return asyncio.run(connecting)
 
 
 @dataclass(frozen=True, slots=True)

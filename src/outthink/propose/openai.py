@@ -27,13 +27,14 @@ from outthink.propose.dialects import (
     Completion,
     Dialect,
     Ending,
+    Likely,
     LlamaCpp,
     Message,
     Reread,
     Vllm,
 )
 from outthink.propose.wire import REQUESTS_IN_FLIGHT, Patience, Wire
-from outthink.types import END, SEED_STRIDE, Draw, Drawn, Solution
+from outthink.types import END, SEED_STRIDE, Draw, Drawn, Solution, State
 
 MOST_TOKENS = 2048
 STEP_END = "\n\n"
@@ -98,6 +99,7 @@ class OpenAIProposer:
         capabilities: Capabilities,
         setting: Setting = Setting(),
         read: Read | None = None,
+        held: object = None,
     ) -> None:
         self.name = _name(capabilities, setting)
         self.capabilities = capabilities
@@ -107,6 +109,8 @@ class OpenAIProposer:
         self._dialect = _dialect(wire, capabilities)
         self._together = _Together(self._dialect.complete, self._dialect.most_rows)
         self._earlier: dict[tuple[int, ...], str] = {}
+        self._held = held
+        self._leaves = 0
 
     @classmethod
     async def connect(
@@ -118,19 +122,21 @@ class OpenAIProposer:
         read: Read | None = None,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
         patience: Patience = Patience(),  # noqa: B008 - frozen
+        held: object = None,
     ) -> OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
 
         Raises `ServerRefused` where there is no server, or none that this can use, or no such
         model; the message says what would do. `read` is that of the grader which will judge
-        (`outthink.grade.grading`); by default an answer is taken as it is declared.
+        (`outthink.grade.grading`); by default an answer is taken as it is declared. `held` is kept
+        as long as the proposer is: a server of this process, which ends when nobody holds it.
         """
         wire = Wire(url, requests_in_flight=requests_in_flight, patience=patience)
         try:
             capabilities = await examine(wire, model)
         finally:
             await wire.aclose()
-        return cls(wire, capabilities, setting, read)
+        return cls(wire, capabilities, setting, read, held)
 
     def __repr__(self) -> str:
         return f"OpenAIProposer({self.name!r})"
@@ -144,7 +150,7 @@ class OpenAIProposer:
                 "need; use greedy, majority, best_of_n or revise, or serve the model with vLLM or "
                 "llama.cpp"
             )
-        row = _Row(prefix, self._setting.step_end.encode())
+        row = _Row(prefix, self._setting.step_end.encode(), self._leaves)
         messages = await self._messages(prefix)
         parts = blank = 0
         while row.goes_on(draw.until):
@@ -181,14 +187,20 @@ class OpenAIProposer:
     @property
     def rescores(self) -> bool:
         """Whether the server tells how likely the tokens of an answer were (`rescore`)."""
-        return isinstance(self._dialect, Vllm)
+        return isinstance(self._dialect, Vllm | LlamaCpp)
+
+    def leave(self, top: int) -> None:
+        """From now on, leave the `top` likeliest log probabilities at each token in the state of a
+        solution, where the server tells them as it writes; it then need not be read again."""
+        if isinstance(self._dialect, LlamaCpp):
+            self._leaves = self._dialect.likely = max(self._leaves, top)
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
         """Read a solution again: the `top` likeliest log probabilities at each of its tokens."""
-        if not isinstance(self._dialect, Vllm):
+        if not isinstance(self._dialect, Vllm | LlamaCpp):
             raise ServerRefused(
                 f"{self._wire.root} does not tell how likely the tokens of an answer were; serve "
-                "the model with vLLM"
+                "the model with vLLM or llama.cpp"
             )
         messages = await self._messages(solution)
         return await self._dialect.reread(messages, solution.tokens, top)
@@ -208,10 +220,25 @@ class OpenAIProposer:
         return self._setting.wording.messages(prefix.problem.prompt, earlier)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left in the state of a solution (`OpenAIProposer.leave`)."""
+
+    top_logprobs: tuple[Likely, ...]
+
+
+def _known(prefix: Solution) -> list[Likely] | None:
+    """What was likely at each token of a prefix."""
+    left = prefix.state.proposer if prefix.state else None
+    if isinstance(left, Left):
+        return list(left.top_logprobs)
+    return None if prefix.tokens else []
+
+
 class _Row:
     """A solution being written."""
 
-    def __init__(self, prefix: Solution, step_end: bytes) -> None:
+    def __init__(self, prefix: Solution, step_end: bytes, leaves: int) -> None:
         self._prefix = prefix
         self._step_end = step_end
         self.tokens = list(prefix.tokens)
@@ -222,6 +249,8 @@ class _Row:
         """Text of the step that is not over."""
         self.finished = self.truncated = False
         self._prompt = self._cached = self._decoded = 0
+        self._likely = _known(prefix) if leaves else None
+        """At each token; `None` as soon as one is not known."""
 
     def goes_on(self, until: int | None) -> bool:
         if self.finished or self.truncated:
@@ -241,6 +270,8 @@ class _Row:
             self._begun += found.text.encode()
             if found.ending is Ending.STOP and self._begun.strip():
                 self._end_step()
+        if self._likely is not None:
+            self._likely = None if found.likely is None else [*self._likely, *found.likely]
         self.text += found.text
         self.finished = found.ending is Ending.END
         self.truncated = found.ending is Ending.LENGTH
@@ -258,7 +289,7 @@ class _Row:
             finished=self.finished,
             truncated=self.truncated,
             answer=answer,
-            state=None,
+            state=None if self._likely is None else State(Left(tuple(self._likely))),
         )
         return Drawn(solution, self._prompt, self._cached, self._decoded, measured=True)
 

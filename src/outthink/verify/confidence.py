@@ -8,8 +8,9 @@ all k are equally likely, towards 1 as one takes all. Weakest group and tail con
 `min` and `last` of steps.
 
 It needs the k log probabilities of every token: left in `State.proposer` by an engine in process
-(`Likelihoods`), or asked for in one more request that reads the solution again (`Rescores`), as
-vLLM answers it (`prompt_logprobs`).
+(`Likelihoods`), and by llama.cpp as it writes; or the solution is read again (`Rescores`): in one
+more request by vLLM (`prompt_logprobs`), in one a token by llama.cpp, which an interrupted search
+needs alone.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ class Rescores(Protocol):
         ...
 
 
+@runtime_checkable
+class Leaves(Protocol):
+    """A served proposer that can be told to leave `Likelihoods` in the state."""
+
+    def leave(self, top: int) -> None: ...
+
+
 def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
     """The verifier that is the proposer's own confidence; raises `UsageError` where it has none to
     tell."""
@@ -56,6 +64,8 @@ def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
     if isinstance(proposer, Rescores):
         can = getattr(proposer, "rescores", True)
         if can:
+            if isinstance(proposer, Leaves):
+                proposer.leave(top)
             return _Asked(proposer, top)
     elif not inspect.iscoroutinefunction(proposer.propose) and getattr(
         proposer, "leaves_logprobs", False
@@ -63,7 +73,7 @@ def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
         return _Left(proposer.name)
     raise UsageError(
         f"{proposer.name} does not tell how likely its tokens were, which confidence is made of; "
-        "serve the model with vLLM, which gives prompt_logprobs, or name another verifier"
+        "serve the model with vLLM or llama.cpp, which tell, or name another verifier"
     )
 
 
@@ -85,7 +95,7 @@ def step_confidence(top_logprobs: Sequence[Sequence[float]], ends: Sequence[int]
 
 
 class _Asked:
-    """One more request a solution."""
+    """What was left as a solution was written costs nothing; otherwise it is read again."""
 
     def __init__(self, proposer: Rescores, top: int) -> None:
         self.name = f"confidence-{top}-{proposer.name}"
@@ -96,6 +106,10 @@ class _Asked:
         """One row; counts are the server's."""
         if not solution.step_ends:
             return Verified(Scores(), 0, 0)
+        left = solution.state.proposer if solution.state else None
+        if isinstance(left, Likelihoods) and len(left.top_logprobs) == len(solution.tokens):
+            places = [place[: self._top] for place in left.top_logprobs]
+            return Verified(step_confidence(places, solution.step_ends), 0, 0)
         found = await self._proposer.rescore(solution, self._top)
         scores = step_confidence(found.top_logprobs, solution.step_ends)
         return Verified(scores, found.computed_tokens, found.cached_tokens)
