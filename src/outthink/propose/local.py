@@ -148,7 +148,9 @@ def _check(model: Path) -> None:
         with model.open("rb") as file:
             magic = file.read(len(_MAGIC))
     except OSError as error:
-        raise WeightsError(f"{model}: cannot be read ({error.strerror}); name a GGUF file") from error
+        raise WeightsError(
+            f"{model}: cannot be read ({error.strerror}); name a GGUF file"
+        ) from error
     if magic != _MAGIC:
         raise WeightsError(f"{model}: is no GGUF file; convert the model, or name another")
 
