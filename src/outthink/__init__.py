@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outthink.api import fit, report, run, solve, sweep
+from outthink.api import fit, run, solve, sweep, write_report
 from outthink.driver import Driver, Job, Result
 from outthink.errors import OutthinkError, RunError, UsageError
 from outthink.policy import Policy
@@ -63,9 +63,9 @@ __all__ = [
     "Worth",
     "__version__",
     "fit",
-    "report",
     "run",
     "solve",
     "strategy",
     "sweep",
+    "write_report",
 ]

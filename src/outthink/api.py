@@ -1,10 +1,11 @@
 """From Python: what the commands do, as coroutines that return values.
 
-solved = await outthink.solve("40713 *7 *13", budget=16)
-measured = await outthink.sweep("lab:test?size=200", "my.store")
-fitting = await outthink.fit("my.store", "policy.json")
-reported = await outthink.report("my.store", "report.html")
-solved = outthink.run(outthink.solve(...))        where there is no event loop
+    solved = await outthink.solve("40713 *7 *13", budget=16)
+    accuracies = await outthink.sweep("lab:test?size=200", "my.store")
+    fitting = await outthink.fit("my.store", "policy.json")
+    reported = await outthink.write_report("my.store", "report.html")
+
+Where there is no event loop: `outthink.run(outthink.solve(...))`.
 """
 
 from __future__ import annotations
@@ -99,11 +100,11 @@ async def fit(store: str | Path, out: str | Path | None = None) -> Fitting:
     return await asyncio.to_thread(jobs.fit, Path(store), None if out is None else Path(out))
 
 
-async def report(store: str | Path, out: str | Path = "report.html") -> Reported:
+async def write_report(store: str | Path, out: str | Path = "report.html") -> Reported:
     """Write the page of a store. Raises as `fit` does."""
     from outthink import jobs
 
-    asked = f"outthink.report({str(store)!r}, {str(out)!r})"
+    asked = f"outthink.write_report({str(store)!r}, {str(out)!r})"
     return await asyncio.to_thread(jobs.report, Path(store), Path(out), command=asked)
 
 
