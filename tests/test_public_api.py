@@ -12,7 +12,7 @@ LAYERS = (
     {"types", "estimate", "report.wire"},
     {"costs", "difficulty", "grade", "ledger", "ports", "select", "simulate"},
     {"search", "policy", "driver", "propose", "report", "exchange", "scaling"},
-    {"chains", "verify"},
+    {"chains", "gauge", "verify"},
     {"store", "train", "lab.task", "results"},
     {"lab", "data", "study", "as_json"},
     {"report.study"},

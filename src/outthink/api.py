@@ -44,7 +44,7 @@ async def solve(
     policy: Policy | str | Path | None = None,
     strategy: str | None = None,
     budget: int = 16,
-    grader: str = "number",
+    grader: str | None = None,
     seed: int = 0,
 ) -> Solved:
     """Solve one problem by a policy, or by a strategy (`best_of_n`), with a budget in generations.
@@ -52,8 +52,8 @@ async def solve(
     `model` is a name as `--model` takes it, or all the models at once; without a verifier of their
     own only models in this process and the lab's can do more than `majority`. Problems that are
     solved at the same time (`asyncio.gather`) with the same models, grader and seed share engines.
-    `grader` finds a served model's answers. Raises `UsageError` for what cannot be asked,
-    `RunError` where a server failed.
+    `grader` finds a served model's answers: the policy's own, or `number`. Raises `UsageError` for
+    what cannot be asked, `RunError` where a server failed.
     """
     from outthink import jobs
 

@@ -25,23 +25,24 @@ from outthink.exchange import (
     compare,
     crossovers,
 )
-from outthink.grade import grading
+from outthink.grade import EXACT, grading
 from outthink.lab import task
-from outthink.lab.tokenizer import decode
+from outthink.lab.tokenizer import WRITER, decode
 from outthink.minds import Mind, Wanted, mind
 from outthink.policy import Grid, Policy, Provenance
 from outthink.ports import is_served_proposer
 from outthink.report import data as page
 from outthink.report.page import write
 from outthink.report.reproduction import write_reproduction
-from outthink.report.study import BASELINE, Analysis, Fitted, build
+from outthink.report.study import Analysis, Fitted, build
 from outthink.reproduce.evidence import Evidence, Scale, gathered
 from outthink.reproduce.outcome import outcome
 from outthink.results import Accuracies, Fitting, Reported, Solved, Worth
 from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
-from outthink.study import DIFFICULTY, POOL, Plan
+from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
 from outthink.sweep import (
+    GRADER,
     PARAMETERS,
     Models,
     Sweep,
@@ -133,6 +134,10 @@ class Thought:
     usage: Usage = Usage()  # noqa: RUF009 - frozen
 
 
+NUMBER = "number"
+"""The grader that reads the answers of a problem of which nothing is known."""
+
+
 async def solve(
     prompt: str,
     *,
@@ -141,21 +146,25 @@ async def solve(
     budget: int,
     seed: int,
     models: Models,
-    grader: str = "number",
+    grader: str | None = None,
 ) -> Solved:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
-    A served model's answers are found, and written alike to vote together, as `grader` has it.
+    A served model's answers are found, and written alike to vote together, as `grader` has it: the
+    policy's own, and without a policy `number` unless another is named. Raises `PolicyError` where
+    policy and `grader` disagree.
     """
     problem = _asked(prompt) if is_served(models.proposer) else _of_lab(prompt)
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
     fitted = Policy.load(policy) if isinstance(policy, Path) else policy
-    require_verifier(models, (known.name if fitted is None else POOL,))
-    grading(grader).require()
+    asked = known.name if fitted is None else _probe(fitted)[0]
+    require_verifier(models, (asked,))
+    reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
+    grading(reading).require()
     names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
-    wanted = Wanted(models, grader, seed, any(parse_strategy(name).revises for name in names))
+    wanted = Wanted(models, reading, seed, any(parse_strategy(name).revises for name in names))
     async with mind(wanted) as found:
         if fitted is None:
             thought = Thought(known.name, f"{known.name} at {budget}")
@@ -209,20 +218,28 @@ async def _text(proposer: AnyProposer, tokens: Sequence[int]) -> str:
     return proposer.text(tokens)  # type: ignore[return-value]
 
 
+def _probe(policy: Policy) -> tuple[str, str]:
+    """The strategy that draws the samples which tell the difficulty, and their stream."""
+    by_votes = policy.method is difficulty.Method.VOTES
+    return (UNSCORED, VOTES) if by_votes else (POOL, DIFFICULTY)
+
+
 async def _choose(policy: Policy, problem: Problem, budget: int, asked: Mind) -> Thought:
     """What a policy says to a problem, by a few scored samples of it."""
     policy.choose(0, budget)  # a budget it cannot serve is refused before anything is spent
-    probe_job = Job(problem, parse_strategy(POOL), Budget(policy.samples), DIFFICULTY)
+    name, stream = _probe(policy)
+    probe_job = Job(problem, parse_strategy(name), Budget(policy.samples), stream)
     probe = await _run(asked, probe_job)
     answers = [candidate.answer for candidate in probe.choice.candidates]
-    scores = [score.last for score in probe.choice.scores]
+    scores = [score.last for score in probe.choice.scores] or [None] * len(answers)
     pool = Pool.of(problem.id, answers, scores, [False] * len(answers))
     value = float(difficulty.predicted([pool], policy.samples).values[0])
     number = policy.place(value)
     chosen = policy.choose(number, budget)
+    said = "that agree by" if policy.method is difficulty.Method.VOTES else "scored"
     how = (
         f"difficulty bin {number + 1} of {policy.binning.count}, from {policy.samples} samples "
-        f"scored {value:.2f}; {chosen.strategy} at {budget}"
+        f"{said} {value:.2f}; {chosen.strategy} at {budget}"
     )
     how += f"; {chosen.note}" if chosen.note else ""
     return Thought(chosen.strategy, how, number + 1, probe.outcome.usage)
@@ -405,6 +422,7 @@ def _save(policy: Policy, out: Path) -> None:
 
 def _policy(analysis: Analysis, identity: Identity) -> Policy:
     fitted = analysis.predicted
+    checker = identity.settings.get("revision_verifier", "none")
     return Policy(
         fitted.binning,
         fitted.difficulty.method,
@@ -414,12 +432,13 @@ def _policy(analysis: Analysis, identity: Identity) -> Policy:
             proposer=identity.proposer,
             verifier=identity.verifier,
             reviser=identity.settings.get("reviser"),
-            revision_verifier=identity.settings.get("revision_verifier"),
+            revision_verifier=None if checker == "none" else checker,
             data_hash=analysis.study.grid.digest,
             problems=len(analysis.study.problems),
             repeats=fitted.fit.repeats,
             seed=fitted.fit.seed,
             created_by=f"outthink {VERSION}",
+            grader=identity.settings.get(GRADER, EXACT),
         ),
     )
 
@@ -442,7 +461,7 @@ def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
     study, budgets = analysis.study, analysis.study.plan.budgets
     factors = analysis.equivalences(fit, charged=charged)
     costs = [min(round(found.cost), study.plan.pool) for found in factors]
-    base = study.curve(BASELINE, costs)
+    base = study.curve(analysis.base, costs)
     rows = []
     columns = zip(budgets, fit.fit.held_out, base, costs, factors, strict=True)
     for budget, ours, theirs, cost, found in columns:
@@ -474,6 +493,6 @@ def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
             version=VERSION,
             command=command,
         ),
-        text=decode,
+        text=decode if identity.proposer.startswith(WRITER) else None,
         title="How should this model think?",
     )

@@ -23,6 +23,7 @@ from outthink.difficulty import Difficulty, oracle, predicted
 from outthink.driver import Driver, Job, Result
 from outthink.errors import RunError, UsageError
 from outthink.estimate import Estimator, Floats, Pool
+from outthink.gauge import Gauge
 from outthink.policy import Grid
 from outthink.progress import Progress
 from outthink.search import revise, strategy
@@ -42,6 +43,9 @@ UNSCORED_CHAINS = Strategy("chains(scored=no)", partial(draw_chains, scored=Fals
 """The same without scores."""
 DIFFICULTY = "difficulty"
 """The stream of the samples that difficulty is estimated from."""
+VOTES = "votes"
+"""The stream of those that it is predicted from without a verifier, by how far they agree: labelled
+samples are drawn by the same strategy, and would be the same ones."""
 
 FAILURES = 20
 """So many searches that fail one after the other are a server that will fail them all."""
@@ -76,7 +80,8 @@ class Plan:
     oracle_samples: int = 256
     """Samples a problem for oracle difficulty; 0 leaves it out. The paper takes 2048."""
     predicted_samples: int = 8
-    """Samples a problem for predicted difficulty; 0 leaves it out. They are charged."""
+    """Samples a problem for predicted difficulty, scored where a search of the plan asks a
+    verifier; 0 leaves it out. They are charged."""
 
     def __post_init__(self) -> None:
         if not self.strategies or not self.budgets:
@@ -147,6 +152,12 @@ class Plan:
         return POOL if any(map(verifies, self.pooled)) else UNSCORED
 
     @property
+    def probe(self) -> tuple[str, str]:
+        """The strategy that draws the samples of predicted difficulty, and their stream."""
+        scored = any(verifies(name) and not strategy(name).revises for name in self.strategies)
+        return (POOL, DIFFICULTY) if scored else (UNSCORED, VOTES)
+
+    @property
     def chains_job(self) -> Strategy:
         """The strategy that draws the pool of chains."""
         return CHAINS if any(map(verifies, self.chained)) else UNSCORED_CHAINS
@@ -163,7 +174,8 @@ class Plan:
         if self.oracle_samples:
             kinds.append((UNSCORED, self.oracle_samples, DIFFICULTY))
         if self.predicted_samples:
-            kinds.append((POOL, self.predicted_samples, DIFFICULTY))
+            name, stream = self.probe
+            kinds.append((name, self.predicted_samples, stream))
         if self.pooled:
             kinds.append((self.pool_job, self.pool, ""))
         if self.chained:
@@ -303,30 +315,32 @@ def _running(
 ) -> Iterator[_UnderWay]:
     done = {
         (outcome.problem_id, outcome.strategy, outcome.budget, stream)
-        for stream in ("", DIFFICULTY)
+        for stream in ("", DIFFICULTY, VOTES)
         for outcome in store.outcomes(stream=stream)
     }
     jobs = list(plan.jobs(problems))
     left = [job for job in jobs if _key(job) not in done]
-    total = sum(job.budget.generations for job in jobs)
-    work = sum(job.budget.generations for job in left)
-    driver = Driver(
-        engines.proposer,
-        engines.verifier,
-        revision=revision,
-        grader=grader,
-        seed=seed,
-        journal=store,
-    )
+    store.meet(problems)
+    total = sum(map(_generations, jobs))
+    work = sum(map(_generations, left))
     in_a_row = 0
     label = "sweep" if work == total else f"sweep, from {1 - work / total:.0%} on"
     failed: list[Outcome] = []
     with Progress(label, total, "generations", done=total - work) as bar:
+        gauge = Gauge(bar, _generations)
+        driver = Driver(
+            engines.proposer,
+            engines.verifier,
+            revision=revision,
+            grader=grader,
+            seed=seed,
+            journal=store,
+            watch=gauge.drawn,
+        )
 
         def saw(result: Result) -> bool:
             nonlocal in_a_row
-            job = result.job
-            bar.advance(job.budget.generations, f"{job.strategy.name} at {job.budget.generations}")
+            gauge.ended(result.job)
             if result.outcome.error is None:
                 in_a_row = 0
                 return True
@@ -341,6 +355,13 @@ def _running(
             f"{failed[0].problem_id!r} ({failed[0].error}); the same command tries them again, and "
             "pays for nothing twice"
         )
+
+
+def _generations(job: Job) -> int:
+    """What a job draws: a pool of chains more than its size."""
+    size = job.budget.generations
+    is_pool = job.strategy.name in (CHAINS.name, UNSCORED_CHAINS.name)
+    return sum(pool_lengths(size)) if is_pool else size
 
 
 def _key(job: Job) -> tuple[str, str, int, str]:
@@ -361,6 +382,8 @@ class Study:
     _read: dict[StepAggregation, list[Pool]] = field(default_factory=dict, repr=False)
     _known: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
     """[P] accuracy by strategy and budget, where it was read from a pool."""
+    _verdicts: dict[str, dict[str, bool]] = field(default_factory=dict, repr=False)
+    """By problem and answer: a program is run once, and right or wrong in every pool."""
 
     @cached_property
     def pools(self) -> list[Pool]:
@@ -391,7 +414,7 @@ class Study:
 
     @cached_property
     def predicted(self) -> Difficulty:
-        """Difficulty from verifier scores, as it can be had on new problems."""
+        """Difficulty from verifier scores or votes, as it can be had on new problems."""
         return self.predicted_at(self.plan.predicted_samples)
 
     def predicted_at(self, samples: int) -> Difficulty:
@@ -401,7 +424,8 @@ class Study:
     @cached_property
     def _difficulty_pools(self) -> list[Pool]:
         samples = self.plan.predicted_samples
-        return [self._pool(p, POOL, samples, DIFFICULTY) for p in self.problems]
+        name, stream = self.plan.probe
+        return [self._pool(problem, name, samples, stream) for problem in self.problems]
 
     @cached_property
     def grid(self) -> Grid:
@@ -513,7 +537,7 @@ class Study:
         step: StepAggregation = StepAggregation.LAST,
     ) -> Pool:
         answers, scores = self.store.pool(problem.id, name, budget, stream, step=step)
-        verdicts: dict[str, bool] = {}
+        verdicts = self._verdicts.setdefault(problem.id, {})
         for answer in answers:
             if answer is not None and answer not in verdicts:
                 reference = problem.reference

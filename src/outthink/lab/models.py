@@ -9,8 +9,11 @@ from pathlib import Path
 from outthink.errors import WeightsError
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.gpt import GPT, load
-from outthink.lab.tokenizer import CONTEXT, VOCABULARY
+from outthink.lab.tokenizer import CONTEXT, VOCABULARY, WRITER
 
+VARIANTS = ("prm-soft", "prm-hard", "prm-once", "revision-alone")
+"""Verifiers that ablations need: the PRM on three kinds of labels, for a quarter of the steps; the
+revision verifier without the history of a chain."""
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -23,10 +26,10 @@ class LabModels:
     def proposer(self, which: str = "s") -> LabProposer:
         """`s`, `l` or `reviser`. Raises `WeightsError` for a file that is missing or unfit."""
         path = self.folder / f"{which}.safetensors"
-        return LabProposer(_read(path, VOCABULARY), f"lab-{which}-{fingerprint(path)}")
+        return LabProposer(_read(path, VOCABULARY), f"{WRITER}{which}-{fingerprint(path)}")
 
     def verifier(self, which: str = "prm") -> LabVerifier:
-        """`prm`, `orm` or `revision`."""
+        """`prm`, `orm`, `revision`, or one of `VARIANTS`."""
         path = self.folder / f"{which}.safetensors"
         return LabVerifier(_read(path, VOCABULARY + 1), f"lab-{which}-{fingerprint(path)}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,8 +25,8 @@ from outthink.estimate import (
 from outthink.policy import Fit
 from outthink.report import data
 from outthink.search import strategy
-from outthink.store import SearchTree
-from outthink.study import DIFFICULTY, POOL, STRATEGIES, Study
+from outthink.store import Node, SearchTree
+from outthink.study import STRATEGIES, UNSCORED, Study
 
 BASELINE = "best_of_n"
 LABELS = {
@@ -45,6 +46,12 @@ LABELS = {
         for length in (1, 2, 4, 8, 16, 32, 64)
     },
 }
+Text = Callable[[Sequence[int]], str]
+
+WORDLESS = (
+    "This store does not hold what its solutions say, so steps are shown by their number of "
+    "tokens. A sweep into a new store keeps it."
+)
 _TREES_PER_BIN = 8
 _TREE_BUDGET = 16
 
@@ -79,23 +86,28 @@ class Analysis:
     def of(cls, study: Study, *, seed: int) -> Analysis:
         """Raises `UsageError` for a plan without what is compared, or too few problems."""
         difficulty.require_enough(len(study.problems))
-        if BASELINE not in study.plan.strategies:
+        if not {BASELINE, UNSCORED} & {*study.plan.strategies}:
             raise UsageError(
-                f"policies are compared with {BASELINE}, which this study did not run; "
-                f"sweep with {BASELINE} among the strategies"
+                f"policies are compared with {BASELINE}, or {UNSCORED} where there is no verifier, "
+                f"and this study ran neither; sweep with one of them among the strategies"
             )
         if not study.plan.predicted_samples:
             raise UsageError("this study predicts no difficulty; sweep with --difficulty-samples")
         oracle = fitted(study, study.oracle, seed=seed) if study.plan.oracle_samples else None
         return cls(study, fitted(study, study.predicted, seed=seed), oracle, seed)
 
+    @property
+    def base(self) -> str:
+        """What policies are compared with: weighted best-of-N, or majority without a verifier."""
+        return BASELINE if BASELINE in self.study.plan.strategies else UNSCORED
+
     @cached_property
     def baseline(self) -> Floats:
-        """[N, P] accuracy of best-of-N at `plan.pool_budgets`."""
-        return self.study.curve(BASELINE, self.study.plan.pool_budgets)
+        """[N, P] accuracy of the base at `plan.pool_budgets`."""
+        return self.study.curve(self.base, self.study.plan.pool_budgets)
 
     def equivalences(self, fit: Fitted, *, charged: bool) -> tuple[Equivalence, ...]:
-        """CEF(N) of a fitted policy over weighted best-of-N (method F14)."""
+        """CEF(N) of a fitted policy over the base (method F14)."""
         plan = self.study.plan
         cost = fit.difficulty.samples if charged else 0
         return equivalence(
@@ -112,22 +124,30 @@ def build(
     analysis: Analysis,
     *,
     provenance: data.Provenance,
-    text: Callable[[Sequence[int]], str],
+    text: Text | None,
     title: str,
     notes: Sequence[str] = (),
 ) -> data.Report:
-    """The report of an analysis. `text` turns token ids into what a person reads."""
+    """The report of an analysis.
+
+    What solutions say is in the store, or else `text` makes it of their token ids; where neither
+    can, their trees are shown without words, and the page says so.
+    """
     study = analysis.study
     reference = analysis.oracle or analysis.predicted
+    searched = _searched(study, reference.bins)
+    mute = text is None and any(node.texts is None for found, _ in searched for node in found.nodes)
     return data.Report(
         title=title,
         provenance=provenance,
-        notes=tuple(notes),
+        notes=(*notes, WORDLESS) if mute else tuple(notes),
         labels=tuple(
             data.Label(name, *LABELS[name]) for name in study.plan.strategies if name in LABELS
         ),
         curves=_curves(study, np.arange(len(study.problems))),
-        bins=tuple(_bin(study, reference, number) for number in range(difficulty.BINS)),
+        bins=tuple(
+            _bin(study, reference, number, analysis.base) for number in range(difficulty.BINS)
+        ),
         comparison=_comparison(analysis),
         policies=tuple(
             policy_table(fit.fit, kind)
@@ -141,7 +161,7 @@ def build(
             for name in study.plan.strategies
             for budget in study.plan.budgets
         ),
-        trees=_trees(study, reference.bins, text),
+        trees=tuple(tree(found, number, text) for found, number in searched),
     )
 
 
@@ -162,9 +182,9 @@ def _curves(study: Study, places: Integers) -> tuple[data.Curve, ...]:
     )
 
 
-def _bin(study: Study, fit: Fitted, number: int) -> data.Bin:
+def _bin(study: Study, fit: Fitted, number: int, base: str) -> data.Bin:
     places = np.flatnonzero(fit.bins == number)
-    single = study.curve(BASELINE, [1])[0, places].mean()
+    single = study.curve(base, [1])[0, places].mean()
     return data.Bin(number + 1, len(places), float(single), _curves(study, places))
 
 
@@ -183,7 +203,7 @@ def _comparison(analysis: Analysis) -> data.Comparison:
         for found in analysis.equivalences(fit, charged=charged)
     ]
     return data.Comparison(
-        baseline=data.Curve(BASELINE, points(plan.pool_budgets, analysis.baseline)),
+        baseline=data.Curve(analysis.base, points(plan.pool_budgets, analysis.baseline)),
         predicted=data.Curve("policy", points(plan.budgets, held_out)),
         charged=data.Curve("policy", points([n + samples for n in plan.budgets], held_out)),
         oracle=None
@@ -228,8 +248,9 @@ def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibrati
     scores: list[float] = []
     ended: list[bool] = []
     samples = study.plan.predicted_samples
+    name, stream = study.plan.probe
     for problem in study.problems:
-        tree = study.store.tree(problem.id, POOL, samples, DIFFICULTY)
+        tree = study.store.tree(problem.id, name, samples, stream)
         for node in tree.nodes:
             right = (
                 node.answer is not None
@@ -284,16 +305,16 @@ def agreement(found: difficulty.Agreement) -> data.Agreement:
     return data.Agreement(confusion, found.spearman)
 
 
-def _trees(
-    study: Study, bins: Integers, text: Callable[[Sequence[int]], str]
-) -> tuple[data.Tree, ...]:
-    """A few problems of every bin, searched by each search at a budget that can be read."""
+def _searched(study: Study, bins: Integers) -> list[tuple[SearchTree, int]]:
+    """A few problems of every bin, searched by each search at a budget that can be read, and the
+    number of the bin."""
     plan = study.plan
     fits = [budget for budget in plan.budgets if budget <= _TREE_BUDGET]
     if not fits:
-        return ()
+        return []
     shown = [(name, fits[-1], "") for name in plan.live if name in STRATEGIES]
-    shown.append((POOL, plan.predicted_samples, DIFFICULTY))
+    name, stream = plan.probe
+    shown.append((name, plan.predicted_samples, stream))
     trees = []
     for number in range(difficulty.BINS):
         for place in np.flatnonzero(bins == number)[:_TREES_PER_BIN]:
@@ -301,11 +322,11 @@ def _trees(
                 found = study.store.tree(
                     study.problems[place].id, strategy(name).name, budget, stream
                 )
-                trees.append(tree(found, number + 1, text))
-    return tuple(trees)
+                trees.append((found, number + 1))
+    return trees
 
 
-def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str]) -> data.Tree:
+def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
     """A stored search as the page draws it: one node a step, whatever a solution's length."""
     outcome = found.outcome
     assert outcome is not None
@@ -316,21 +337,20 @@ def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str
     last: dict[int, int] = {-1: -1}
     for node in found.nodes:
         above = by_number.get(node.parent)
-        start = len(above.tokens) if above else 0
         known = len(above.step_ends) if above else 0
         parent = last.get(node.parent, -1)
-        ends = [*node.step_ends[known:]]
-        if not ends or (ends[-1] < len(node.tokens) and text(node.tokens[ends[-1] :]).strip()):
-            ends.append(len(node.tokens))
+        said = _said(node, above, text)
+        if len(said) > max(1, len(node.step_ends) - known) and not said[-1].strip():
+            said.pop()
         scores = node.scores.steps if node.scores else ()
-        for place, end in enumerate(ends):
-            is_last = place + 1 == len(ends)
+        for place, words in enumerate(said):
+            is_last = place + 1 == len(said)
             step = known + place
             nodes.append(
                 data.Node(
                     number=len(nodes),
                     parent=parent,
-                    text=text(node.tokens[start:end]).strip(),
+                    text=words.strip(),
                     score=scores[step] if step < len(scores) else None,
                     on_chosen_path=node.number in on_path,
                     kept=not is_last or node.finished or node.number in inner,
@@ -339,7 +359,7 @@ def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str
                     answer=node.answer if is_last else None,
                 )
             )
-            parent, start = len(nodes) - 1, end
+            parent = len(nodes) - 1
         last[node.number] = parent
     return data.Tree(
         problem_id=found.problem.id,
@@ -353,6 +373,25 @@ def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str
         usage=outcome.usage,
         nodes=tuple(nodes),
     )
+
+
+def _said(node: Node, above: Node | None, text: Text | None) -> list[str]:
+    """What a solution says past the one above it: a text a step, then one of what is behind the
+    last step, where there is anything. At least one."""
+    known = len(above.step_ends) if above else 0
+    if node.texts is not None:
+        return [*node.texts[known:]] or [""]
+    start = len(above.tokens) if above else 0
+    ends = [*node.step_ends[known:]]
+    if not ends or ends[-1] < len(node.tokens):
+        ends.append(len(node.tokens))
+    parts = [node.tokens[a:b] for a, b in pairwise((start, *ends))]
+    return [*map(text or _counted, parts)]
+
+
+def _counted(tokens: Sequence[int]) -> str:
+    """Stands for words that nobody kept."""
+    return f"({len(tokens)} token{'' if len(tokens) == 1 else 's'})"
 
 
 def _path(chosen: int | None, parents: Mapping[int, int]) -> set[int]:
