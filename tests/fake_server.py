@@ -400,7 +400,8 @@ class FakeServer:
                             "bytes": list(piece(token).encode()),
                             "top_logprobs": likeliest([*prompt, *tokens[:at]], body["n_probs"]),
                         }
-                        for at, token in enumerate(tokens)
+                        # As llama.cpp has it: nothing of the token at which it stopped.
+                        for at, token in enumerate(tokens[: -1 if why == "stop" else None])
                     ],
                 }
             )

@@ -321,23 +321,26 @@ def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_tha
     async def run(server):
         proposer = await OpenAIProposer.connect(server.url, patience=QUICK)
         verifier = confidence(proposer, top=5)
-        found = (await proposer.propose(Draw(start, 1, 1.0, 7))).solution
-        found = (await proposer.propose(Draw(found, END, 1.0, 8))).solution
+        first = (await proposer.propose(Draw(start, 1, 1.0, 7))).solution
+        found = (await proposer.propose(Draw(first, END, 1.0, 8))).solution
+        assert first.is_open and found.finished
         server.requests.clear()
-        told = await verifier.verify(found)
+        told = [await verifier.verify(each) for each in (first, found)]
         assert not server.requests
-        again = await verifier.verify(replace(found, state=None))
+        again = [await verifier.verify(replace(each, state=None)) for each in (first, found)]
         await proposer.aclose()
         return found, told, again
 
     with FakeServer("llama.cpp") as server:
         found, told, again = asyncio.run(run(server))
-    assert told.computed_tokens == told.cached_tokens == 0
-    assert len(told.scores.steps) == found.steps > 1
-    assert told.scores == again.scores
+    assert all(each.computed_tokens == each.cached_tokens == 0 for each in told)
+    assert [each.scores for each in told] == [each.scores for each in again]
+    assert len(told[1].scores.steps) == found.steps > 1 and None not in told[1].scores.steps
     asked = [body for path, body in server.requests if path == "/completion"]
-    assert len(asked) == len(found.tokens) and all(len(body["prompt"]) for body in asked)
-    counted = again.computed_tokens + again.cached_tokens
+    # All places but that of a delimiter: of the first step, and once more with what follows.
+    places = len(found.tokens) - (found.steps - 1)
+    assert len(asked) == found.step_ends[0] - 1 + places
+    counted = sum(each.computed_tokens + each.cached_tokens for each in again)
     assert counted == sum(len(body["prompt"]) + 1 for body in asked)
 
 

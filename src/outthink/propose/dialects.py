@@ -14,7 +14,7 @@ Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that a
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
@@ -72,7 +72,8 @@ class Completion:
     pieces: tuple[bytes, ...] | None = field(default=None, repr=False)
     """The text of each token, where the server tells it."""
     likely: tuple[Likely, ...] | None = field(default=None, repr=False)
-    """What was likeliest at the place of each token, where that was asked for."""
+    """What was likeliest at the place of each token, where that was asked for; nothing at a place
+    that the server does not tell of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,14 +280,17 @@ class LlamaCpp:
         return await self._wire.post("/detokenize", body, lambda value: _text(value["content"]))
 
     async def reread(
-        self, messages: tuple[Message, ...], written: tuple[int, ...], top: int
+        self, messages: tuple[Message, ...], written: tuple[int, ...], top: int, spared: Set[int]
     ) -> Reread:
-        """How likely the `top` tokens were at every place of what is written. It tells this of
-        tokens that it writes alone, so there is a request for each place."""
+        """How likely the `top` tokens were at every place of what is written but the `spared` ones.
+        It tells this of tokens that it writes alone, so there is a request for each place."""
         prompt = await self._prompt(messages)
         found: list[Likely] = []
         computed = cached = 0
         for place in range(len(written)):
+            if place in spared:
+                found.append(())
+                continue
             body = {
                 "model": self._model,
                 "prompt": prompt + written[:place],
@@ -341,7 +345,9 @@ def _llama_row(row: Any) -> Completion:
     pieces = likely = None
     if shown and len(shown) == len(ids):
         pieces = tuple(bytes(each["bytes"]) for each in shown)
-        likely = tuple(_llama_place(each) for each in shown)
+        likely = tuple(map(_llama_place, shown))
+    elif shown is not None and ending is Ending.STOP and len(shown) == len(ids) - 1:
+        likely = (*map(_llama_place, shown), ())  # it does not tell of what it stopped at
     if ending is Ending.END:
         ids, pieces, likely = ids[:-1], pieces and pieces[:-1], likely and likely[:-1]
     return Completion(ids, _text(row["content"]), ending, fresh, cached, decoded, pieces, likely)

@@ -202,8 +202,11 @@ class OpenAIProposer:
                 f"{self._wire.root} does not tell how likely the tokens of an answer were; serve "
                 "the model with vLLM or llama.cpp"
             )
-        messages = await self._messages(solution)
-        return await self._dialect.reread(messages, solution.tokens, top)
+        messages, tokens = await self._messages(solution), solution.tokens
+        if isinstance(self._dialect, Vllm):
+            return await self._dialect.reread(messages, tokens, top)
+        spared = _spared(solution.step_ends, len(tokens), solution.finished)
+        return await self._dialect.reread(messages, tokens, top, spared)
 
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""
@@ -225,6 +228,12 @@ class Left:
     """What is left in the state of a solution (`OpenAIProposer.leave`)."""
 
     top_logprobs: tuple[Likely, ...]
+
+
+def _spared(ends: Sequence[int], tokens: int, finished: bool) -> set[int]:
+    """Places that confidence leaves out: llama.cpp does not tell of the token at which it stopped,
+    so that of no delimiter counts, and a solution is as sure however it was drawn."""
+    return {end - 1 for end in ends if not (finished and end == tokens)}
 
 
 def _known(prefix: Solution) -> list[Likely] | None:
@@ -292,7 +301,7 @@ class _Row:
             finished=self.finished,
             truncated=self.truncated,
             answer=answer,
-            state=None if self._likely is None else State(Left(tuple(self._likely))),
+            state=self._state(),
         )
         steps = len(self._ends) - self._prefix.steps
         rest = len(self.tokens) > (self._ends[-1] if self._ends else 0)
@@ -300,6 +309,15 @@ class _Row:
         return Drawn(
             solution, self._prompt, self._cached, self._decoded, measured=True, texts=texts
         )
+
+    def _state(self) -> State | None:
+        """What was likely, where it is known at every place that counts."""
+        if self._likely is None:
+            return None
+        spared = _spared(self._ends, len(self.tokens), self.finished)
+        places = tuple(() if at in spared else each for at, each in enumerate(self._likely))
+        known = all(at in spared or each for at, each in enumerate(places))
+        return State(Left(places)) if known else None
 
     def _end_step(self) -> None:
         self._ends.append(len(self.tokens))
