@@ -42,14 +42,15 @@ def counted(url):
 
 @pytest.fixture
 def heard(monkeypatch):
-    """Every completion as it came over HTTP: the rows of one response each."""
+    """Every completion as it came over HTTP: whether it was drawn, and its rows."""
     found, request = [], httpx.AsyncClient.request
 
     async def hearing(self, method, url, **more):
         response = await request(self, method, url, **more)
         if url.endswith("/completion"):
             rows = json.loads(response.content)
-            found.append(rows if isinstance(rows, list) else [rows])
+            drawn = "seed" in more["json"]  # what is read again for its confidence needs none
+            found.append((drawn, rows if isinstance(rows, list) else [rows]))
         return response
 
     monkeypatch.setattr(httpx.AsyncClient, "request", hearing)
@@ -84,16 +85,22 @@ def test_a_sweep_of_twenty_problems_costs_what_the_server_says(
     ledger = sum((each.usage for each in outcomes), Usage())
 
     prompt, decoded = (new - old for new, old in zip(counted(server.url), before, strict=True))
-    assert (ledger.prompt_tokens, ledger.decoded_tokens) == (prompt, decoded)
-    # The rows of a response all tell of its prompt, which was computed for the first.
-    firsts = [rows[0]["timings"] for rows in heard]
-    prompts = sum(
-        len(rows) * (t["prompt_n"] + t["cache_n"]) for rows, t in zip(heard, firsts, strict=True)
+    drawn, reread = ([rows for kind, rows in heard if kind is wanted] for wanted in (True, False))
+    # By the responses, whose rows all tell of a prompt that was computed for the first of them.
+    firsts = [rows[0]["timings"] for rows in drawn]
+    read = sum(
+        len(rows) * (t["prompt_n"] + t["cache_n"]) for rows, t in zip(drawn, firsts, strict=True)
     )
     assert ledger.prompt_tokens == sum(t["prompt_n"] for t in firsts)
-    assert ledger.prompt_tokens + ledger.cached_tokens == prompts
-    assert ledger.decoded_tokens == sum(row["tokens_predicted"] for rows in heard for row in rows)
-    assert ledger.verifier_tokens == 0 < ledger.cached_tokens
+    assert ledger.prompt_tokens + ledger.cached_tokens == read
+    assert ledger.decoded_tokens == sum(row["tokens_predicted"] for rows in drawn for row in rows)
+    assert ledger.verifier_tokens == sum(
+        row["timings"]["prompt_n"] + row["tokens_predicted"] for rows in reread for row in rows
+    )
+    # By the server's metrics, which tell of both alike.
+    assert ledger.decoded_tokens + len(reread) == decoded
+    assert ledger.prompt_tokens + ledger.verifier_tokens - len(reread) == prompt
+    assert ledger.cached_tokens > 0
 
 
 def test_a_model_in_process_solves_as_the_readme_says(capfd):

@@ -14,7 +14,7 @@ Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that a
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
@@ -81,7 +81,7 @@ class Reread:
     """What a server made of an answer that was read to it again."""
 
     top_logprobs: tuple[Likely, ...]
-    """At every place."""
+    """At every place that was asked about."""
     computed_tokens: int
     cached_tokens: int
 
@@ -280,17 +280,18 @@ class LlamaCpp:
         return await self._wire.post("/detokenize", body, lambda value: _text(value["content"]))
 
     async def reread(
-        self, messages: tuple[Message, ...], written: tuple[int, ...], top: int, spared: Set[int]
+        self,
+        messages: tuple[Message, ...],
+        written: tuple[int, ...],
+        top: int,
+        places: Sequence[int],
     ) -> Reread:
-        """How likely the `top` tokens were at every place of what is written but the `spared` ones.
-        It tells this of tokens that it writes alone, so there is a request for each place."""
+        """How likely the `top` tokens were at some places of what is written. It tells this of
+        tokens that it writes alone, so there is a request for each place."""
         prompt = await self._prompt(messages)
         found: list[Likely] = []
         computed = cached = 0
-        for place in range(len(written)):
-            if place in spared:
-                found.append(())
-                continue
+        for place in places:
             body = {
                 "model": self._model,
                 "prompt": prompt + written[:place],

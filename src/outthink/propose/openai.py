@@ -196,17 +196,29 @@ class OpenAIProposer:
             self._leaves = self._dialect.likely = max(self._leaves, top)
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """Read a solution again: the `top` likeliest log probabilities at each of its tokens."""
+        """The `top` likeliest log probabilities at each token of a solution: as they were left in
+        its state, or else it is read again. Nothing at the last token of a step."""
         if not isinstance(self._dialect, Vllm | LlamaCpp):
             raise ServerRefused(
                 f"{self._wire.root} does not tell how likely the tokens of an answer were; serve "
                 "the model with vLLM or llama.cpp"
             )
-        messages, tokens = await self._messages(solution), solution.tokens
+        tokens = solution.tokens
         if isinstance(self._dialect, Vllm):
-            return await self._dialect.reread(messages, tokens, top)
-        spared = _spared(solution.step_ends, len(tokens), solution.finished)
-        return await self._dialect.reread(messages, tokens, top, spared)
+            return await self._dialect.reread(await self._messages(solution), tokens, top)
+        spared = _spared(solution)
+        places = _known(solution) or [()] * len(tokens)
+        missing = [at for at in range(len(tokens)) if len(places[at]) < top and at not in spared]
+        found = Reread((), 0, 0)
+        if missing:
+            messages = await self._messages(solution)
+            found = await self._dialect.reread(messages, tokens, top, missing)
+        for at, place in zip(missing, found.top_logprobs, strict=True):
+            places[at] = place
+        if solution.state is not None:
+            solution.state.proposer = Left(tuple(places))  # what follows it need not ask again
+        told = tuple(() if at in spared else place[:top] for at, place in enumerate(places))
+        return replace(found, top_logprobs=told)
 
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""
@@ -228,16 +240,18 @@ class Left:
     """What is left in the state of a solution (`OpenAIProposer.leave`)."""
 
     top_logprobs: tuple[Likely, ...]
+    """At every token; nothing where the server did not tell."""
 
 
-def _spared(ends: Sequence[int], tokens: int, finished: bool) -> set[int]:
-    """Places that confidence leaves out: llama.cpp does not tell of the token at which it stopped,
-    so that of no delimiter counts, and a solution is as sure however it was drawn."""
-    return {end - 1 for end in ends if not (finished and end == tokens)}
+def _spared(solution: Solution) -> set[int]:
+    """Places that nobody is told of: llama.cpp does not tell of the token at which it stopped, so
+    that of no delimiter is looked at, and a solution is as sure however it was drawn."""
+    last = len(solution.tokens) if solution.finished else None
+    return {end - 1 for end in solution.step_ends if end != last}
 
 
 def _known(prefix: Solution) -> list[Likely] | None:
-    """What was likely at each token of a prefix."""
+    """What was likely at each token of a prefix, where that was left in its state."""
     left = prefix.state.proposer if prefix.state else None
     if isinstance(left, Left):
         return list(left.top_logprobs)
@@ -301,7 +315,7 @@ class _Row:
             finished=self.finished,
             truncated=self.truncated,
             answer=answer,
-            state=self._state(),
+            state=None if self._likely is None else State(Left(tuple(self._likely))),
         )
         steps = len(self._ends) - self._prefix.steps
         rest = len(self.tokens) > (self._ends[-1] if self._ends else 0)
@@ -309,15 +323,6 @@ class _Row:
         return Drawn(
             solution, self._prompt, self._cached, self._decoded, measured=True, texts=texts
         )
-
-    def _state(self) -> State | None:
-        """What was likely, where it is known at every place that counts."""
-        if self._likely is None:
-            return None
-        spared = _spared(self._ends, len(self.tokens), self.finished)
-        places = tuple(() if at in spared else each for at, each in enumerate(self._likely))
-        known = all(at in spared or each for at, each in enumerate(places))
-        return State(Left(places)) if known else None
 
     def _end_step(self) -> None:
         self._ends.append(len(self.tokens))

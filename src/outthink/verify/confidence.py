@@ -45,13 +45,14 @@ class Rescores(Protocol):
     name: str
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """The `top` likeliest log probabilities at every token of the solution."""
+        """The `top` likeliest log probabilities at every token of the solution; nothing at a token
+        that is not told of."""
         ...
 
 
 @runtime_checkable
 class Leaves(Protocol):
-    """A served proposer that can be told to leave `Likelihoods` in the state."""
+    """A served proposer that can be told to keep what was likely as it writes."""
 
     def leave(self, top: int) -> None: ...
 
@@ -95,7 +96,7 @@ def step_confidence(top_logprobs: Sequence[Sequence[float]], ends: Sequence[int]
 
 
 class _Asked:
-    """What was left as a solution was written costs nothing; otherwise it is read again."""
+    """What the proposer does not know of a solution it reads again."""
 
     def __init__(self, proposer: Rescores, top: int) -> None:
         self.name = f"confidence-{top}-{proposer.name}"
@@ -106,10 +107,6 @@ class _Asked:
         """One row; counts are the server's."""
         if not solution.step_ends:
             return Verified(Scores(), 0, 0)
-        left = solution.state.proposer if solution.state else None
-        if isinstance(left, Likelihoods) and len(left.top_logprobs) == len(solution.tokens):
-            places = [place[: self._top] for place in left.top_logprobs]
-            return Verified(step_confidence(places, solution.step_ends), 0, 0)
         found = await self._proposer.rescore(solution, self._top)
         scores = step_confidence(found.top_logprobs, solution.step_ends)
         return Verified(scores, found.computed_tokens, found.cached_tokens)
