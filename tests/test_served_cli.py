@@ -9,7 +9,7 @@ import fake_server
 import pytest
 from fake_server import FakeServer
 
-from outthink import study
+from outthink import as_json, study
 from outthink.cli import main
 from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
@@ -146,12 +146,12 @@ def test_a_store_is_judged_by_the_grader_that_came_with_its_problems(
     assert {row["accuracy"] for row in strict["rows"]} == {0.0}
     with reopened(tmp_path / "a.store") as found:
         assert found.identity.settings["grader"] == "number"
-        assert accuracies(found.study)["rows"] == told["rows"]
+        assert as_json.accuracies(6, accuracies(found.study))["rows"] == told["rows"]
         answers, _ = found.study.store.pool("0", "majority", 4)
         assert set(answers) == {"1000"}  # equal answers vote together
     with reopened(tmp_path / "b.store") as found:
         assert "grader" not in found.identity.settings
-        assert accuracies(found.study)["rows"] == strict["rows"]
+        assert as_json.accuracies(6, accuracies(found.study))["rows"] == strict["rows"]
 
 
 def test_a_program_is_asked_for_as_a_program(problems, tmp_path, monkeypatch, capsys):

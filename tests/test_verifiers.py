@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -314,9 +315,37 @@ def test_confidence_of_a_served_model_is_one_more_request_a_solution():
     assert row.computed_tokens + row.cached_tokens == len(sent["prompt"]) + 1
 
 
-@pytest.mark.parametrize("kind", ["llama.cpp", "chat"])
-def test_confidence_says_what_it_needs_where_a_server_does_not_tell(kind):
-    with FakeServer(kind) as server:
+def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_that_is_lost():
+    start = Solution.start(Problem("p", "problem 3"))
+
+    async def run(server):
+        proposer = await OpenAIProposer.connect(server.url, patience=QUICK)
+        verifier = confidence(proposer, top=5)
+        first = (await proposer.propose(Draw(start, 1, 1.0, 7))).solution
+        found = (await proposer.propose(Draw(first, END, 1.0, 8))).solution
+        assert first.is_open and found.finished
+        server.requests.clear()
+        told = [await verifier.verify(each) for each in (first, found)]
+        assert not server.requests
+        again = [await verifier.verify(replace(each, state=None)) for each in (first, found)]
+        await proposer.aclose()
+        return found, told, again
+
+    with FakeServer("llama.cpp") as server:
+        found, told, again = asyncio.run(run(server))
+    assert all(each.computed_tokens == each.cached_tokens == 0 for each in told)
+    assert [each.scores for each in told] == [each.scores for each in again]
+    assert len(told[1].scores.steps) == found.steps > 1 and None not in told[1].scores.steps
+    asked = [body for path, body in server.requests if path == "/completion"]
+    # All places but that of a delimiter: of the first step, and once more with what follows.
+    places = len(found.tokens) - (found.steps - 1)
+    assert len(asked) == found.step_ends[0] - 1 + places
+    counted = sum(each.computed_tokens + each.cached_tokens for each in again)
+    assert counted == sum(len(body["prompt"]) + 1 for body in asked)
+
+
+def test_confidence_says_what_it_needs_where_a_server_does_not_tell():
+    with FakeServer("chat") as server:
         proposer = asyncio.run(OpenAIProposer.connect(server.url, patience=QUICK))
         with pytest.raises(UsageError, match="serve the model with vLLM"):
             confidence(proposer)

@@ -20,6 +20,7 @@ from outthink.version import VERSION
 if TYPE_CHECKING:
     from outthink.estimate import Interval
     from outthink.lab.facts import Facts, ModelFacts, RevisionFacts
+    from outthink.results import Accuracies, Fitting, Worth
     from outthink.study import Plan
     from outthink.sweep import Models
 
@@ -179,8 +180,10 @@ def _model_options(parser: _Parser) -> None:
         "--model",
         default="lab:s",
         metavar="NAME",
-        help="the proposer: lab:s, lab:l, or the address of a server, as http://HOST:PORT or "
-        "http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY (default: %(default)s)",
+        help="the proposer: lab:s, lab:l; in this process local, which is SmolLM2-135M, or "
+        "local:MODEL.gguf, with options as ?slots=4&threads=2&context=4096; or the address of a "
+        "server, as http://HOST:PORT or http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--verifier",
@@ -188,7 +191,8 @@ def _model_options(parser: _Parser) -> None:
         metavar="NAME",
         help="lab:prm, lab:orm or none; of any model: prm:MODEL and orm:MODEL (a folder or a name "
         "on the hub), prm:http://HOST:PORT (vLLM, for pooling), judge:http://HOST:PORT, or "
-        "confidence; options as prm:MODEL?family=trl&device=cpu (default: %(default)s)",
+        "confidence; options as prm:MODEL?family=trl&device=cpu (default: %(default)s; of local "
+        "models confidence)",
     )
     parser.add_argument(
         "--reviser",
@@ -339,6 +343,7 @@ def _out_option(parser: _Parser, metavar: str, help: str, default: str | None = 
 
 
 def _run_demo(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import demo
 
     began = time.monotonic()
@@ -350,15 +355,15 @@ def _run_demo(options: argparse.Namespace) -> None:
         out=options.out,
         command=options.command_line,
     )
-    outcome["seconds"] = round(time.monotonic() - began, 1)
+    seconds = round(time.monotonic() - began, 1)
     if options.json:
-        return _print_json(outcome)
-    _print_accuracies(outcome)
-    _print_policy(outcome)
-    _say(f"\nreport:  {outcome['report']}     (open it in a browser)")
-    _say(f"policy:  {outcome['policy']}")
-    _say(f"store:   {outcome['store']}     {outcome['seconds']:.0f} s in all")
-    command = f"outthink solve '40713 *7 *13' --policy {outcome['policy']} --budget 16"
+        return _print_json({**as_json.reported(outcome), "seconds": seconds})
+    _print_swept(outcome.accuracies)
+    _print_policy(outcome.fitting)
+    _say(f"\nreport:  {outcome.page}     (open it in a browser)")
+    _say(f"policy:  {outcome.fitting.path}")
+    _say(f"store:   {outcome.accuracies.store}     {seconds:.0f} s in all")
+    command = f"outthink solve '40713 *7 *13' --policy {outcome.fitting.path} --budget 16"
     return _say(f"next:    {command}")
 
 
@@ -391,16 +396,17 @@ def _sweep(parser: _Parser) -> None:
 
 
 def _run_sweep(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import sweep
     from outthink.sweep import Sweep
 
     asked = Sweep(options.problems, _plan(options), _models(options), options.seed)
     outcome = sweep(asked, options.store)
     if options.json:
-        return _print_json(outcome)
-    _print_accuracies(outcome)
-    if missing := outcome["problems"] - outcome["graded"]:
-        _say(f"{missing} of {outcome['problems']} problems have no reference and are not in here")
+        return _print_json(as_json.sweep(outcome))
+    _print_swept(outcome)
+    if missing := outcome.problems - outcome.graded:
+        _say(f"{missing} of {outcome.problems} problems have no reference and are not in here")
     return _say(f"\nnext: outthink fit {options.store} -o policy.json")
 
 
@@ -411,10 +417,15 @@ def _doctor(parser: _Parser) -> None:
     )
     parser.epilog = (
         "A key is read from OUTTHINK_API_KEY, for OpenAI's own server from OPENAI_API_KEY.\n\n"
+        "  outthink doctor local\n"
         "  outthink doctor http://localhost:8000\n"
         "  outthink doctor https://api.example.org/v1#small-model"
     )
-    parser.add_argument("url", metavar="URL", help="its address, with #MODEL where it has several")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="its address, with #MODEL where it has several; or local, or local:MODEL.gguf",
+    )
 
 
 def _run_doctor(options: argparse.Namespace) -> None:
@@ -444,11 +455,12 @@ def _fit(parser: _Parser) -> None:
 
 
 def _run_fit(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import fit
 
     outcome = fit(options.store, options.out)
     if options.json:
-        return _print_json(outcome)
+        return _print_json(as_json.fitting(outcome))
     _print_policy(outcome)
     return _say(
         f"\npolicy: {options.out}\n"
@@ -462,9 +474,14 @@ def _solve(parser: _Parser) -> None:
         "A policy spends a few samples on finding out how hard the problem is, then as much as\n"
         "the budget says.\n\n"
         "  outthink solve '40713 *7 *13' --policy policy.json --budget 16\n"
-        "  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16"
+        "  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16\n"
+        "  outthink solve 'What is 3 + 4?' --model local --budget 4"
     )
-    parser.add_argument("prompt", metavar="PROBLEM", help="such as '40713 *7 *13'")
+    parser.add_argument(
+        "prompt",
+        metavar="PROBLEM",
+        help="such as '40713 *7 *13'; with --model, whatever that model reads",
+    )
     parser.add_argument("--policy", type=Path, metavar="POLICY", help="what 'outthink fit' made")
     parser.add_argument(
         "--strategy", type=_strategy, metavar="A", help="such as beam (default: best_of_n)"
@@ -484,11 +501,12 @@ def _solve(parser: _Parser) -> None:
 
 
 def _run_solve(options: argparse.Namespace) -> None:
-    from outthink.jobs import solve
+    from outthink import as_json, jobs
+    from outthink.api import run
 
     if options.policy is not None and options.strategy is not None:
         raise UsageError("--policy and --strategy both say how to think; give one")
-    outcome = solve(
+    solving = jobs.solve(
         options.prompt,
         policy=options.policy,
         strategy=options.strategy,
@@ -497,16 +515,18 @@ def _run_solve(options: argparse.Namespace) -> None:
         models=_models(options),
         grader=options.grader,
     )
+    outcome = run(solving)
     if options.json:
-        return _print_json(outcome)
-    usage = outcome["usage"]
-    _say(outcome["how"])
+        return _print_json(as_json.solved(outcome))
+    usage = outcome.usage
+    _say(outcome.how)
     _say(
-        f"{usage['generations']} generations, {usage['decoded_tokens']} tokens decoded, "
-        f"{usage['verifier_tokens']} read by the verifier\n"
+        f"{usage.generations} generations, {usage.decoded_tokens} tokens decoded, "
+        f"{usage.verifier_tokens} read by the verifier\n"
     )
-    print(outcome["text"], end="")
-    return print(f"answer: {outcome['answer']}" if outcome["answer"] else "no answer")
+    text = outcome.text.strip("\n")
+    print(f"{text}\n" if text else "", end="")
+    return print(f"answer: {outcome.answer}" if outcome.answer else "no answer")
 
 
 def _report(parser: _Parser) -> None:
@@ -516,13 +536,14 @@ def _report(parser: _Parser) -> None:
 
 
 def _run_report(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import report
 
     outcome = report(options.store, options.out, command=options.command_line)
     if options.json:
-        return _print_json(outcome)
-    _print_accuracies(outcome)
-    _print_policy(outcome)
+        return _print_json(as_json.reported(outcome))
+    _print_swept(outcome.accuracies)
+    _print_policy(outcome.fitting)
     return _say(f"\nreport: {options.out}")
 
 
@@ -865,7 +886,8 @@ def _run_bench_strategies(options: argparse.Namespace) -> None:
     outcome = strategies(asked, store=options.store)
     if options.json:
         return _print_json(outcome)
-    _print_accuracies(outcome)
+    told = [(row["strategy"], row["budget"], _cell(row)) for row in outcome["rows"]]
+    _print_accuracies(outcome["graded"], told)
     if any("bins" in row for row in outcome["rows"]):
         print("\naccuracy in % by difficulty bin, easiest first")
         rows = [
@@ -1101,31 +1123,37 @@ def _print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         print(line.rstrip())
 
 
-def _print_accuracies(outcome: dict[str, Any]) -> None:
-    rows = outcome["rows"]
-    if not rows:
+def _print_swept(found: Accuracies) -> None:
+    told = [(row.strategy, row.budget, _between(row.accuracy)) for row in found.rows]
+    _print_accuracies(found.graded, told)
+
+
+def _print_accuracies(graded: int, told: Sequence[tuple[str, int, str]]) -> None:
+    """Strategies down, budgets across; what was not run at a budget is a dash."""
+    if not told:
         return
-    budgets = list(dict.fromkeys(row["budget"] for row in rows))
-    cells = {(row["strategy"], row["budget"]): row for row in rows}
-    print(f"accuracy in % on {outcome['graded']} problems, 95 % interval")
+    budgets = list(dict.fromkeys(budget for _, budget, _ in told))
+    cells = {(name, budget): cell for name, budget, cell in told}
+    print(f"accuracy in % on {graded} problems, 95 % interval")
     _print_table(
         ("strategy", *(f"N = {budget}" for budget in budgets)),
         [
-            (name, *(_cell(cells[name, budget]) for budget in budgets))
-            for name in dict.fromkeys(row["strategy"] for row in rows)
+            (name, *(cells.get((name, budget), "-") for budget in budgets))
+            for name in dict.fromkeys(name for name, _, _ in told)
         ],
     )
 
 
-def _print_policy(outcome: dict[str, Any]) -> None:
+def _print_policy(found: Fitting) -> None:
     """What a policy does, and what that is worth."""
     print("\nthe policy; accuracy in % on problems that it was not fitted on, 95 % interval")
     shown, rows = 0, []
-    for cell in outcome["cells"]:
+    for cell in found.policy.cells:
+        number = cell.bin + 1
         ends = {1: "1 (easiest)", 5: "5 (hardest)"}
-        name = ends.get(cell["bin"], str(cell["bin"])) if cell["bin"] != shown else ""
-        shown = cell["bin"]
-        rows.append((name, cell["budget"], cell["strategy"], _cell(cell)))
+        name = ends.get(number, str(number)) if number != shown else ""
+        shown = number
+        rows.append((name, cell.budget, cell.strategy, _between(cell.accuracy)))
     _print_table(("difficulty bin", "N", "strategy", "accuracy"), rows)
     print(
         "\nthe policy against best-of-N (weighted) at the same cost: accuracy in %, difference in\n"
@@ -1133,15 +1161,15 @@ def _print_policy(outcome: dict[str, Any]) -> None:
     )
     compared = [
         (
-            _BINS[row["bins"], row["charged"]],
-            row["budget"],
-            f"{row['cost']:g}",
-            f"{100 * row['accuracy']:.1f}",
-            f"{100 * row['best_of_n']:.1f}",
-            _points(row["difference"], row["difference_low"], row["difference_high"]),
+            _BINS[row.bins.value, row.charged],
+            row.budget,
+            f"{row.equivalence.cost:g}",
+            f"{100 * row.accuracy.mean:.1f}",
+            f"{100 * row.best_of_n:.1f}",
+            _points(row.difference.mean, row.difference.low, row.difference.high),
             _factor(row),
         )
-        for row in outcome["comparison"]
+        for row in found.worth
     ]
     _print_table(("bins", "N", "cost", "policy", "best-of-N", "difference", "CEF"), compared)
 
@@ -1172,9 +1200,12 @@ def _points(mean: float, low: float, high: float) -> str:
     return f"{100 * mean:+.1f} [{100 * low:+5.1f}, {100 * high:+5.1f}]"
 
 
-def _factor(row: dict[str, Any]) -> str:
-    names = {"factor": "cef", "low": "cef_low", "high": "cef_high", "at_least": "cef_at_least"}
-    return _cef({name: row[known] for name, known in names.items()})
+def _factor(row: Worth) -> str:
+    found = row.equivalence
+    high = None if found.high_at_least else found.high
+    return _cef(
+        {"factor": found.factor, "low": found.low, "high": high, "at_least": found.at_least}
+    )
 
 
 def _cef(row: dict[str, Any]) -> str:

@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,17 +22,22 @@ from outthink.data import source
 from outthink.difficulty import BINS
 from outthink.errors import StoreError, UsageError
 from outthink.estimate import Floats, Integers, interval
-from outthink.grade import EXACT, grading
+from outthink.grade import EXACT, Grading, grading
+from outthink.propose.local import LOCAL, is_local, serve
+from outthink.results import Accuracy
 from outthink.search import strategy
 from outthink.store import Identity, Store
-from outthink.study import Plan, Study, run, verifies
+from outthink.study import Plan, Study, run, run_async, verifies
 from outthink.types import AnyProposer, Engines, Problem
 from outthink.verify.named import FORMS, check, is_named, named
 
 MODELS = ("lab:s", "lab:l")
 VERIFIERS = ("lab:prm", "lab:orm", "none")
 SERVED = ("http://", "https://")
-"""How the name of a served model begins: an address, and #MODEL where the server has several."""
+"""How the name of a served model begins: an address, and #MODEL where the server has several. A
+model in this process (`propose.local`) is served too."""
+OWN_VERIFIER = "confidence"
+"""Of a model in this process, where no other is named: it needs no second model."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
 VARIANTS = ("lab:prm-soft", "lab:prm-hard", "lab:prm-once", "lab:revision-alone")
@@ -70,6 +75,14 @@ class Models:
     most_tokens: int = 2048
     """Of one solution of a served model; one that needs more is truncated."""
 
+    def __post_init__(self) -> None:
+        # The lab's verifiers read the lab's task alone: left as they are by default, they are not
+        # what is meant.
+        if is_local(self.proposer) and self.verifier == VERIFIERS[0]:
+            object.__setattr__(self, "verifier", OWN_VERIFIER)
+        if is_local(self.revises) and self.revision_verifier == REVISION_VERIFIERS[0]:
+            object.__setattr__(self, "revision_verifier", OWN_VERIFIER)
+
     @property
     def revises(self) -> str:
         """Who writes revisions: without a reviser of its own, a served model itself."""
@@ -101,8 +114,8 @@ class Models:
     ) -> Engines:
         if proposer not in proposers and not is_served(proposer):
             raise UsageError(
-                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, and "
-                "models of a server, as http://HOST:PORT"
+                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, models "
+                f"of a server, as http://HOST:PORT, and in process {LOCAL} or {LOCAL}:MODEL.gguf"
             )
         if is_named(verifier):
             check(verifier)
@@ -134,19 +147,21 @@ class Models:
 
 
 def is_served(name: str) -> bool:
-    """Whether a model's name is the address of a server."""
-    return name.startswith(SERVED)
+    """Whether a model is spoken to over HTTP: an address, or one of this process."""
+    return name.startswith(SERVED) or is_local(name)
 
 
 def _connected(name: str, most_tokens: int, grader: str) -> AnyProposer:
-    """The model at an address, asked for answers of this grader's kind."""
+    """The model at an address or of this process, asked for answers of this grader's kind."""
     # The HTTP client takes a while to import, which the lab does not need.
     from outthink.propose.openai import PROGRAMS, OpenAIProposer, Setting, Wording
 
-    url, _, model = name.partition("#")
+    held = serve(name) if is_local(name) else None
+    url, _, model = (held.url if held else name).partition("#")
     setting = Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
     read = grading(grader).read
-    return asyncio.run(OpenAIProposer.connect(url, model or None, setting=setting, read=read))
+    connecting = OpenAIProposer.connect(url, model or None, setting=setting, read=read, held=held)
+    return asyncio.run(connecting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +193,51 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     Without `store`, the store is one of this sweep's own in `folder`, so that other sweeps do not
     get in its way.
     """
+    ready = _ready(sweep)
+    with ready.opened(store, folder) as opened:
+        run(*ready.asked, grader=ready.judge.grade, seed=sweep.seed, store=opened)
+        yield ready.swept(opened)
+
+
+@asynccontextmanager
+async def swept_async(sweep: Sweep, store: Path) -> AsyncIterator[Swept]:
+    """The same beside whatever else an event loop does."""
+    ready = await asyncio.to_thread(_ready, sweep)
+    with ready.opened(store) as opened:
+        await run_async(*ready.asked, grader=ready.judge.grade, seed=sweep.seed, store=opened)
+        yield ready.swept(opened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A sweep with everything that its words name."""
+
+    plan: Plan
+    problems: Sequence[Problem]
+    engines: Engines
+    revision: Engines | None
+    judge: Grading
+    identity: Identity
+
+    @property
+    def asked(self) -> tuple[Plan, Sequence[Problem], Engines, Engines | None]:
+        return self.plan, self.problems, self.engines, self.revision
+
+    @contextmanager
+    def opened(self, store: Path | None, folder: Path | None = None) -> Iterator[Store]:
+        """Its store; without `store` one of its own in `folder`."""
+        if store is None:
+            assert folder is not None
+            store = folder / f"{_digest(self.identity)}.store"
+        make_place(store)
+        with Store.open(store, identity=self.identity, write=True) as opened:
+            yield opened
+
+    def swept(self, store: Store) -> Swept:
+        return _swept(self.plan, self.problems, store, self.identity)
+
+
+def _ready(sweep: Sweep) -> _Ready:
     require_verifier(sweep.models, sweep.plan.strategies)
     asked = source.read(sweep.problems)
     writers = [sweep.models.proposer, *([sweep.models.revises] if revises(sweep.plan) else [])]
@@ -199,13 +259,7 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
         sweep.seed,
         {**settings, **_named(revision), **_settings(plan)},
     )
-    if store is None:
-        assert folder is not None
-        store = folder / f"{_digest(identity)}.store"
-    make_place(store)
-    with Store.open(store, identity=identity, write=True) as opened:
-        run(plan, asked, engines, revision, grader=judge.grade, seed=sweep.seed, store=opened)
-        yield _swept(plan, asked, opened, identity)
+    return _Ready(plan, asked, engines, revision, judge, identity)
 
 
 @contextmanager
@@ -231,34 +285,36 @@ def reopened(store: Path) -> Iterator[Swept]:
         yield _swept(plan, asked, opened, identity)
 
 
-def accuracies(study: Study, bins: Integers | None = None) -> dict[str, Any]:
+def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ...]:
     """Accuracy of every strategy at every budget, by bin [P] too where bins are given.
 
-    No rows where no problem has a reference: an accuracy that cannot be had is not 0.
+    Nothing where no problem has a reference: an accuracy that cannot be had is not 0.
     """
     graded = len(study.problems)
     if not graded:
-        return {"graded": 0, "rows": []}
+        return ()
     grid = study.grid
     rows = []
     for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
         for budget, values in zip(grid.budgets, accuracy, strict=True):
             if np.isnan(values).all():
                 continue  # not run at this budget
-            row = {"strategy": name, "budget": budget, **share(values)}
-            if bins is not None:
-                row["bins"] = [float(values[bins == number].mean()) for number in range(BINS)]
             usage = study.usage(name, budget)
-            row["decoded_tokens_per_problem"] = usage.decoded_tokens / graded
-            row["verifier_tokens_per_problem"] = usage.verifier_tokens / graded
-            rows.append(row)
-    return {"graded": graded, "rows": rows}
+            rows.append(
+                Accuracy(
+                    strategy=name,
+                    budget=budget,
+                    accuracy=interval(values),
+                    decoded_tokens=usage.decoded_tokens / graded,
+                    verifier_tokens=usage.verifier_tokens / graded,
+                    bins=None if bins is None else _by_bin(values, bins),
+                )
+            )
+    return tuple(rows)
 
 
-def share(values: Floats) -> dict[str, Any]:
-    """The mean of values [P], one a problem, with its interval."""
-    found = interval(values)
-    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+def _by_bin(values: Floats, bins: Integers) -> tuple[float, ...]:
+    return tuple(float(values[bins == number].mean()) for number in range(BINS))
 
 
 def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:

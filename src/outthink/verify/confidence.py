@@ -8,8 +8,9 @@ all k are equally likely, towards 1 as one takes all. Weakest group and tail con
 `min` and `last` of steps.
 
 It needs the k log probabilities of every token: left in `State.proposer` by an engine in process
-(`Likelihoods`), or asked for in one more request that reads the solution again (`Rescores`), as
-vLLM answers it (`prompt_logprobs`).
+(`Likelihoods`), and by llama.cpp as it writes; or the solution is read again (`Rescores`): in one
+more request by vLLM (`prompt_logprobs`), in one a token by llama.cpp, which an interrupted search
+needs alone.
 """
 
 from __future__ import annotations
@@ -44,8 +45,16 @@ class Rescores(Protocol):
     name: str
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """The `top` likeliest log probabilities at every token of the solution."""
+        """The `top` likeliest log probabilities at every token of the solution; nothing at a token
+        that is not told of."""
         ...
+
+
+@runtime_checkable
+class Leaves(Protocol):
+    """A served proposer that can be told to keep what was likely as it writes."""
+
+    def leave(self, top: int) -> None: ...
 
 
 def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
@@ -56,6 +65,8 @@ def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
     if isinstance(proposer, Rescores):
         can = getattr(proposer, "rescores", True)
         if can:
+            if isinstance(proposer, Leaves):
+                proposer.leave(top)
             return _Asked(proposer, top)
     elif not inspect.iscoroutinefunction(proposer.propose) and getattr(
         proposer, "leaves_logprobs", False
@@ -63,7 +74,7 @@ def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
         return _Left(proposer.name)
     raise UsageError(
         f"{proposer.name} does not tell how likely its tokens were, which confidence is made of; "
-        "serve the model with vLLM, which gives prompt_logprobs, or name another verifier"
+        "serve the model with vLLM or llama.cpp, which tell, or name another verifier"
     )
 
 
@@ -85,7 +96,7 @@ def step_confidence(top_logprobs: Sequence[Sequence[float]], ends: Sequence[int]
 
 
 class _Asked:
-    """One more request a solution."""
+    """What the proposer does not know of a solution it reads again."""
 
     def __init__(self, proposer: Rescores, top: int) -> None:
         self.name = f"confidence-{top}-{proposer.name}"
