@@ -127,6 +127,8 @@ class Reader:
         one = torch.zeros((1, 1), dtype=torch.long, device=self.device)
         try:
             self.forward(one, one + 1, one, cache, True)
+            if not cache.layers:
+                raise ValueError("no layer of its cache was used")
             return [
                 (each.size(1), each.size(3))
                 for layer in cache.layers
