@@ -90,9 +90,7 @@ def test_hf_step_by_step_is_the_distribution_of_one_go():
     start = starts(1) * 2000
     whole = [row.solution for row in model.propose(draws(start))]
     step = [row.solution for row in model.propose(draws(start, until=1))]
-    on = model.propose(
-        [Draw(s, END, 1.0, 10_000 + at) for at, s in enumerate(step) if s.is_open]
-    )
+    on = model.propose([Draw(s, END, 1.0, 10_000 + at) for at, s in enumerate(step) if s.is_open])
     stepwise = [s for s in step if not s.is_open] + [row.solution for row in on]
     for measure in (
         lambda s: s.finished,

@@ -237,9 +237,7 @@ def _layer() -> Any:
             self._buffers = [keys, values]
             self._show(length)
 
-        def update(
-            self, keys: Tensor, values: Tensor, *_: Any, **__: Any
-        ) -> tuple[Tensor, Tensor]:
+        def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
             begin = self.length
             end = begin + keys.size(2)
             if end > self._buffers[0].size(2):

@@ -76,9 +76,12 @@ class Loaded:
         )
 
 
-def load(name: str, *, scores: bool = False, setting: Setting | None = None) -> Loaded:
+def load(
+    name: str, *, scores: bool = False, train: bool = False, setting: Setting | None = None
+) -> Loaded:
     """A model by its folder or its name of the hub: on the GPU in bfloat16 where there is one, else
-    on the CPU in float32. With `scores`, one that classifies tokens: a verifier.
+    on the CPU in float32, which is also what it is trained in. With `scores`, one that classifies
+    tokens as wrong and right: a verifier, whose head is new where the model has none.
 
     Raises `UsageError` where transformers is missing or the model cannot be loaded.
     """
@@ -87,7 +90,11 @@ def load(name: str, *, scores: bool = False, setting: Setting | None = None) -> 
     gpu = torch.cuda.is_available()
     try:
         tokenizer = library.AutoTokenizer.from_pretrained(name)
-        model = kind.from_pretrained(name, dtype=torch.bfloat16 if gpu else torch.float32)
+        model = kind.from_pretrained(
+            name,
+            dtype=torch.bfloat16 if gpu and not train else torch.float32,
+            **({"num_labels": 2} if scores else {}),
+        )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__).strip()
         raise UsageError(
@@ -179,5 +186,3 @@ def _about(folder: Path) -> About:
         return About(replace(Setting(**setting), wording=wording), kept["trained_for"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: cannot be read ({error}); train the model again") from error
-
-
