@@ -8,11 +8,13 @@ import outthink
 
 SOURCE = Path(outthink.__file__).parent
 LAYERS = (
-    {"version", "errors", "progress", "verify", "grade"},
+    {"version", "errors", "progress", "grade"},
     {"types", "estimate", "report.wire"},
     {"costs", "difficulty", "ledger", "ports", "select", "simulate"},
     {"search", "policy", "driver", "propose", "report", "exchange", "scaling"},
-    {"chains"},
+    {"chains", "hf"},
+    {"propose.hf"},
+    {"verify"},
     {"store", "train", "lab.task"},
     {"lab", "data", "study"},
     {"report.study"},
@@ -98,7 +100,7 @@ def test_no_imports_go_round():
         visit(name, [])
 
 
-def test_torch_is_imported_by_the_lab_alone():
+def test_torch_is_imported_by_engines_in_process_alone():
     users = {
         name
         for name, tree in modules()
@@ -110,7 +112,8 @@ def test_torch_is_imported_by_the_lab_alone():
         if module and module.split(".")[0] == "torch"
     }
     assert users
-    assert {name.split(".")[0] for name in users} == {"lab"}
+    others = {name for name in users if name.split(".")[0] not in ("lab", "hf")}
+    assert others == {"propose.hf", "train.fit", "train.own", "verify.trained"}
 
 
 _OF_ONE_MACHINE = re.compile(r"/(home|root|Users|work|tmp)/|index-url|files\.pythonhosted|/simple/")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from outthink import difficulty
+from outthink.data import source
 from outthink.driver import Driver, Job
 from outthink.errors import RunError, UsageError
 from outthink.estimate import Pool, paired
@@ -38,13 +39,14 @@ from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
 from outthink.study import DIFFICULTY, POOL, Plan
 from outthink.sweep import (
+    IN_PROCESS,
     PARAMETERS,
     Models,
     Sweep,
     Swept,
     accuracies,
-    is_served,
     make_place,
+    reads_any_text,
     reopened,
     require_verifier,
     share,
@@ -54,6 +56,40 @@ from outthink.types import Budget, Closes, Engines, Problem, Usage
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
+
+
+def train(
+    kind: str,
+    model: str,
+    problems: str,
+    out: Path,
+    *,
+    samples: int,
+    rollouts: int,
+    lora: int,
+    rate: float | None,
+    batch: int,
+    rows: int,
+    epochs: int,
+    most_tokens: int,
+    seed: int,
+    command: str,
+) -> dict[str, Any]:
+    """Train a verifier or a revision model from a model of transformers; what its card says."""
+    if not model.startswith(IN_PROCESS):
+        raise UsageError(f"cannot train {model!r}; give a model of transformers, as hf:NAME")
+    # transformers takes seconds to import, which nothing else needs.
+    from outthink.propose.openai import Setting
+    from outthink.train.own import Training, usual
+    from outthink.train.own import train as trained
+
+    asked = source.read(problems, any_text=True)
+    recipe = usual(kind, lora, seed)
+    recipe = replace(recipe, rate=rate or recipe.rate, batch=batch, rows=rows, epochs=epochs)
+    setting = Setting(most_tokens)
+    return trained(
+        Training(kind, model, out, recipe, samples, rollouts, seed, setting, command), asked
+    )
 
 
 def sweep(asked: Sweep, store: Path) -> dict[str, Any]:
@@ -141,7 +177,7 @@ def solve(
     models: Models,
 ) -> dict[str, Any]:
     """Solve one problem; the cost of estimating its difficulty is part of the cost."""
-    problem = _asked(prompt) if is_served(models.proposer) else task.parse(prompt).problem()
+    problem = _asked(prompt) if reads_any_text(models.proposer) else task.parse(prompt).problem()
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)

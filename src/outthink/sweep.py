@@ -32,6 +32,8 @@ MODELS = ("lab:s", "lab:l")
 VERIFIERS = ("lab:prm", "lab:orm", "none")
 SERVED = ("http://", "https://")
 """How the name of a served model begins: an address, and #MODEL where the server has several."""
+IN_PROCESS = "hf:"
+"""How the name of a model of transformers begins: a folder or a name of the hub follows."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
 
@@ -61,7 +63,8 @@ class Models:
     wrote before."""
     revision_verifier: str = REVISION_VERIFIERS[0]
     most_tokens: int = 2048
-    """Of one solution of a served model; one that needs more is truncated."""
+    """Of one solution of a served model or one of transformers; one that needs more is
+    truncated."""
 
     def load(self) -> Engines:
         """What searches use. Raises `UsageError` for an unknown name, `WeightsError` for weights
@@ -72,7 +75,7 @@ class Models:
         """What revisions use; raises as `load`. Without a reviser of its own, a served model
         revises what it wrote: the one in `beside`, where that is loaded."""
         reviser = self.reviser
-        if is_served(self.proposer) and reviser == REVISERS[0]:
+        if reads_any_text(self.proposer) and reviser == REVISERS[0]:
             reviser = self.proposer
         loaded = beside if beside is not None and reviser == self.proposer else None
         verifier, verifiers = self.revision_verifier, REVISION_VERIFIERS
@@ -86,14 +89,16 @@ class Models:
         verifiers: Sequence[str],
         loaded: Engines | None = None,
     ) -> Engines:
-        if proposer not in proposers and not is_served(proposer):
+        if proposer not in proposers and not reads_any_text(proposer):
             raise UsageError(
-                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, and "
-                "models of a server, as http://HOST:PORT"
+                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, models "
+                "of a server, as http://HOST:PORT, and of transformers, as hf:NAME"
             )
+        if proposer.startswith(IN_PROCESS) and verifier not in VERIFIERS[:2]:
+            return self._in_process(proposer, verifier, loaded)
         if verifier not in verifiers:
             raise UsageError(f"unknown verifier {verifier!r}; write one of {', '.join(verifiers)}")
-        if is_served(proposer):
+        if reads_any_text(proposer):
             if verifier != "none":
                 raise UsageError(
                     f"{verifier} reads the lab's task alone, not what {proposer} writes; give "
@@ -109,10 +114,38 @@ class Models:
             None if verifier == "none" else models.verifier(verifier.removeprefix(source.LAB)),
         )
 
+    def _in_process(self, proposer: str, verifier: str, loaded: Engines | None) -> Engines:
+        # transformers takes seconds to import, which nothing else needs.
+        from outthink.hf.load import load
+        from outthink.propose.hf import HFProposer
+        from outthink.verify.trained import HFVerifier
+
+        if verifier != "none" and not verifier.startswith(IN_PROCESS):
+            raise UsageError(
+                f"{verifier} does not read what {proposer} writes; give none, or hf:DIR of a "
+                "verifier that 'outthink train' made from it"
+            )
+        writer = loaded.proposer if loaded else None
+        if writer is None:
+            found = load(proposer.removeprefix(IN_PROCESS))
+            writer = HFProposer(found, replace(found.setting, most_tokens=self.most_tokens))
+        reader = None if verifier == "none" else HFVerifier.load(verifier)
+        if reader is not None and isinstance(writer, HFProposer) and not reader.reads(writer):
+            raise UsageError(
+                f"{verifier} has another tokenizer than {proposer}; give a verifier that "
+                "'outthink train' made from it"
+            )
+        return Engines(writer, reader)
+
 
 def is_served(name: str) -> bool:
     """Whether a model's name is the address of a server."""
     return name.startswith(SERVED)
+
+
+def reads_any_text(name: str) -> bool:
+    """Whether a model takes problems of any kind, not the lab's alone."""
+    return is_served(name) or name.startswith(IN_PROCESS)
 
 
 def _connected(name: str, most_tokens: int) -> AnyProposer:
@@ -154,7 +187,7 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     get in its way.
     """
     require_verifier(sweep.models, sweep.plan.strategies)
-    asked = source.read(sweep.problems, any_text=is_served(sweep.models.proposer))
+    asked = source.read(sweep.problems, any_text=reads_any_text(sweep.models.proposer))
     engines = sweep.models.load()
     # Predicted difficulty is what a verifier thinks.
     plan = sweep.plan if engines.verifier else replace(sweep.plan, predicted_samples=0)

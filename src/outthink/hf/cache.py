@@ -93,7 +93,7 @@ class Reader:
     def may_keep(self, tokens: int) -> bool:
         """Whether so many more tokens may be kept for solutions."""
         each = sum(heads * dim for heads, dim in self.shapes)
-        width = next(self.model.parameters()).element_size()
+        width: int = next(self.model.parameters()).element_size()
         return self.kept_bytes + tokens * each * width <= self._most_bytes
 
     def keep(self, before: Kept | None, own: Tensor, ending: Tensor) -> Kept:
@@ -155,7 +155,7 @@ class Batch:
         buffers: list[Tensor] = []
         at = 0
         for heads, dim in reader.shapes:
-            part = flat[:, :, at : at + heads * dim].unflatten(2, (heads, dim))
+            part = flat[:, :, at : at + heads * dim].view(len(starts), width, heads, dim)
             at += heads * dim
             buffers.append(flat.new_zeros((len(starts), heads, width + room, dim)))
             buffers[-1][:, :, :width] = part.transpose(1, 2)
@@ -203,7 +203,7 @@ class Batch:
         """[B, width, numbers a token], zeros on the left of shorter rows."""
         numbers = sum(heads * dim for heads, dim in self._reader.shapes)
         like = next(self._reader.model.parameters())
-        flat = like.new_zeros((len(starts), width, numbers), requires_grad=False)
+        flat: Tensor = like.new_zeros((len(starts), width, numbers), requires_grad=False)
         whole: dict[int, Tensor] = {}
         for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
             if start is not None:

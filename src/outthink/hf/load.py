@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,7 @@ def peft() -> Any:
 class About:
     """What the folder of a trained model says beside its weights."""
 
-    setting: Setting = Setting()
+    setting: Setting = field(default_factory=Setting)
     trained_for: str | None = None
 
 

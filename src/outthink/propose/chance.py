@@ -1,4 +1,4 @@
-"""Chance: numbers that follow from a draw's seed and the place of a token, and from nothing else."""
+"""Chance: numbers that follow from the seed of a draw and the place of a token, no more."""
 
 from __future__ import annotations
 

@@ -81,6 +81,12 @@ class HFProposer:
         """For the cost models."""
         return self._loaded.shape
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Its tokens and their ids."""
+        found: dict[str, int] = self._loaded.tokenizer.get_vocab()
+        return found
+
     def text(self, tokens: Sequence[int]) -> str:
         return self._turns.text(tokens)
 
@@ -113,13 +119,14 @@ class HFProposer:
         unread = [row for row in rows if row.start is None]
         prompts = dict.fromkeys(row.prompt for row in unread)
         read = self._reader.read([(None, prompt) for prompt in prompts])
-        known = {(prompt, ()): kept for prompt, (kept, _) in zip(prompts, read, strict=True)}
+        known: dict[tuple[tuple[int, ...], tuple[int, ...]], Kept] = {
+            (prompt, ()): kept for prompt, (kept, _) in zip(prompts, read, strict=True)
+        }
         prefixes = dict.fromkeys((row.prompt, tuple(row.tokens)) for row in unread if row.tokens)
         further = self._reader.read([(known[key[0], ()], key[1]) for key in prefixes])
-        found: dict[tuple[tuple[int, ...], tuple[int, ...]], Kept] = dict(known)
-        found |= {key: kept for key, (kept, _) in zip(prefixes, further, strict=True)}
+        known |= {key: kept for key, (kept, _) in zip(prefixes, further, strict=True)}
         for row in unread:
-            row.start = found[row.prompt, tuple(row.tokens)]
+            row.start = known[row.prompt, tuple(row.tokens)]
             row.was_read = True
 
     def _decode(self, rows: Sequence[_Row]) -> None:
@@ -285,7 +292,7 @@ def _pick(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
     logits = logits.float()
     temperatures = [row.draw.temperature for row in rows]
     if not any(temperatures):
-        return logits.argmax(-1).tolist()  # type: ignore[no-any-return]
+        return logits.argmax(-1).tolist()
     seeds = np.array([row.draw.seed for row in rows], np.uint64)
     places = np.array([len(row.tokens) for row in rows], np.int64)
     # 53 bits: a vocabulary has tokens that are rarer than one in 2^24.
@@ -296,4 +303,4 @@ def _pick(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
     border = torch.from_numpy(uniform).to(logits.device)[:, None] * cumulated[:, -1:]
     picked = torch.searchsorted(cumulated, border, right=True)[:, 0]
     greedy = torch.tensor([each == 0 for each in temperatures], device=logits.device)
-    return torch.where(greedy, logits.argmax(-1), picked).tolist()  # type: ignore[no-any-return]
+    return torch.where(greedy, logits.argmax(-1), picked).tolist()

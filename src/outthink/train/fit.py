@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -165,16 +166,19 @@ def adapted(model: Any, recipe: Recipe) -> Any:
         if isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
     }
     heads = [name for name, _ in model.named_children() if name in ("score", "classifier")]
-    return peft().get_peft_model(
-        model,
-        peft().LoraConfig(
-            r=recipe.lora,
-            lora_alpha=2 * recipe.lora,
-            lora_dropout=recipe.dropout,
-            target_modules=sorted(layers - _HEADS),
-            modules_to_save=heads or None,
-        ),
-    )
+    with warnings.catch_warnings():
+        # peft asks transformers by names that are going to change; nothing to do about it here.
+        warnings.simplefilter("ignore", FutureWarning)
+        return peft().get_peft_model(
+            model,
+            peft().LoraConfig(
+                r=recipe.lora,
+                lora_alpha=2 * recipe.lora,
+                lora_dropout=recipe.dropout,
+                target_modules=sorted(layers - _HEADS),
+                modules_to_save=heads or None,
+            ),
+        )
 
 
 def loss_of(model: Any, rows: Sequence[Example]) -> Tensor:
@@ -194,7 +198,8 @@ def loss_of(model: Any, rows: Sequence[Example]) -> Tensor:
         places = [place for row in rows for place in row.places]
         label = torch.tensor([each for row in rows for each in row.labels], device=device)
         found = logits[lines, places].log_softmax(-1)
-        return -(label * found[:, RIGHT] + (1 - label) * found[:, 1 - RIGHT]).sum()
+        lost: Tensor = label * found[:, RIGHT] + (1 - label) * found[:, 1 - RIGHT]
+        return -lost.sum()
     targets = torch.where(mask > 0, ids, IGNORED)
     for at, row in enumerate(rows):
         targets[at, : row.first] = IGNORED

@@ -23,6 +23,7 @@ import torch
 
 from outthink.driver import Driver, Job, Result, exact
 from outthink.errors import RunError, UsageError, WeightsError
+from outthink.hf.cache import ROWS
 from outthink.hf.load import HF, About, Loaded, load, wrap, write_about
 from outthink.progress import Progress
 from outthink.propose.hf import HFProposer, Turns, end_ids
@@ -84,7 +85,7 @@ def train(
     *,
     grader: Grader = exact,
     read: Read | None = None,
-    rows: int | None = None,
+    rows: int = ROWS,
 ) -> dict[str, Any]:
     """Draw, label, fine-tune and write; what the card says as figures.
 
@@ -102,7 +103,7 @@ def train(
     if done.exists():
         found: dict[str, Any] = json.loads(done.read_text())
         return found
-    proposer = HFProposer(loaded, read=read, **({"rows": rows} if rows else {}))
+    proposer = HFProposer(loaded, read=read, rows=rows)
     how = labelling(plan.rollouts) if plan.kind == "prm" else strategy("majority")
     results = _drawn(plan, proposer, asked, how, grader)
     spent = sum(result.outcome.usage.decoded_tokens for result in results)

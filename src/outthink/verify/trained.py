@@ -15,7 +15,7 @@ from torch import Tensor
 from outthink.costs import ModelShape
 from outthink.hf.cache import KEPT_BYTES, Kept, Reader
 from outthink.hf.load import HF, Loaded, load
-from outthink.propose.hf import Turns
+from outthink.propose.hf import HFProposer, Turns
 from outthink.types import Scores, Solution, Verified
 
 RIGHT = 1
@@ -54,6 +54,11 @@ class HFVerifier:
     def shape(self) -> ModelShape:
         """For the cost models."""
         return self._loaded.shape
+
+    def reads(self, proposer: HFProposer) -> bool:
+        """Whether it knows that proposer's token ids."""
+        known: dict[str, int] = self._loaded.tokenizer.get_vocab()
+        return known == proposer.vocabulary
 
     def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order. What it cannot read, being too long, has none."""
