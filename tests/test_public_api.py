@@ -16,7 +16,7 @@ LAYERS = (
     {"propose.hf"},
     {"verify"},
     {"store", "train", "lab.task"},
-    {"lab", "data", "study"},
+    {"lab", "data", "study", "train.own"},
     {"report.study"},
     {"lab.build", "lab.facts", "sweep"},
     {"reproduce"},
