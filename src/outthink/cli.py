@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -129,6 +130,13 @@ def _parser() -> _Parser:
         "the whole paper, measured, and 45 claims",
     )
     _command(commands, "doctor", _run_doctor, _doctor, "find out what a model server can do")
+    train = _group(commands, "train", "train verifiers and revision models from your own model")
+    for kind, help in (
+        ("prm", "a verifier of every step, from Monte Carlo rollouts"),
+        ("orm", "a verifier of whole solutions"),
+        ("revise", "a model that revises what it wrote"),
+    ):
+        _command(train, kind, partial(_run_train, kind), partial(_train, kind), help)
     lab = _group(commands, "lab", "the built-in world: train its models, measure them")
     _command(lab, "train", _run_lab_train, _lab_train, "train every model from nothing")
     _command(lab, "facts", _run_lab_facts, _lab_facts, "measure the models on fresh problems")
@@ -179,8 +187,9 @@ def _model_options(parser: _Parser) -> None:
         "--model",
         default="lab:s",
         metavar="NAME",
-        help="the proposer: lab:s, lab:l, or the address of a server, as http://HOST:PORT or "
-        "http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY (default: %(default)s)",
+        help="the proposer: lab:s, lab:l, the address of a server, as http://HOST:PORT or "
+        "http://HOST:PORT#MODEL (a key comes from OUTTHINK_API_KEY), or hf:NAME, a model of "
+        "transformers by its folder or its name of the hub (default: %(default)s)",
     )
     parser.add_argument(
         "--verifier",
@@ -195,7 +204,8 @@ def _model_options(parser: _Parser) -> None:
         default="lab:reviser",
         metavar="NAME",
         help="who writes revisions: lab:reviser, or a model that was not trained to, lab:s or "
-        "lab:l (default: %(default)s)",
+        "lab:l; of any text also an address or hf:NAME, where the model itself is the default "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--revision-verifier",
@@ -209,7 +219,7 @@ def _model_options(parser: _Parser) -> None:
         type=_positive,
         default=2048,
         metavar="N",
-        help="tokens of one solution of a served model, which is cut off there "
+        help="tokens of one solution of a served or hf: model, which is cut off there "
         "(default: %(default)s)",
     )
     _weights_option(parser)
@@ -524,6 +534,117 @@ def _run_report(options: argparse.Namespace) -> None:
     _print_accuracies(outcome)
     _print_policy(outcome)
     return _say(f"\nreport: {options.out}")
+
+
+# train -------------------------------------------------------------------------------------------
+
+
+def _train(kind: str, parser: _Parser) -> None:
+    parser.description = {
+        "prm": "Trains a verifier of every step: samples solutions, finds out by rollouts how\n"
+        "often each of their prefixes ends right, and learns that.",
+        "orm": "Trains a verifier of whole solutions: samples them, and learns which are right.",
+        "revise": "Trains a model to revise: samples solutions, puts wrong ones before a right\n"
+        "one, and learns to write that.",
+    }[kind]
+    use = "--reviser hf:DIR" if kind == "revise" else f"--verifier {kind}:DIR"
+    parser.epilog = (
+        "Killed at any moment, the same command goes on. DIR then holds a model of transformers\n"
+        f"and a card that says how good it is; use it as {use}.\n\n"
+        f"  outthink train {kind} problems.jsonl --model hf:my-model -o my-{kind}"
+    )
+    parser.set_defaults(stopped=_GOES_ON)
+    parser.add_argument(
+        "problems", metavar="PROBLEMS", help="as for 'outthink sweep'; those with a reference"
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="hf:NAME", help="whose solutions, and what is trained"
+    )
+    _out_option(parser, "DIR", "where everything goes")
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        default=64 if kind == "revise" else 16,
+        metavar="N",
+        help="samples a problem (default: %(default)s)",
+    )
+    if kind == "prm":
+        parser.add_argument(
+            "--rollouts",
+            type=_positive,
+            default=16,
+            metavar="N",
+            help="rollouts a prefix (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--family",
+            default="trl",
+            metavar="NAME",
+            help="the family of PRMs that it becomes one of (default: %(default)s)",
+        )
+    if kind == "orm":
+        parser.add_argument(
+            "--chain",
+            type=_positive,
+            default=1,
+            metavar="N",
+            help="draw samples in chains of N revisions, and show the ORM the earlier answers: a "
+            "verifier of revisions (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--lora",
+        type=_whole,
+        default=16,
+        metavar="RANK",
+        help="of the adapters that are trained; 0 trains all weights (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_scale,
+        metavar="X",
+        help="learning rate (default: the paper's for all weights, ten times that for adapters)",
+    )
+    for name, default, help in (
+        ("--batch", 128, "examples a step"),
+        ("--rows", 8, "examples a forward pass, fewer where memory is short"),
+        ("--epochs", 4, "most epochs; the end is found on held-out problems"),
+        ("--most-tokens", 2048, "tokens of one solution, which is cut off there"),
+    ):
+        help = f"{help} (default: %(default)s)"
+        parser.add_argument(name, type=_positive, default=default, metavar="N", help=help)
+    _seed_option(parser)
+
+
+def _run_train(kind: str, options: argparse.Namespace) -> None:
+    from outthink.jobs import train
+
+    outcome = train(
+        kind,
+        options.model,
+        options.problems,
+        options.out,
+        samples=options.samples,
+        rollouts=getattr(options, "rollouts", 1),
+        family=getattr(options, "family", "trl"),
+        chain=getattr(options, "chain", 1),
+        lora=options.lora,
+        rate=options.rate,
+        batch=options.batch,
+        rows=options.rows,
+        epochs=options.epochs,
+        most_tokens=options.most_tokens,
+        seed=options.seed,
+        command=options.command_line,
+    )
+    if options.json:
+        return _print_json(outcome)
+    return _print_table(
+        ("figure", "value"),
+        [
+            (name, _number(value, 4) if isinstance(value, float) else str(value))
+            for name, value in outcome.items()
+        ],
+    )
 
 
 # lab ---------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from outthink import difficulty
+from outthink.data import source
 from outthink.driver import Driver, Job, Result
 from outthink.errors import RunError, UsageError
 from outthink.estimate import Pool, paired
@@ -39,22 +40,73 @@ from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
 from outthink.study import DIFFICULTY, POOL, Plan
 from outthink.sweep import (
+    IN_PROCESS,
     PARAMETERS,
     Models,
     Sweep,
     Swept,
     accuracies,
-    is_served,
     make_place,
+    reads_any_text,
     reopened,
     require_verifier,
+    setting_of,
     share,
     swept,
 )
-from outthink.types import Budget, Closes, Engines, Problem, Usage
+from outthink.types import AnyProposer, Budget, Closes, Problem, Usage
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
+
+
+def train(
+    kind: str,
+    model: str,
+    problems: str,
+    out: Path,
+    *,
+    samples: int,
+    rollouts: int,
+    family: str,
+    chain: int,
+    lora: int,
+    rate: float | None,
+    batch: int,
+    rows: int,
+    epochs: int,
+    most_tokens: int,
+    seed: int,
+    command: str,
+) -> dict[str, Any]:
+    """Train a verifier or a revision model from a model of transformers; what its card says."""
+    if not model.startswith(IN_PROCESS):
+        raise UsageError(f"cannot train {model!r}; give a model of transformers, as hf:NAME")
+    asked = source.read(problems)
+    judge = grading(asked.grader)
+    judge.require()
+    # transformers takes seconds to import, which nothing else needs, and is optional.
+    from outthink.hf.load import transformers
+
+    transformers()
+    from outthink.train.own import Training, usual
+    from outthink.train.own import train as trained
+
+    recipe = usual(kind, lora, seed)
+    plan = Training(
+        kind,
+        model,
+        out,
+        replace(recipe, rate=rate or recipe.rate, batch=batch, rows=rows, epochs=epochs),
+        samples,
+        rollouts,
+        seed,
+        setting_of(model, most_tokens, judge.name),
+        family,
+        chain,
+        command,
+    )
+    return trained(plan, asked, grader=judge.grade, read=judge.read)
 
 
 def sweep(asked: Sweep, store: Path) -> dict[str, Any]:
@@ -144,9 +196,10 @@ def solve(
 ) -> dict[str, Any]:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
-    A served model's answers are found, and written alike to vote together, as `grader` has it.
+    Answers of a model that reads any text are found, and written alike to vote together, as
+    `grader` has it.
     """
-    problem = _asked(prompt) if is_served(models.proposer) else task.parse(prompt).problem()
+    problem = _asked(prompt) if reads_any_text(models.proposer) else task.parse(prompt).problem()
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
@@ -169,9 +222,10 @@ def solve(
     made = parse_strategy(thought.strategy)
     result = _run(driver, Job(problem, made, Budget(budget)))
     index = result.choice.index
+    writer = revision.proposer if revision and made.revises else engines.proposer
     return {
         "answer": result.choice.answer,
-        "text": "" if index is None else _text(engines, result.choice.candidates[index].tokens),
+        "text": "" if index is None else _text(writer, result.choice.candidates[index].tokens),
         "strategy": made.name,
         "budget": budget,
         "bin": thought.bin,
@@ -193,11 +247,10 @@ def _asked(prompt: str) -> Problem:
     return Problem(hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest(), prompt)
 
 
-def _text(engines: Engines, tokens: Sequence[int]) -> str:
-    """What a solution says. Of revisions too: a served model's are its own."""
-    proposer = engines.proposer
+def _text(proposer: AnyProposer, tokens: Sequence[int]) -> str:
+    """What a solution says."""
     if not is_served_proposer(proposer):
-        return decode(tokens)
+        return proposer.text(tokens)  # type: ignore[return-value]
 
     async def asked() -> str:
         try:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,10 +29,15 @@ from outthink.study import Plan, Study, run, verifies
 from outthink.types import AnyProposer, Engines, Problem
 from outthink.verify.named import FORMS, check, is_named, named
 
+if TYPE_CHECKING:
+    from outthink.propose.openai import Setting
+
 MODELS = ("lab:s", "lab:l")
 VERIFIERS = ("lab:prm", "lab:orm", "none")
 SERVED = ("http://", "https://")
 """How the name of a served model begins: an address, and #MODEL where the server has several."""
+IN_PROCESS = "hf:"
+"""How the name of a model of transformers begins: a folder or a name of the hub follows."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
 
@@ -67,16 +72,18 @@ class Models:
     wrote before."""
     revision_verifier: str = REVISION_VERIFIERS[0]
     most_tokens: int = 2048
-    """Of one solution of a served model; one that needs more is truncated."""
+    """Of one solution of a served model or one of transformers; one that needs more is
+    truncated."""
 
     @property
     def revises(self) -> str:
-        """Who writes revisions: without a reviser of its own, a served model itself."""
-        own = is_served(self.proposer) and self.reviser == REVISERS[0]
+        """Who writes revisions: without a reviser of its own, a model of any text itself."""
+        own = reads_any_text(self.proposer) and self.reviser == REVISERS[0]
         return self.proposer if own else self.reviser
 
     def load(self, grader: str = EXACT) -> Engines:
-        """What searches use; answers of a served model are found and written as `grader` has it.
+        """What searches use; answers of a model of any text are found and written as `grader` has
+        it.
 
         Raises `UsageError` for an unknown name, `WeightsError` for weights that do not fit.
         """
@@ -98,17 +105,17 @@ class Models:
         grader: str,
         loaded: Engines | None = None,
     ) -> Engines:
-        if proposer not in proposers and not is_served(proposer):
+        if proposer not in proposers and not reads_any_text(proposer):
             raise UsageError(
-                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, and "
-                "models of a server, as http://HOST:PORT"
+                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, models "
+                "of a server, as http://HOST:PORT, and of transformers, as hf:NAME"
             )
         if is_named(verifier):
             check(verifier)
         elif verifier not in verifiers:
             forms = ", ".join((*verifiers, *FORMS))
             raise UsageError(f"unknown verifier {verifier!r}; write one of {forms}")
-        if is_served(proposer):
+        if reads_any_text(proposer):
             if verifier != "none" and not is_named(verifier):
                 raise UsageError(
                     f"{verifier} reads the lab's task alone, not what {proposer} writes; give "
@@ -117,7 +124,7 @@ class Models:
                 )
             if loaded is not None and verifier == self.verifier:
                 return loaded
-            writes = loaded.proposer if loaded else _connected(proposer, self.most_tokens, grader)
+            writes = loaded.proposer if loaded else _writer(proposer, self.most_tokens, grader)
             return Engines(writes, None if verifier == "none" else named(verifier, writes))
         # PyTorch takes a second to import, which reading a store again does not need.
         from outthink.lab.models import SHIPPED, LabModels
@@ -137,15 +144,34 @@ def is_served(name: str) -> bool:
     return name.startswith(SERVED)
 
 
-def _connected(name: str, most_tokens: int, grader: str) -> AnyProposer:
-    """The model at an address, asked for answers of this grader's kind."""
-    # The HTTP client takes a while to import, which the lab does not need.
-    from outthink.propose.openai import PROGRAMS, OpenAIProposer, Setting, Wording
+def reads_any_text(name: str) -> bool:
+    """Whether a model takes problems of any kind, not the lab's alone."""
+    return is_served(name) or name.startswith(IN_PROCESS)
 
-    url, _, model = name.partition("#")
-    setting = Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
-    read = grading(grader).read
-    return asyncio.run(OpenAIProposer.connect(url, model or None, setting=setting, read=read))
+
+def _writer(name: str, most_tokens: int, grader: str) -> AnyProposer:
+    """The model of any text of that name, asked for answers of this grader's kind."""
+    setting, read = setting_of(name, most_tokens, grader), grading(grader).read
+    # The HTTP client takes a while to import, transformers takes seconds; the lab needs neither.
+    if is_served(name):
+        from outthink.propose.openai import OpenAIProposer
+
+        url, _, model = name.partition("#")
+        return asyncio.run(OpenAIProposer.connect(url, model or None, setting=setting, read=read))
+    from outthink.propose.hf import HFProposer
+
+    return HFProposer.load(name.removeprefix(IN_PROCESS), setting, read)
+
+
+def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
+    """How a model of any text is asked: as it was trained here to be, or as its problems need."""
+    from outthink.hf.about import about
+    from outthink.propose.openai import PROGRAMS, Setting, Wording
+
+    told = about(name.removeprefix(IN_PROCESS))
+    if told.trained_for is not None:
+        return replace(told.setting, most_tokens=most_tokens)
+    return Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +206,7 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     require_verifier(sweep.models, sweep.plan.strategies)
     asked = source.read(sweep.problems)
     writers = [sweep.models.proposer, *([sweep.models.revises] if revises(sweep.plan) else [])]
-    if not all(map(is_served, writers)):
+    if not all(map(reads_any_text, writers)):
         source.require_lab(asked, sweep.problems)
     judge = grading(asked.grader)
     judge.require()

@@ -127,7 +127,8 @@ class Reader:
                 each.solution.state.verifier = row.held
             steps = tuple(None if at is None else row.scores[at] for at in found.reads)
             computed = len(row.ids) - known_tokens
-            shared = row.lead if known_tokens == 0 else 0
+            # With earlier answers in it, what comes first is not the same in all solutions.
+            shared = row.lead if known_tokens == 0 and not each.earlier else 0
             verified.append(Verified(Scores(steps), computed, known_tokens, shared))
         return verified
 
