@@ -8,9 +8,12 @@ pytest.importorskip("transformers", reason="needs transformers (outthink[transfo
 pytest.importorskip("peft", reason="needs peft (outthink[transformers])")
 
 from hf_fixtures import asked, causal, saved
-from test_hf_train import classifier
+from test_hf_train import a_or_b, classifier
 
+import outthink.grade
 from outthink.cli import main
+from outthink.grade import Grading
+from outthink.store import Store
 
 
 @pytest.fixture
@@ -71,3 +74,66 @@ def test_hf_training_a_model_of_the_lab_is_refused(tmp_path, problems, capsys):
     words = ["train", "prm", problems, "--model", "lab:s", "-o", str(tmp_path / "out")]
     assert main(words) == 2
     assert "hf:NAME" in capsys.readouterr().err
+
+
+@pytest.fixture
+def letters(tmp_path, monkeypatch):
+    """Problems with a grader that finds an answer, right or wrong, in whatever is written."""
+    grader = Grading("letter", lambda answer, reference: answer == reference, a_or_b, str)
+    monkeypatch.setitem(outthink.grade._GRADINGS, "letter", grader)
+    path = tmp_path / "letters.jsonl"
+    rows = [{"id": p.id, "prompt": p.prompt, "reference": "1"} for p in asked(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"{path}?grader=letter"
+
+
+def test_hf_what_is_trained_is_used_by_its_name(tmp_path, letters, writer, capsys):
+    def train(kind, model, *more):
+        out = tmp_path / kind
+        words = ["train", kind, letters, "--model", model, "-o", str(out), "--samples", "4"]
+        words += ["--epochs", "1", "--lora", "2", "--batch", "16", "--most-tokens", "30", "--json"]
+        assert main([*words, *more]) == 0
+        return out, json.loads(capsys.readouterr().out)
+
+    prm, facts = train("prm", writer, "--rollouts", "1", "--family", "trl-blank")
+    assert facts["family"] == "trl-blank" and facts["sampled_tokens"] > 0
+    reviser, _ = train("revise", writer)
+    orm, _ = train("orm", f"hf:{reviser}", "--chain", "2")
+    store = tmp_path / "a.store"
+    words = ["sweep", letters, "-o", str(store), "--model", writer, "--verifier", f"prm:{prm}"]
+    words += ["--reviser", f"hf:{reviser}", "--revision-verifier", f"orm:{orm}"]
+    words += ["--strategies", "best_of_n,beam(width=2),revise(sequential=2)", "--budgets", "2"]
+    words += ["--pool", "2", "--oracle-samples", "0", "--difficulty-samples", "0"]
+    assert main([*words, "--most-tokens", "30", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["graded"] == 12 and len(told["rows"]) == 3
+    assert all(row["verifier_tokens_per_problem"] > 0 for row in told["rows"])
+    with Store.open(store, write=False) as opened:
+        identity = opened.identity
+    assert identity.settings["reviser"].startswith("revise-")
+    assert identity.settings["revision_verifier"].endswith("-earlier")
+    assert identity.settings["grader"] == "letter"
+
+
+def test_hf_revises_what_it_wrote_itself_where_no_reviser_is_named(letters, writer, capsys):
+    words = ["solve", "what is 1+1?", "--grader", "letter", "--model", writer]
+    words += ["--verifier", "none", "--revision-verifier", "none", "--most-tokens", "20"]
+    words += ["--strategy", "revise(sequential=4,answer=majority)", "--budget", "4", "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["usage"]["generations"] == 4 and told["text"]
+
+
+@pytest.mark.parametrize("option", ["--model", "--reviser"])
+def test_hf_a_verifier_is_not_taken_for_a_model_that_writes(
+    tmp_path, letters, writer, option, capsys
+):
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "outthink.json").write_text(
+        json.dumps({"setting": {"wording": {}}, "trained_for": "prm"})
+    )
+    words = ["sweep", letters, "-o", str(tmp_path / "a.store"), "--verifier", "none"]
+    words += ["--revision-verifier", "none", "--strategies", "revise(answer=majority)"]
+    words += ["--model", writer, "--budgets", "2", option, f"hf:{tmp_path / 'judge'}"]
+    assert main(words) == 2
+    assert "use it as --verifier prm:" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from outthink.verify.families import (
     Tokenizer,
     rendered_chat,
 )
-from outthink.verify.reader import TOKENS_AT_ONCE, Reader
+from outthink.verify.reader import KEPT_BYTES, TOKENS_AT_ONCE, Reader
 
 
 def _chat(tokenizer: Tokenizer, problem: str, steps: Sequence[str]) -> list[Piece]:
@@ -54,6 +54,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     tokens_at_once: int = TOKENS_AT_ONCE,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Reader:
     """The reward model in a folder or on the hub; `layout` makes text of a problem and steps.
 
@@ -72,4 +73,5 @@ def load(
         backbone,
         widened(head),
         tokens_at_once=tokens_at_once,
+        kept_bytes=kept_bytes,
     )

@@ -14,7 +14,7 @@ import dataclasses
 from outthink.hf.about import require
 from outthink.verify.checkpoint import Checkpoint, head_of, widened
 from outthink.verify.families import Encoder, Family, Words, detected, family
-from outthink.verify.reader import TOKENS_AT_ONCE, Reader
+from outthink.verify.reader import KEPT_BYTES, TOKENS_AT_ONCE, Reader
 
 
 def load(
@@ -24,6 +24,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     tokens_at_once: int = TOKENS_AT_ONCE,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Reader:
     """The PRM in a folder or on the hub. `row` is its family, or the name of one; by default that
     which it was trained in here, or else what its name and configuration say.
@@ -48,4 +49,5 @@ def load(
         backbone,
         widened(head),
         tokens_at_once=tokens_at_once,
+        kept_bytes=kept_bytes,
     )
