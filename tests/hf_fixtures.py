@@ -60,6 +60,14 @@ def causal(kind="Llama", seed=0, **options):
     return model.eval()
 
 
+def classifier(seed=0):
+    """A verifier that was not trained: two numbers at every token."""
+    transformers.set_seed(seed)
+    made = config("Llama", initializer_range=0.05)
+    made.num_labels = 2
+    return transformers.LlamaForTokenClassification(made)
+
+
 def saved(folder, model):
     """The folder as from_pretrained reads it."""
     model.save_pretrained(folder)

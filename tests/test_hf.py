@@ -4,8 +4,17 @@ import pytest
 
 pytest.importorskip("transformers", reason="needs transformers (outthink[transformers])")
 
-from contract import check_proposer, no_clock
-from hf_fixtures import SETTING, TEMPLATE, asked, causal, last_letter, saved, tokenizer
+from contract import check_proposer, no_clock, solve
+from hf_fixtures import (
+    SETTING,
+    TEMPLATE,
+    asked,
+    causal,
+    classifier,
+    last_letter,
+    saved,
+    tokenizer,
+)
 
 from outthink.driver import Driver, Job
 from outthink.errors import UsageError
@@ -14,6 +23,8 @@ from outthink.propose.hf import HFProposer
 from outthink.propose.openai import Setting
 from outthink.search import strategy
 from outthink.types import END, Budget, Draw, Problem, Solution
+from outthink.verify.named import named
+from outthink.verify.written import written
 
 KINDS = ["Llama", "Qwen2", "Qwen3", "Gemma2", "Mistral", "Phi3"]
 
@@ -248,3 +259,32 @@ def test_hf_a_model_without_keys_and_values_is_refused():
     )
     with pytest.raises(UsageError, match="keeps something else"):
         proposer(transformers.MambaForCausalLM(config))
+
+
+class Recorded:
+    """A verifier, and every prefix of what it read."""
+
+    def __init__(self, verifier, text):
+        self.name, self._verifier, self._text = verifier.name, verifier, text
+        self.prefixes = set()
+
+    def verify(self, solutions):
+        for each in solutions:
+            said = written(each, self._text)
+            if said.steps:
+                ids = self._verifier.scorer.encoder.encode(said.problem, said.steps).ids
+                self.prefixes |= {(each.problem.id, ids[: n + 1]) for n in range(len(ids))}
+        return self._verifier.verify(solutions)
+
+
+def test_hf_a_beam_with_a_prm_in_process_computes_every_token_once(tmp_path):
+    writer = proposer()
+    judge = named(f"prm:{saved(tmp_path, classifier())}?device=cpu", writer)
+    recorded = Recorded(judge, writer.text)
+    results = solve("beam(width=2)", 8, writer, recorded, of=asked(4))
+    computed = sum(result.outcome.usage.verifier_tokens for result in results)
+    cached = sum(result.outcome.usage.verifier_cached_tokens for result in results)
+    exist = len(recorded.prefixes)
+    # Two beams may write the same, which is then computed twice.
+    assert exist <= computed <= 1.05 * exist
+    assert computed + cached > 2 * exist

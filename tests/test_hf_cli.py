@@ -7,13 +7,17 @@ import pytest
 pytest.importorskip("transformers", reason="needs transformers (outthink[transformers])")
 pytest.importorskip("peft", reason="needs peft (outthink[transformers])")
 
-from hf_fixtures import asked, causal, saved
-from test_hf_train import a_or_b, classifier
+from fake_server import FakeServer
+from hf_fixtures import asked, causal, classifier, saved
+from test_hf_train import a_or_b
 
 import outthink.grade
 from outthink.cli import main
 from outthink.grade import Grading
+from outthink.propose import wire
+from outthink.propose.hf import HFProposer
 from outthink.store import Store
+from outthink.verify.named import named
 
 
 @pytest.fixture
@@ -137,3 +141,28 @@ def test_hf_a_verifier_is_not_taken_for_a_model_that_writes(
     words += ["--model", writer, "--budgets", "2", option, f"hf:{tmp_path / 'judge'}"]
     assert main(words) == 2
     assert "use it as --verifier prm:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["prm", "orm", "revise"])
+def test_hf_trains_on_what_a_server_drew(tmp_path, kind, monkeypatch, capsys):
+    monkeypatch.setattr(wire.Wire, "_wait", lambda *_: 0.0)
+    model = f"hf:{saved(tmp_path / 'writer', causal(max_position_embeddings=2000))}"
+    path, out = tmp_path / "p.jsonl", tmp_path / "out"
+    rows = [{"id": p.id, "prompt": p.prompt, "reference": "right"} for p in asked(10)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with FakeServer("vllm") as server:
+        words = ["train", kind, str(path), "--model", model, "--sampler", server.url]
+        words += ["-o", str(out), "--samples", "3", "--epochs", "1", "--lora", "0", "--json"]
+        words += ["--rollouts", "1"] if kind == "prm" else []
+        assert main(words) == 0
+        told = json.loads(capsys.readouterr().out)
+        decoded = server.usage["decoded"]
+        assert main(words) == 0  # nothing is drawn again
+        assert json.loads(capsys.readouterr().out) == told
+        tried_out = server.usage["decoded"] - decoded  # finding out what it can do
+        assert told["sampled_tokens"] == decoded - tried_out > 0
+    assert told["training_examples"] > 0
+    if kind == "revise":
+        HFProposer.load(str(out))
+    else:
+        named(f"{kind}:{out}?device=cpu", HFProposer.load(model.removeprefix("hf:")))

@@ -9,7 +9,16 @@ import random
 
 import numpy as np
 import torch
-from hf_fixtures import SETTING, asked, causal, config, last_letter, saved, tokenizer, transformers
+from hf_fixtures import (
+    SETTING,
+    asked,
+    causal,
+    classifier,
+    last_letter,
+    saved,
+    tokenizer,
+    transformers,
+)
 from tiny_prms import KINDS, TINY, example
 
 from outthink.errors import UsageError, WeightsError
@@ -29,13 +38,6 @@ from outthink.verify.written import Written, written
 QUICK = Recipe(1e-2, 0.0, lora=0, batch=16, rows=16, epochs=8, patience=100)
 TURNS = Turns(tokenizer(), SETTING)
 ODDS = odds_of(Classes(1))
-
-
-def classifier(seed=0):
-    transformers.set_seed(seed)
-    made = config("Llama", initializer_range=0.05)
-    made.num_labels = 2
-    return transformers.LlamaForTokenClassification(made)
 
 
 def solution(text, problem=None, history=()):
@@ -76,8 +78,8 @@ def test_train_makes_a_prm_of_every_family_that_separates_two_labels_where_it_is
     folder = language_model(KINDS[name], tmp_path / "base")
     reads = Reading.of("prm", folder, name, 512, earlier=False)
     model = load(folder, outputs=reads.outputs, train=True).model
-    recipe = Recipe(2e-2 if lora else 5e-3, 0.0, lora=lora, batch=32, rows=32, epochs=24)
-    data, held_out = lessons(reads, 256, 1), lessons(reads, 32, 2)
+    recipe = Recipe(2e-2 if lora else 5e-3, 0.0, lora=lora, batch=8, rows=8, epochs=4, readings=1)
+    data, held_out = lessons(reads, 320, 1), lessons(reads, 24, 2)
     fitted = fit(
         model, recipe, data, held_out, odds=reads.odds, checkpoint=tmp_path / "c", label="prm"
     )

@@ -592,6 +592,12 @@ def _train(kind: str, parser: _Parser) -> None:
             "verifier of revisions (default: %(default)s)",
         )
     parser.add_argument(
+        "--sampler",
+        metavar="NAME",
+        help="who draws solutions, such as the address of a server that runs the same model faster "
+        "(default: the model itself)",
+    )
+    parser.add_argument(
         "--lora",
         type=_whole,
         default=16,
@@ -627,6 +633,7 @@ def _run_train(kind: str, options: argparse.Namespace) -> None:
         rollouts=getattr(options, "rollouts", 1),
         family=getattr(options, "family", "trl"),
         chain=getattr(options, "chain", 1),
+        sampler=options.sampler,
         lora=options.lora,
         rate=options.rate,
         batch=options.batch,

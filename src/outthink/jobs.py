@@ -53,6 +53,7 @@ from outthink.sweep import (
     setting_of,
     share,
     swept,
+    writer,
 )
 from outthink.types import AnyProposer, Budget, Closes, Problem, Usage
 from outthink.version import VERSION
@@ -70,6 +71,7 @@ def train(
     rollouts: int,
     family: str,
     chain: int,
+    sampler: str | None,
     lora: int,
     rate: float | None,
     batch: int,
@@ -82,6 +84,10 @@ def train(
     """Train a verifier or a revision model from a model of transformers; what its card says."""
     if not model.startswith(IN_PROCESS):
         raise UsageError(f"cannot train {model!r}; give a model of transformers, as hf:NAME")
+    if sampler is not None and not reads_any_text(sampler):
+        raise UsageError(
+            f"cannot sample from {sampler!r}; give the address of a server, or hf:NAME"
+        )
     asked = source.read(problems)
     judge = grading(asked.grader)
     judge.require()
@@ -106,7 +112,8 @@ def train(
         chain,
         command,
     )
-    return trained(plan, asked, grader=judge.grade, read=judge.read)
+    other = None if sampler is None else writer(sampler, most_tokens, judge.name)
+    return trained(plan, asked, grader=judge.grade, read=judge.read, sampler=other)
 
 
 def sweep(asked: Sweep, store: Path) -> dict[str, Any]:
@@ -222,10 +229,10 @@ def solve(
     made = parse_strategy(thought.strategy)
     result = _run(driver, Job(problem, made, Budget(budget)))
     index = result.choice.index
-    writer = revision.proposer if revision and made.revises else engines.proposer
+    wrote = revision.proposer if revision and made.revises else engines.proposer
     return {
         "answer": result.choice.answer,
-        "text": "" if index is None else _text(writer, result.choice.candidates[index].tokens),
+        "text": "" if index is None else _text(wrote, result.choice.candidates[index].tokens),
         "strategy": made.name,
         "budget": budget,
         "bin": thought.bin,

@@ -124,7 +124,7 @@ class Models:
                 )
             if loaded is not None and verifier == self.verifier:
                 return loaded
-            writes = loaded.proposer if loaded else _writer(proposer, self.most_tokens, grader)
+            writes = loaded.proposer if loaded else writer(proposer, self.most_tokens, grader)
             return Engines(writes, None if verifier == "none" else named(verifier, writes))
         # PyTorch takes a second to import, which reading a store again does not need.
         from outthink.lab.models import SHIPPED, LabModels
@@ -149,7 +149,7 @@ def reads_any_text(name: str) -> bool:
     return is_served(name) or name.startswith(IN_PROCESS)
 
 
-def _writer(name: str, most_tokens: int, grader: str) -> AnyProposer:
+def writer(name: str, most_tokens: int, grader: str) -> AnyProposer:
     """The model of any text of that name, asked for answers of this grader's kind."""
     setting, read = setting_of(name, most_tokens, grader), grading(grader).read
     # The HTTP client takes a while to import, transformers takes seconds; the lab needs neither.
@@ -281,6 +281,9 @@ def accuracies(study: Study, bins: Integers | None = None) -> dict[str, Any]:
             usage = study.usage(name, budget)
             row["decoded_tokens_per_problem"] = usage.decoded_tokens / graded
             row["verifier_tokens_per_problem"] = usage.verifier_tokens / graded
+            read = usage.verifier_tokens + usage.verifier_cached_tokens
+            # Of the tokens it was shown, those that no cache held.
+            row["verifier_computed_share"] = usage.verifier_tokens / read if read else None
             rows.append(row)
     return {"graded": graded, "rows": rows}
 

@@ -247,6 +247,10 @@ class Turns:
         )
         return found
 
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Of text that an answer goes on with."""
+        return tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
+
     def ends_step(self, tokens: Sequence[int], begun: int) -> bool:
         """Whether the last token completes the delimiter of the step that begins at `begun`."""
         last = tokens[-1]

@@ -21,7 +21,7 @@ from outthink.types import Grader, Solution
 from outthink.verify import orm
 from outthink.verify.checkpoint import tokenizer
 from outthink.verify.families import Classes, Encoder, Family, Readout, Value, Words, family
-from outthink.verify.written import Written, written
+from outthink.verify.written import Text, Written, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,24 @@ class Reading:
         return Example(found.ids, places, worth)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was drawn, in text, and how the model that learns would have written it."""
+
+    text: Text
+    turns: Turns
+    end: int
+    """The token that ends an answer."""
+    context: int
+    """Tokens the model can read; what is longer teaches nothing."""
+    theirs: bool
+    """Another model drew it, with token ids of its own."""
+
+    def ids(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """Token ids of the model that learns."""
+        return self.turns.ids(self.text(tokens)) if self.theirs else tokens
+
+
 def _outputs(readout: Readout) -> int | None:
     match readout:
         case Classes():
@@ -72,30 +90,26 @@ def _outputs(readout: Readout) -> int | None:
 
 
 def step_lessons(
-    reading: Reading, turns: Turns, result: Result, rollouts: int, grader: Grader
+    reading: Reading, text: Text, result: Result, rollouts: int, grader: Grader
 ) -> list[Example]:
     """Of labelled samples: how often each of their prefixes ends right."""
     return _present(
-        reading.example(written(each.solution, turns.text), each.labels)
+        reading.example(written(each.solution, text), each.labels)
         for each in labels(result, each=rollouts, grader=grader)
         if each.solution.step_ends
     )
 
 
-def answer_lessons(reading: Reading, turns: Turns, result: Result, grader: Grader) -> list[Example]:
+def answer_lessons(reading: Reading, text: Text, result: Result, grader: Grader) -> list[Example]:
     """Of samples, or of chains of revisions: which are right, read at their ends."""
     return _present(
         # Only the last place of an outcome model is read.
-        reading.example(
-            written(each, turns.text, earlier=reading.earlier), [float(right)] * each.steps
-        )
+        reading.example(written(each, text, earlier=reading.earlier), [float(right)] * each.steps)
         for each, right in _judged(result, grader)
     )
 
 
-def revision_lessons(
-    turns: Turns, end: int, result: Result, grader: Grader, seed: int
-) -> list[Example]:
+def revision_lessons(told: Told, result: Result, grader: Grader, seed: int) -> list[Example]:
     """Of samples: wrong answers, then a right one, which is what is learnt."""
     problem = result.job.problem
     judged = _judged(result, grader)
@@ -103,11 +117,13 @@ def revision_lessons(
     wrong = [each for each, right in judged if not right]
     rng = np.random.default_rng([seed, *problem.id.encode()])
     found = []
-    for trajectory in trajectories(good, wrong, turns.text, rng):
-        history = tuple(earlier.tokens for earlier in trajectory.history)
-        prompt = turns.prompt(problem.prompt, history)
+    for trajectory in trajectories(good, wrong, told.text, rng):
+        history = tuple(told.ids(earlier.tokens) for earlier in trajectory.history)
+        prompt = told.turns.prompt(problem.prompt, history)
         # That the answer ends is learnt as well.
-        found.append(Example((*prompt, *trajectory.answer.tokens, end), first=len(prompt)))
+        tokens = (*prompt, *told.ids(trajectory.answer.tokens), told.end)
+        if len(tokens) <= told.context:
+            found.append(Example(tokens, first=len(prompt)))
     return found
 
 

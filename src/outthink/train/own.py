@@ -4,17 +4,19 @@
     orm      samples, or chains of revisions, a verifier of whole solutions
     revise   samples, trajectories of wrong answers that end in a right one, a model that revises
 
-Everything is drawn by the same proposer and driver as in a search, and kept in a store; so a run
-that was killed goes on in the stage it was in. The folder holds a model of transformers, with its
-tokenizer, how it is asked and read (`outthink.json`) and a model card. Snell et al. 2024,
-appendices D, H and J.
+Everything is drawn by the same proposers and driver as in a search, by the model itself or by one
+that is served, and kept in a store; so a run that was killed goes on in the stage it was in. The
+folder holds a model of transformers, with its tokenizer, how it is asked and read
+(`outthink.json`) and a model card. Snell et al. 2024, appendices D, H and J.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,8 @@ import torch
 from outthink.driver import Driver, Job, Result, exact
 from outthink.errors import RunError, UsageError, WeightsError
 from outthink.hf.about import About, write
-from outthink.hf.cache import ROWS
 from outthink.hf.load import HF, Loaded, load
+from outthink.ports import is_served_proposer
 from outthink.progress import Progress
 from outthink.propose.hf import HFProposer, Turns, end_ids
 from outthink.propose.openai import Read, Setting
@@ -34,10 +36,11 @@ from outthink.search import strategy
 from outthink.store import Identity, Store
 from outthink.train import card
 from outthink.train.fit import Example, Fitted, Recipe, fit
-from outthink.train.lessons import Reading, answer_lessons, revision_lessons, step_lessons
+from outthink.train.lessons import Reading, Told, answer_lessons, revision_lessons, step_lessons
 from outthink.train.revise import SAMPLES as REVISE_SAMPLES
 from outthink.train.rollouts import ROLLOUTS, SAMPLES, labelling
-from outthink.types import Budget, Engines, Grader, Problem, Strategy
+from outthink.types import AnyProposer, Budget, Closes, Engines, Grader, Problem, Strategy
+from outthink.verify.written import Text
 
 KINDS = ("prm", "orm", "revise")
 FAMILY = "trl"
@@ -106,12 +109,13 @@ def train(
     *,
     grader: Grader = exact,
     read: Read | None = None,
-    rows: int = ROWS,
+    sampler: AnyProposer | None = None,
 ) -> dict[str, Any]:
-    """Draw, label, fine-tune and write; what the card says as figures.
+    """Draw, label, fine-tune and write; what the card says as figures. Without a `sampler` the
+    model itself draws, and `read` finds its answers.
 
     Raises `UsageError` for too few problems with references, `WeightsError` where the folder holds
-    another training, `RunError` where there is nothing to learn from or the disk fails.
+    another training, `RunError` where there is nothing to learn from, a server fails or the disk.
     """
     asked = [problem for problem in problems if problem.reference is not None]
     if len(asked) < LEAST:
@@ -124,15 +128,18 @@ def train(
         if plan.kind == "revise"
         else Reading.of(plan.kind, plan.folder, plan.family, loaded.context, earlier=plan.chain > 1)
     )
-    _claim(plan, loaded.name, asked)
+    proposer = sampler or HFProposer(loaded, read=read)
+    _claim(plan, [loaded.name, proposer.name], asked)
     done = plan.out / _FACTS
     if done.exists():
         found: dict[str, Any] = json.loads(done.read_text())
         return found
-    proposer = HFProposer(loaded, read=read, rows=rows)
     results = _drawn(plan, proposer, asked, grader)
-    turns, end = Turns(loaded.tokenizer, plan.setting), end_ids(loaded)[0]
-    groups = [_lessons(plan, reading, turns, end, result, grader) for result in results]
+    with _spoken(proposer) as text:
+        turns = Turns(loaded.tokenizer, plan.setting)
+        end, theirs = end_ids(loaded)[0], sampler is not None
+        told = Told(text, turns, end, loaded.context, theirs)
+        groups = [_lessons(plan, reading, told, result, grader) for result in results]
     held_out, training = _split(groups, plan.seed)
     if not (held_out and training):
         raise RunError(
@@ -172,13 +179,13 @@ def train(
     return facts
 
 
-def _claim(plan: Training, name: str, asked: Sequence[Problem]) -> None:
+def _claim(plan: Training, models: Sequence[str], asked: Sequence[Problem]) -> None:
     """Say in the folder what is trained in it, or see that it says so already."""
     problems = repr([(problem.id, problem.prompt, problem.reference) for problem in asked])
     told = json.dumps(
         {
             "kind": plan.kind,
-            "model": name,
+            "models": models,
             "problems": hashlib.blake2b(problems.encode(), digest_size=8).hexdigest(),
             "samples": plan.samples,
             "search": plan.search.name,
@@ -203,7 +210,7 @@ def _claim(plan: Training, name: str, asked: Sequence[Problem]) -> None:
 
 
 def _drawn(
-    plan: Training, proposer: HFProposer, asked: Sequence[Problem], grader: Grader
+    plan: Training, proposer: AnyProposer, asked: Sequence[Problem], grader: Grader
 ) -> list[Result]:
     """A search on every problem, in their order; kept in a store, so that it can be resumed."""
     identity = Identity(proposer.name, None, plan.seed, {"samples": str(plan.samples)})
@@ -225,23 +232,44 @@ def _drawn(
         for result in driver.run(Job(each, search, budget) for each in asked):
             found[result.job.problem.id] = result
             bar.advance(1)
+    failed = [result.outcome.error for result in found.values() if result.outcome.error]
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(asked)} problems could not be sampled ({failed[0]}); the same "
+            "command tries them again"
+        )
     return [found[problem.id] for problem in asked]
 
 
+@contextmanager
+def _spoken(proposer: AnyProposer) -> Iterator[Text]:
+    """The text of token ids, of a served proposer too."""
+    if not is_served_proposer(proposer):
+        yield proposer.text  # type: ignore[misc]
+        return
+    known: dict[tuple[int, ...], str] = {}
+    with asyncio.Runner() as loop:
+
+        def text(tokens: Sequence[int]) -> str:
+            ids = tuple(tokens)
+            if ids not in known:
+                known[ids] = loop.run(proposer.text(ids))
+            return known[ids]
+
+        yield text
+        if isinstance(proposer, Closes):
+            loop.run(proposer.aclose())
+
+
 def _lessons(
-    plan: Training,
-    reading: Reading | None,
-    turns: Turns,
-    end: int,
-    result: Result,
-    grader: Grader,
+    plan: Training, reading: Reading | None, told: Told, result: Result, grader: Grader
 ) -> list[Example]:
     """What the samples of one problem teach."""
     if reading is None:
-        return revision_lessons(turns, end, result, grader, plan.seed)
+        return revision_lessons(told, result, grader, plan.seed)
     if plan.kind == "prm":
-        return step_lessons(reading, turns, result, plan.rollouts, grader)
-    return answer_lessons(reading, turns, result, grader)
+        return step_lessons(reading, told.text, result, plan.rollouts, grader)
+    return answer_lessons(reading, told.text, result, grader)
 
 
 def _split(groups: Sequence[list[Example]], seed: int) -> tuple[list[Example], list[Example]]:
