@@ -13,7 +13,7 @@ from outthink.costs import ModelShape
 from outthink.difficulty import oracle
 from outthink.driver import exact
 from outthink.estimate import Pool
-from outthink.reproduce.evidence import BASELINE, BEAMS, FLAT, STEPS, Evidence, Scale
+from outthink.reproduce.evidence import BASELINE, BEAMS, FLAT, LABELS, STEPS, Evidence, Scale
 from outthink.search.revise import pool_lengths
 from outthink.select import StepAggregation
 from outthink.simulate import Binormal, Revision
@@ -97,6 +97,14 @@ def evidence(world: World, scale: Scale) -> Evidence:
         beams=make.study(of(*BEAMS, budgets=scale.budgets), few),
         untuned=make.study(of(*FLAT[:4], budgets=(1, 4, 8), chains=8), few),
         unled=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
+        alone=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
+        labels={
+            kind: make.study(
+                of(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool),
+                scale.labels,
+            )
+            for kind in LABELS
+        },
         shapes=SHAPES,
         pretraining_tokens=100_000,
     )

@@ -61,7 +61,7 @@ def test_no_judgement_is_without_a_verdict_or_a_reason():
 
 # All of them, on evidence that looks like a real run ---------------------------------------------
 
-SMALL = Scale(100, 64, 64, 8, 16, 8, (1, 4, 16), 0, 60)
+SMALL = Scale(100, 64, 64, 8, 16, 8, (1, 4, 16), 0, 60, 60, 16)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def findings(**parts):
         "oracle_bins": FIFTHS,
         "predicted": SimpleNamespace(samples=4),
         "main": SimpleNamespace(
-            plan=SimpleNamespace(budgets=(1, 4, 16, 64), pool=256, chains=64),
+            plan=SimpleNamespace(pooled=(), budgets=(1, 4, 16, 64), pool=256, chains=64),
             problems=[SimpleNamespace(id=str(number)) for number in range(P)],
         ),
         "deep": object(),
@@ -207,7 +207,7 @@ def test_a_saving_beyond_what_the_base_was_measured_to_refutes_nothing():
 def test_difficulty_is_free_where_the_saving_survives_it(at_4, expected):
     # 0.35 is worth 6 samples of the base: more than 4, less than the 8 that are charged.
     made = axis("search", {"best": [at_4]}, [4], POWERS, RISING)
-    plan = SimpleNamespace(budgets=(4,))
+    plan = SimpleNamespace(budgets=(4,), pooled=())
     found = findings(
         search=made,
         revisions=made,
@@ -228,7 +228,7 @@ def test_predicted_bins_are_as_good_or_not(apart, expected):
         revisions=made,
         search_by_samples={},
         agreement=Agreement(1.0, 1.0, 1.0, np.zeros((5, 5), np.int64), P),
-        evidence={"main": SimpleNamespace(plan=SimpleNamespace(budgets=(4,)))},
+        evidence={"main": SimpleNamespace(plan=SimpleNamespace(budgets=(4,), pooled=()))},
     )
     assert verdict("C14", found) == expected
 

@@ -107,6 +107,32 @@ def test_solve_without_a_verifier_takes_a_vote(capsys):
     assert (found["answer"], found["usage"]["verifier_tokens"]) == ("59245", 0)
 
 
+def test_without_a_verifier_votes_tell_the_difficulty_and_are_paid_for(folder, capsys):
+    store, path = folder / "votes.store", folder / "votes.json"
+    words = ["--strategies", "majority,revise(answer=majority)", "--budgets", "1,4", "--pool", "4"]
+    words += ["--verifier", "none", "--revision-verifier", "none"]
+    words += ["--oracle-samples", "4", "--difficulty-samples", "4"]
+    assert main(["sweep", "lab:test?size=100&seed=3", "-o", str(store), *words]) == 0
+    capsys.readouterr()
+    fitted = wire(capsys, "fit", store, "-o", path)
+    assert {row["cost"] - row["budget"] for row in fitted["comparison"] if row["charged"]} == {4}
+    assert json.loads(path.read_text())["difficulty"]["method"] == "votes"
+    none = words[-8:-4]
+    found = wire(capsys, "solve", PROBLEM, "--policy", path, "--budget", 4, *none)
+    assert found["usage"]["generations"] == 4 + 4
+    assert found["usage"]["verifier_tokens"] == 0
+    assert "agree" in found["how"]
+    with Store.open(store, write=False) as kept:  # two kinds of difficulty share no sample
+        labelled, probed = (
+            kept.pool(problem.id, "majority", 4, stream)[0]
+            for problem in kept.problems()[:1]
+            for stream in ("difficulty", "votes")
+        )
+        assert kept.outcomes(stream="votes") and labelled and probed
+    assert main(["report", str(store), "-o", str(folder / "votes.html")]) == 0
+    assert "Compute-optimal against Majority vote" in (folder / "votes.html").read_text()
+
+
 REVISE = ["sweep", "lab:test?size=100&seed=3", "--strategies", "best_of_n,revise(sequential=2)"]
 REVISE += ["--budgets", "1,4", "--pool", "4", "--chains", "4"]
 REVISE += ["--oracle-samples", "0", "--difficulty-samples", "2"]

@@ -477,7 +477,7 @@ def test_a_dot_of_the_map_opens_its_step(browser, page, report):
 
 @pytest.fixture(scope="module")
 def reproduction(tmp_path_factory):
-    scale = Scale(120, 16, 16, 4, 8, 4, (1, 4), 0, 40)
+    scale = Scale(120, 16, 16, 4, 8, 4, (1, 4), 0, 40, 40, 16)
     findings = Findings(evidence(World(problems=120), scale))
     shown = reproduction_page(
         findings,

@@ -31,7 +31,7 @@ from outthink.reproduce.findings import Findings
 from outthink.reproduce.page import page
 from outthink.reproduce.record import record
 
-SCALE = Scale(120, 16, 16, 4, 8, 4, (1, 4), 0, 40)
+SCALE = Scale(120, 16, 16, 4, 8, 4, (1, 4), 0, 40, 40, 16)
 PROVENANCE = data.Provenance("s, l", ("prm",), "synthetic", 120, 0, "0", "outthink reproduce")
 FIGURES = (
     "search", "search-bins", "policy-search", "factor-search", "choices-search", "pass-at-1",
@@ -39,7 +39,9 @@ FIGURES = (
     "choices-revisions", "policy-both", "factor-both", "choices-both", "exchange-search",
     "exchange-revisions", "exchange-both", "exchange-curves-search", "exchange-curves-revisions",
     "r-star", "verifiers", "aggregations", "beams", "goodhart", "flips", "unled", "untuned",
-    "agreement", "by-samples", "coverage", "costs",
+    "agreement", "by-samples", "coverage", "costs", "labels", "policy-search-plain",
+    "factor-search-plain", "policy-revisions-plain", "factor-revisions-plain",
+    "policy-both-plain", "factor-both-plain",
 )  # fmt: skip
 
 
@@ -259,7 +261,7 @@ def test_findings_are_kept_and_read_again(tmp_path, kept):
 
 # From the command line ---------------------------------------------------------------------------
 
-TINY = Scale(100, 4, 4, 4, 2, 2, (1, 2), 0, 20)
+TINY = Scale(100, 4, 4, 4, 2, 2, (1, 2), 0, 20, 20, 4)
 
 
 @pytest.fixture(scope="module")
@@ -268,11 +270,12 @@ def weights(tmp_path_factory):
     from lab_fixtures import TINY_VERIFIER, random_gpt
 
     from outthink.lab.gpt import save
+    from outthink.lab.models import VARIANTS
     from outthink.lab.recipes import shape
 
     folder = tmp_path_factory.mktemp("weights")
     shapes = {"s": SHAPE, "l": shape(width=32, layers=2, heads=2), "reviser": SHAPE}
-    shapes |= dict.fromkeys(("prm", "orm", "revision"), TINY_VERIFIER)
+    shapes |= dict.fromkeys(("prm", "orm", "revision", *VARIANTS), TINY_VERIFIER)
     for seed, (name, known) in enumerate(shapes.items()):
         save(random_gpt(known, seed=seed), folder / f"{name}.safetensors", {})
     return folder

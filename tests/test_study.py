@@ -317,7 +317,7 @@ def test_a_plan_writes_strategies_by_their_one_name():
 
 def test_an_analysis_needs_what_it_compares(study):
     for plan, said in (
-        (replace(PLAN, strategies=("beam",)), "best_of_n among the strategies"),
+        (replace(PLAN, strategies=("beam",)), "ran neither"),
         (replace(PLAN, predicted_samples=0), "--difficulty-samples"),
     ):
         with pytest.raises(UsageError, match=said):

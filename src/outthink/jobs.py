@@ -33,12 +33,12 @@ from outthink.ports import is_served_proposer
 from outthink.report import data as page
 from outthink.report.page import write
 from outthink.report.reproduction import write_reproduction
-from outthink.report.study import BASELINE, Analysis, Fitted, build
+from outthink.report.study import Analysis, Fitted, build
 from outthink.reproduce.evidence import Evidence, Scale, gathered
 from outthink.reproduce.outcome import outcome
 from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
-from outthink.study import DIFFICULTY, POOL, Plan
+from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
 from outthink.sweep import (
     IN_PROCESS,
     PARAMETERS,
@@ -211,7 +211,8 @@ def solve(
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
     fitted = None if policy is None else Policy.load(policy)
-    require_verifier(models, (known.name if fitted is None else POOL,))
+    asked = known.name if fitted is None else _probe(fitted)[0]
+    require_verifier(models, (asked,))
     grading(grader).require()
     engines = models.load(grader)
     names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
@@ -269,20 +270,28 @@ def _text(proposer: AnyProposer, tokens: Sequence[int]) -> str:
     return asyncio.run(asked())
 
 
+def _probe(policy: Policy) -> tuple[str, str]:
+    """The strategy that draws the samples which tell the difficulty, and their stream."""
+    by_votes = policy.method is difficulty.Method.VOTES
+    return (UNSCORED, VOTES) if by_votes else (POOL, DIFFICULTY)
+
+
 def _choose(policy: Policy, problem: Problem, budget: int, driver: Driver) -> Thought:
     """What a policy says to a problem, by a few scored samples of it."""
     policy.choose(0, budget)  # a budget it cannot serve is refused before anything is spent
-    probe_job = Job(problem, parse_strategy(POOL), Budget(policy.samples), DIFFICULTY)
+    name, stream = _probe(policy)
+    probe_job = Job(problem, parse_strategy(name), Budget(policy.samples), stream)
     probe = _run(driver, probe_job)
     answers = [candidate.answer for candidate in probe.choice.candidates]
-    scores = [score.last for score in probe.choice.scores]
+    scores = [score.last for score in probe.choice.scores] or [None] * len(answers)
     pool = Pool.of(problem.id, answers, scores, [False] * len(answers))
     value = float(difficulty.predicted([pool], policy.samples).values[0])
     number = policy.place(value)
     chosen = policy.choose(number, budget)
+    said = "that agree by" if policy.method is difficulty.Method.VOTES else "scored"
     how = (
         f"difficulty bin {number + 1} of {policy.binning.count}, from {policy.samples} samples "
-        f"scored {value:.2f}; {chosen.strategy} at {budget}"
+        f"{said} {value:.2f}; {chosen.strategy} at {budget}"
     )
     how += f"; {chosen.note}" if chosen.note else ""
     return Thought(chosen.strategy, how, number + 1, probe.outcome.usage)
@@ -461,6 +470,7 @@ def _save(policy: Policy, out: Path) -> None:
 
 def _policy(analysis: Analysis, identity: Identity) -> Policy:
     fitted = analysis.predicted
+    checker = identity.settings.get("revision_verifier", "none")
     return Policy(
         fitted.binning,
         fitted.difficulty.method,
@@ -470,7 +480,7 @@ def _policy(analysis: Analysis, identity: Identity) -> Policy:
             proposer=identity.proposer,
             verifier=identity.verifier,
             reviser=identity.settings.get("reviser"),
-            revision_verifier=identity.settings.get("revision_verifier"),
+            revision_verifier=None if checker == "none" else checker,
             data_hash=analysis.study.grid.digest,
             problems=len(analysis.study.problems),
             repeats=fitted.fit.repeats,
@@ -509,7 +519,7 @@ def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[dict[st
     study, budgets = analysis.study, analysis.study.plan.budgets
     factors = analysis.equivalences(fit, charged=charged)
     costs = [min(round(found.cost), study.plan.pool) for found in factors]
-    base = study.curve(BASELINE, costs)
+    base = study.curve(analysis.base, costs)
     rows = []
     columns = zip(budgets, fit.fit.held_out, base, costs, factors, strict=True)
     for budget, ours, theirs, cost, found in columns:

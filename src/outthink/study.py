@@ -41,6 +41,9 @@ UNSCORED_CHAINS = Strategy("chains(scored=no)", partial(draw_chains, scored=Fals
 """The same without scores."""
 DIFFICULTY = "difficulty"
 """The stream of the samples that difficulty is estimated from."""
+VOTES = "votes"
+"""The stream of those that it is predicted from without a verifier, by how far they agree: labelled
+samples are drawn by the same strategy, and would be the same ones."""
 
 FAILURES = 20
 """So many searches that fail one after the other are a server that will fail them all."""
@@ -75,7 +78,8 @@ class Plan:
     oracle_samples: int = 256
     """Samples a problem for oracle difficulty; 0 leaves it out. The paper takes 2048."""
     predicted_samples: int = 8
-    """Samples a problem for predicted difficulty; 0 leaves it out. They are charged."""
+    """Samples a problem for predicted difficulty, scored where a search of the plan asks a
+    verifier; 0 leaves it out. They are charged."""
 
     def __post_init__(self) -> None:
         if not self.strategies or not self.budgets:
@@ -146,6 +150,12 @@ class Plan:
         return POOL if any(map(verifies, self.pooled)) else UNSCORED
 
     @property
+    def probe(self) -> tuple[str, str]:
+        """The strategy that draws the samples of predicted difficulty, and their stream."""
+        scored = any(verifies(name) and not strategy(name).revises for name in self.strategies)
+        return (POOL, DIFFICULTY) if scored else (UNSCORED, VOTES)
+
+    @property
     def chains_job(self) -> Strategy:
         """The strategy that draws the pool of chains."""
         return CHAINS if any(map(verifies, self.chained)) else UNSCORED_CHAINS
@@ -162,7 +172,8 @@ class Plan:
         if self.oracle_samples:
             kinds.append((UNSCORED, self.oracle_samples, DIFFICULTY))
         if self.predicted_samples:
-            kinds.append((POOL, self.predicted_samples, DIFFICULTY))
+            name, stream = self.probe
+            kinds.append((name, self.predicted_samples, stream))
         if self.pooled:
             kinds.append((self.pool_job, self.pool, ""))
         if self.chained:
@@ -255,7 +266,7 @@ def run(
     """
     done = {
         (outcome.problem_id, outcome.strategy, outcome.budget, stream)
-        for stream in ("", DIFFICULTY)
+        for stream in ("", DIFFICULTY, VOTES)
         for outcome in store.outcomes(stream=stream)
     }
     jobs = list(plan.jobs(problems))
@@ -341,7 +352,7 @@ class Study:
 
     @cached_property
     def predicted(self) -> Difficulty:
-        """Difficulty from verifier scores, as it can be had on new problems."""
+        """Difficulty from verifier scores or votes, as it can be had on new problems."""
         return self.predicted_at(self.plan.predicted_samples)
 
     def predicted_at(self, samples: int) -> Difficulty:
@@ -351,7 +362,8 @@ class Study:
     @cached_property
     def _difficulty_pools(self) -> list[Pool]:
         samples = self.plan.predicted_samples
-        return [self._pool(p, POOL, samples, DIFFICULTY) for p in self.problems]
+        name, stream = self.plan.probe
+        return [self._pool(problem, name, samples, stream) for problem in self.problems]
 
     @cached_property
     def grid(self) -> Grid:

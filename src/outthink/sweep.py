@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -40,6 +40,8 @@ IN_PROCESS = "hf:"
 """How the name of a model of transformers begins: a folder or a name of the hub follows."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
+VARIANTS = ("lab:prm-soft", "lab:prm-hard", "lab:prm-once", "lab:revision-alone")
+"""Verifiers of the lab that only ablations use."""
 
 
 PARAMETERS = "proposer_parameters"
@@ -112,7 +114,7 @@ class Models:
             )
         if is_named(verifier):
             check(verifier)
-        elif verifier not in verifiers:
+        elif verifier not in (*verifiers, *VARIANTS):
             forms = ", ".join((*verifiers, *FORMS))
             raise UsageError(f"unknown verifier {verifier!r}; write one of {forms}")
         if reads_any_text(proposer):
@@ -211,8 +213,7 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     judge = grading(asked.grader)
     judge.require()
     engines = sweep.models.load(judge.name)
-    # Predicted difficulty is what a verifier thinks.
-    plan = sweep.plan if engines.verifier else replace(sweep.plan, predicted_samples=0)
+    plan = sweep.plan
     revision = sweep.models.load_revision(engines, judge.name) if revises(plan) else None
     settings = {"problems": sweep.problems, "problems_digest": source.digest(asked)}
     if judge.name != EXACT:

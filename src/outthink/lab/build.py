@@ -5,6 +5,8 @@
     PRM, ORM    from S's weights, on those labels
     reviser     from S's weights, on trajectories of S's samples: wrong answers, then a right one
     revision    the reviser's verifier, from the reviser's weights, on chains that it wrote
+    variants    for ablations: the PRM on labels of other kinds, the reviser's verifier without the
+                history of a chain
 
 Each stage leaves its weights in the folder; a stage whose weights are there is not run again.
 """
@@ -15,6 +17,7 @@ import platform
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +29,7 @@ from outthink.driver import Driver, Job, Result, exact
 from outthink.errors import RunError, WeightsError
 from outthink.lab import recipes, task, tokenizer
 from outthink.lab.engine import LabProposer
-from outthink.lab.gpt import GPT, load, save
+from outthink.lab.gpt import GPT, alone, load, save
 from outthink.lab.models import LabModels, fingerprint
 from outthink.lab.revisions import Led, reviser, revision_verifier
 from outthink.lab.train import Examples, Recipe, Trained, language_model, verifier
@@ -85,15 +88,15 @@ def build(plan: Build, say: Callable[[str], None]) -> LabModels:
     _claim(plan)
     small = _stage(plan, "s", say, partial(_language_model, plan, "s"))
     _stage(plan, "l", say, partial(_language_model, plan, "l"))
-    if not all((plan.out / f"{name}.safetensors").exists() for name in ("prm", "orm")):
-        labelled = label(plan, small)
-        training, held_out = _split(labelled)
-        for name in ("prm", "orm"):
+    if not all((plan.out / f"{name}.safetensors").exists() for name in _LABELS):
+        training, held_out = _split(label(plan, small))
+        for name in _LABELS:
             make = partial(_verifier, plan, name, small, training, held_out)
             _stage(plan, name, say, make)
     asked = task.problems(task.Stream.TRAIN, plan.problems, plan.seed)
     reviser = _stage(plan, "reviser", say, partial(_reviser, plan, small, asked))
-    _stage(plan, "revision", say, partial(_revision, plan, reviser, asked))
+    for name in ("revision", "revision-alone"):
+        _stage(plan, name, say, partial(_revision, plan, name, reviser, asked))
     return LabModels(plan.out)
 
 
@@ -164,17 +167,65 @@ def _verifier(
     training: Sequence[Labelled],
     held_out: Sequence[Labelled],
 ) -> Trained:
+    recipe, labels = _LABELS[name]
     last_only = name == "orm"
-    recipe = plan.recipe(recipes.ORM_RECIPE if last_only else recipes.PRM_RECIPE)
     return verifier(
         trunk,
-        recipe,
-        Examples.of(training, last_only=last_only),
-        Examples.of(held_out, last_only=last_only),
+        plan.recipe(recipe),
+        Examples.of(relabelled(training, labels, plan.seed), last_only=last_only),
+        Examples.of(relabelled(held_out, labels, plan.seed), last_only=last_only),
         checkpoint=plan.out / f"{name}.checkpoint",
         label=f"training {name.upper()}",
         compiled=plan.compiled,
     )
+
+
+class Labels(StrEnum):
+    """What a step is labelled with."""
+
+    SOFT = "soft"
+    """The share of its rollouts that end right (Snell et al. 2024, appendix D)."""
+    HARD = "hard"
+    """1 if one of them does, 0 if none (Wang et al. 2023, "hard estimation")."""
+    ONCE = "once"
+    """Whether one rollout, the only one, ends right."""
+
+
+_LABELS = {
+    "prm": (recipes.PRM_RECIPE, Labels.SOFT),
+    "orm": (recipes.ORM_RECIPE, Labels.SOFT),
+    "prm-soft": (recipes.VARIANT_RECIPE, Labels.SOFT),
+    "prm-hard": (recipes.VARIANT_RECIPE, Labels.HARD),
+    "prm-once": (recipes.VARIANT_RECIPE, Labels.ONCE),
+}
+"""The verifiers of S, by the names of their files."""
+
+
+def relabelled(labelled: Sequence[Labelled], labels: Labels, seed: int) -> list[Labelled]:
+    """The same samples with labels of another kind, made from their soft ones.
+
+    A single rollout is one of those that were made, drawn at random: it is right with the
+    probability that is their share. Samples that share a prefix share its rollout. Last steps are
+    right or wrong already.
+    """
+    if labels is Labels.SOFT:
+        return list(labelled)
+    if labels is Labels.HARD:
+        return [
+            Labelled(each.solution, tuple(float(label > 0) for label in each.labels))
+            for each in labelled
+        ]
+    rng = np.random.default_rng([seed])
+    drawn: dict[tuple[str, tuple[int, ...]], float] = {}
+    found = []
+    for each in labelled:
+        solution = each.solution
+        once = []
+        for end, label in zip(solution.step_ends, each.labels, strict=True):
+            prefix = solution.problem.id, solution.tokens[:end]
+            once.append(drawn.setdefault(prefix, float(rng.random() < label)))
+        found.append(Labelled(solution, tuple(once)))
+    return found
 
 
 def _reviser(plan: Build, small: GPT, asked: Sequence[Problem]) -> Trained:
@@ -210,18 +261,19 @@ def _trajectories(result: Result, seed: int) -> list[Led]:
     ]
 
 
-def _revision(plan: Build, model: GPT, asked: Sequence[Problem]) -> Trained:
+def _revision(plan: Build, called: str, model: GPT, asked: Sequence[Problem]) -> Trained:
     # Problems that the reviser has not learnt from: on those its mistakes are its usual ones.
     some = asked[-max(2, round(len(asked) * recipes.CHAINED)) :]
     name = f"lab-reviser-{fingerprint(plan.out / 'reviser.safetensors')}"
     how = f"revise(sequential={recipes.CHAIN},answer=majority)"
     count = recipes.CHAIN * recipes.CHAINS
     results = _drawn(plan, model, name, some, how, count, "writing chains")
+    led = called == "revision"
     groups = [
         [
             Led(
                 result.job.problem.prompt,
-                candidate.history,
+                candidate.history if led else (),
                 candidate.tokens,
                 float(candidate.answer == result.job.problem.reference),
             )
@@ -232,12 +284,12 @@ def _revision(plan: Build, model: GPT, asked: Sequence[Problem]) -> Trained:
     ]
     training, held_out = _split(groups)
     return revision_verifier(
-        model,
+        model if led else alone(model),
         plan.recipe(recipes.REVISION_RECIPE),
         training,
         held_out,
-        checkpoint=plan.out / "revision.checkpoint",
-        label="training the revision verifier",
+        checkpoint=plan.out / f"{called}.checkpoint",
+        label=f"training {called}",
     )
 
 

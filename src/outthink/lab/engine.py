@@ -359,6 +359,8 @@ class LabVerifier:
     The model reads a solution and gives, for every token, a distribution over the next one and a
     hope. A step's score is the product of its and all earlier tokens' probabilities, that nothing
     has gone wrong so far, times the hope at the end of its line, that what is left goes well.
+
+    Earlier answers are read by a model that was trained to tell them apart, and by no other.
     """
 
     def __init__(self, model: GPT, name: str, *, rows: int = ROWS) -> None:
@@ -388,7 +390,7 @@ class LabVerifier:
                 continue
             known = _known(solution)
             read = known.read.length if known else 0
-            key = (_lead(solution), len(solution.tokens), read)
+            key = (self._lead(solution), len(solution.tokens), read)
             groups.setdefault(key, []).append(at)
         parts = [
             (read, part)
@@ -405,12 +407,18 @@ class LabVerifier:
         self._reader.workers.each(parts, check)
         return [row for row in verified if row is not None]
 
+    def _history(self, solution: Solution) -> tuple[tuple[int, ...], ...]:
+        return solution.history if self._reader.model.shape.history else ()
+
+    def _lead(self, solution: Solution) -> int:
+        return sum(map(len, self._history(solution)))
+
     def _score(self, solutions: Sequence[Solution], read: int) -> list[Verified]:
         """Solutions and leads of equal length; the first `read` tokens were read before."""
         reader = self._reader
         known = [_known(solution) for solution in solutions]
         cache, outputs = reader.start(
-            [(solution.problem.prompt, solution.history, ()) for solution in solutions],
+            [(solution.problem.prompt, self._history(solution), ()) for solution in solutions],
             [verdict.read if verdict else None for verdict in known],
         )
         fresh = torch.tensor([solution.tokens[read:] for solution in solutions])
@@ -427,8 +435,9 @@ class LabVerifier:
             old = verdict.scores if verdict else ()
             ends = solution.step_ends[len(old) :]
             all_scores = (*old, *[scores[at][end - read - 1] for end in ends])
-            start = _lead(solution) + tokenizer.PROMPT_LENGTH
-            shared = 0 if verdict or solution.history else tokenizer.PROMPT_LENGTH
+            lead = self._lead(solution)
+            start = lead + tokenizer.PROMPT_LENGTH
+            shared = 0 if verdict or lead else tokenizer.PROMPT_LENGTH
             computed = fresh.size(1) + (0 if verdict else start)
             whole = start + len(solution.tokens)
             rows.append(Verified(Scores(all_scores), computed, whole - computed, shared))

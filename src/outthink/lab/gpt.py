@@ -314,6 +314,13 @@ def told_apart(model: GPT, history: int) -> GPT:
     return grown
 
 
+def alone(model: GPT) -> GPT:
+    """The same model, which no longer looks at earlier solutions."""
+    shrunk = GPT(replace(model.shape, history=0))
+    shrunk.load_state_dict({k: v for k, v in model.state_dict().items() if k != "age.weight"})
+    return shrunk
+
+
 def with_hope(model: GPT) -> GPT:
     """The same model with one output more, zero for everything: a verifier before training."""
     grown = GPT(replace(model.shape, outputs=model.shape.outputs + 1))

@@ -11,6 +11,9 @@ from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.gpt import GPT, load
 from outthink.lab.tokenizer import CONTEXT, VOCABULARY
 
+VARIANTS = ("prm-soft", "prm-hard", "prm-once", "revision-alone")
+"""Verifiers that ablations need: the PRM on three kinds of labels, for a quarter of the steps; the
+revision verifier without the history of a chain."""
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -26,7 +29,7 @@ class LabModels:
         return LabProposer(_read(path, VOCABULARY), f"lab-{which}-{fingerprint(path)}")
 
     def verifier(self, which: str = "prm") -> LabVerifier:
-        """`prm`, `orm` or `revision`."""
+        """`prm`, `orm`, `revision`, or one of `VARIANTS`."""
         path = self.folder / f"{which}.safetensors"
         return LabVerifier(_read(path, VOCABULARY + 1), f"lab-{which}-{fingerprint(path)}")
 

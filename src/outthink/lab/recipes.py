@@ -50,3 +50,6 @@ CHAINED, CHAINS, CHAIN = 1 / 8, 2, 8
 REVISER_RECIPE = Recipe(steps=800, batch=64, rate=1e-3, seed=SEED, decay=1.0)
 REVISION_RECIPE = Recipe(steps=600, batch=128, rate=4e-4, seed=SEED, decay=1.0)
 ORM_RECIPE = Recipe(steps=1500, batch=128, rate=4e-4, seed=SEED, decay=1.0)
+
+VARIANT_RECIPE = Recipe(steps=1000, batch=128, rate=4e-4, seed=SEED, decay=1.0)
+"""Of the verifiers that differ in their labels alone: a quarter of the PRM's steps."""

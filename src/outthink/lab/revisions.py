@@ -79,15 +79,13 @@ def revision_verifier(
 ) -> Trained:
     """Train an outcome verifier on a revision model's own chains, from a model's weights.
 
-    `trunk` is best the revision model itself, which has learnt to read earlier solutions. Binary
-    cross-entropy against whether the solution is right; the weights of the lowest held-out loss are
-    kept (appendix J).
+    `trunk` is best the revision model itself, which has learnt to read earlier solutions; one that
+    does not tell them apart needs data without a history. Binary cross-entropy against whether the
+    solution is right; the weights of the lowest held-out loss are kept (appendix J).
     """
     torch.manual_seed(recipe.seed)
     if trunk.shape.outputs == tokenizer.VOCABULARY:
         trunk = with_hope(trunk)
-    if not trunk.shape.history:
-        trunk = told_apart(trunk, HISTORY)
 
     def loss(model: GPT, rows: _Rows) -> Tensor:
         outputs = model.read(rows.ids).float()

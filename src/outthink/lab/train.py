@@ -274,7 +274,7 @@ def verifier(
         checkpoint=checkpoint,
         label=label,
         tokens_per_step=size * tokenizer.CONTEXT,
-        watch=Watch(max(1, epoch_steps // 2), held_out_loss, patience=6),
+        watch=Watch(max(1, min(epoch_steps, recipe.steps) // 2), held_out_loss, patience=6),
         compiled=compiled,
     )
 

@@ -175,7 +175,8 @@ def comparison(report: Report, looks: Looks) -> Section | None:
     if not compared or not compared.baseline.points:
         return None
     body = versus(compared, report.provenance.problems, looks)
-    return Section("policy", "Policy", "Compute-optimal against best-of-N", body)
+    base = looks[compared.baseline.strategy].label
+    return Section("policy", "Policy", f"Compute-optimal against {base}", body)
 
 
 def versus(compared: Comparison, problems: int, looks: Looks, *, id: str = "") -> str:

@@ -34,8 +34,8 @@ WORDS = (
     ),
     (
         "compute-equivalence factor (CEF)",
-        "How many times the budget best-of-N needs to be as accurate as the policy. Above 1 the "
-        "policy saves compute.",
+        "How many times the budget what it is held against, such as best-of-N, needs to be as "
+        "accurate as the policy. Above 1 the policy saves compute.",
     ),
     (
         "95 % interval",

@@ -121,7 +121,7 @@ def _policy_verdict(comparison: Comparison, looks: Looks) -> str:
     )
     cef = find_cef(comparison.cefs, budget, bins=bins)
     said += f": {_equivalence(cef, name, largest)}." if cef else "."
-    return " ".join([said, *_asides(comparison, budget, bins, largest)])
+    return " ".join([said, *_asides(comparison, name, budget, bins, largest)])
 
 
 def _equivalence(cef: Cef, name: str, largest: float) -> str:
@@ -141,14 +141,16 @@ def _times(cef: Cef, largest: float) -> str:
     return f"{bound}{ratio(cef.value)} {ratio_span(cef, largest=largest)}"
 
 
-def _asides(comparison: Comparison, budget: float, bins: Bins, largest: float) -> list[str]:
+def _asides(
+    comparison: Comparison, name: str, budget: float, bins: Bins, largest: float
+) -> list[str]:
     """The range over budgets, the charged figure and the upper bound, where they are known."""
     said = []
     every = [c for c in comparison.cefs if c.bins == bins and not c.charged and not c.at_least]
     if len(every) > 1:
         low, high = min(every, key=lambda c: c.value), max(every, key=lambda c: c.value)
         said.append(
-            f"Wherever best-of-N was measured far enough the factor runs from {ratio(low.value)} "
+            f"Wherever {name} was measured far enough the factor runs from {ratio(low.value)} "
             f"(at {whole(low.budget)}) to {ratio(high.value)} (at {whole(high.budget)})."
         )
     if cef := charged_cef(comparison, budget):

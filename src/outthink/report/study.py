@@ -25,7 +25,7 @@ from outthink.policy import Fit
 from outthink.report import data
 from outthink.search import strategy
 from outthink.store import SearchTree
-from outthink.study import DIFFICULTY, POOL, STRATEGIES, Study
+from outthink.study import STRATEGIES, UNSCORED, Study
 
 BASELINE = "best_of_n"
 LABELS = {
@@ -79,23 +79,28 @@ class Analysis:
     def of(cls, study: Study, *, seed: int) -> Analysis:
         """Raises `UsageError` for a plan without what is compared, or too few problems."""
         difficulty.require_enough(len(study.problems))
-        if BASELINE not in study.plan.strategies:
+        if not {BASELINE, UNSCORED} & {*study.plan.strategies}:
             raise UsageError(
-                f"policies are compared with {BASELINE}, which this study did not run; "
-                f"sweep with {BASELINE} among the strategies"
+                f"policies are compared with {BASELINE}, or {UNSCORED} where there is no verifier, "
+                f"and this study ran neither; sweep with one of them among the strategies"
             )
         if not study.plan.predicted_samples:
             raise UsageError("this study predicts no difficulty; sweep with --difficulty-samples")
         oracle = fitted(study, study.oracle, seed=seed) if study.plan.oracle_samples else None
         return cls(study, fitted(study, study.predicted, seed=seed), oracle, seed)
 
+    @property
+    def base(self) -> str:
+        """What policies are compared with: weighted best-of-N, or majority without a verifier."""
+        return BASELINE if BASELINE in self.study.plan.strategies else UNSCORED
+
     @cached_property
     def baseline(self) -> Floats:
-        """[N, P] accuracy of best-of-N at `plan.pool_budgets`."""
-        return self.study.curve(BASELINE, self.study.plan.pool_budgets)
+        """[N, P] accuracy of the base at `plan.pool_budgets`."""
+        return self.study.curve(self.base, self.study.plan.pool_budgets)
 
     def equivalences(self, fit: Fitted, *, charged: bool) -> tuple[Equivalence, ...]:
-        """CEF(N) of a fitted policy over weighted best-of-N (method F14)."""
+        """CEF(N) of a fitted policy over the base (method F14)."""
         plan = self.study.plan
         cost = fit.difficulty.samples if charged else 0
         return equivalence(
@@ -127,7 +132,9 @@ def build(
             data.Label(name, *LABELS[name]) for name in study.plan.strategies if name in LABELS
         ),
         curves=_curves(study, np.arange(len(study.problems))),
-        bins=tuple(_bin(study, reference, number) for number in range(difficulty.BINS)),
+        bins=tuple(
+            _bin(study, reference, number, analysis.base) for number in range(difficulty.BINS)
+        ),
         comparison=_comparison(analysis),
         policies=tuple(
             policy_table(fit.fit, kind)
@@ -162,9 +169,9 @@ def _curves(study: Study, places: Integers) -> tuple[data.Curve, ...]:
     )
 
 
-def _bin(study: Study, fit: Fitted, number: int) -> data.Bin:
+def _bin(study: Study, fit: Fitted, number: int, base: str) -> data.Bin:
     places = np.flatnonzero(fit.bins == number)
-    single = study.curve(BASELINE, [1])[0, places].mean()
+    single = study.curve(base, [1])[0, places].mean()
     return data.Bin(number + 1, len(places), float(single), _curves(study, places))
 
 
@@ -183,7 +190,7 @@ def _comparison(analysis: Analysis) -> data.Comparison:
         for found in analysis.equivalences(fit, charged=charged)
     ]
     return data.Comparison(
-        baseline=data.Curve(BASELINE, points(plan.pool_budgets, analysis.baseline)),
+        baseline=data.Curve(analysis.base, points(plan.pool_budgets, analysis.baseline)),
         predicted=data.Curve("policy", points(plan.budgets, held_out)),
         charged=data.Curve("policy", points([n + samples for n in plan.budgets], held_out)),
         oracle=None
@@ -228,8 +235,9 @@ def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibrati
     scores: list[float] = []
     ended: list[bool] = []
     samples = study.plan.predicted_samples
+    name, stream = study.plan.probe
     for problem in study.problems:
-        tree = study.store.tree(problem.id, POOL, samples, DIFFICULTY)
+        tree = study.store.tree(problem.id, name, samples, stream)
         for node in tree.nodes:
             right = (
                 node.answer is not None
@@ -293,7 +301,8 @@ def _trees(
     if not fits:
         return ()
     shown = [(name, fits[-1], "") for name in plan.live if name in STRATEGIES]
-    shown.append((POOL, plan.predicted_samples, DIFFICULTY))
+    name, stream = plan.probe
+    shown.append((name, plan.predicted_samples, stream))
     trees = []
     for number in range(difficulty.BINS):
         for place in np.flatnonzero(bins == number)[:_TREES_PER_BIN]:

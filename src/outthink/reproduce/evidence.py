@@ -23,6 +23,8 @@ from outthink.sweep import Models, Sweep, swept
 
 BASELINE = "best_of_n"
 """What the compute-optimal policy is held against on the search axis (section 5.3)."""
+PLAIN = "best_of_n(answer=max)"
+"""What it is held against as well: the single best-scored sample, which may well be better."""
 PARALLEL = "revise(sequential=1)"
 """And on the revision axis: as many independent first answers (section 6.2)."""
 DIFFICULTY_SAMPLES = 4
@@ -32,6 +34,8 @@ FLAT = tuple(name.replace(")", ",answer=majority)") for name in REVISIONS)
 """The splits with a flat majority vote in place of the verifier."""
 STEPS = tuple(f"best_of_n(step={how})" for how in ("min", "prod", "mean"))
 """Best-of-N weighted by other aggregations of step scores."""
+LABELS = ("soft", "hard", "once")
+"""The share of four rollouts that end right, whether any does, whether the only one does."""
 BEAMS = ("beam(step=min)", "beam(step=prod)", "beam(step=mean)")
 """Beams ranked by something else than the current value."""
 
@@ -57,10 +61,14 @@ class Scale:
     """The largest budget of beam search; 0 leaves it out."""
     ablations: int
     """Problems of what is run for an ablation alone."""
+    labels: int
+    """Problems that PRMs trained on labels of other kinds are compared on."""
+    labels_pool: int
+    """Samples of each."""
 
 
-FULL = Scale(2000, 128, 128, 16, 32, 16, (1, 4, 16, 64), 128, 300)
-QUICK = Scale(200, 128, 64, 16, 16, 8, (1, 4, 16), 0, 100)
+FULL = Scale(2000, 128, 128, 16, 32, 16, (1, 4, 16, 64), 128, 300, 1000, 32)
+QUICK = Scale(200, 128, 64, 16, 16, 8, (1, 4, 16), 0, 100, 100, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +91,10 @@ class Evidence:
     """S shown its own answers without having been trained to revise, on the first problems."""
     unled: Study
     """The reviser's chains scored by the PRM, which knows nothing of revisions, on the first."""
+    alone: Study
+    """The same chains scored by a verifier trained as theirs, but without their history."""
+    labels: Mapping[str, Study]
+    """PRMs trained alike on labels of different kinds, by the kind, on the first problems."""
     shapes: Mapping[str, ModelShape]
     """By name: s, l, prm, orm, reviser, revision."""
     pretraining_tokens: int
@@ -132,6 +144,9 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
     def only(*strategies: str, budgets: tuple[int, ...], pool: int = 0, chains: int = 0) -> Plan:
         return Plan(strategies, budgets, pool, chains, 0, 0)
 
+    def reviewed(by: str) -> Models:
+        return Models("lab:s", "lab:prm", weights, revision_verifier=by)
+
     few = scale.ablations
     with ExitStack() as stack:
         main = Plan(
@@ -142,7 +157,8 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
             scale.oracle,
             scale.difficulty,
         )
-        scored = only(BASELINE, "best_of_n(answer=max)", budgets=scale.budgets, pool=64)
+        scored = only(BASELINE, PLAIN, budgets=scale.budgets, pool=64)
+        judged = only(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool)
         greedy = only("greedy", "majority", budgets=(1,), pool=scale.large)
         again = only(*FLAT[:4], budgets=(1, 4, 8), chains=8)
         chains = only(*REVISIONS[:5], budgets=(1, 4, 16), chains=16)
@@ -157,9 +173,14 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
             deep=None if deep is None else sweep(stack, deep, models, scale.problems),
             beams=sweep(stack, only(*BEAMS, budgets=scale.budgets), models, few),
             untuned=sweep(stack, again, prompted, few),
-            unled=sweep(
-                stack, chains, Models("lab:s", "lab:prm", weights, revision_verifier="lab:prm"), few
-            ),
+            unled=sweep(stack, chains, reviewed("lab:prm"), few),
+            alone=sweep(stack, chains, reviewed("lab:revision-alone"), few),
+            labels={
+                kind: sweep(
+                    stack, judged, Models("lab:s", f"lab:prm-{kind}", weights), scale.labels
+                )
+                for kind in LABELS
+            },
             shapes=shapes(weights),
             pretraining_tokens=pretraining_tokens(),
         )

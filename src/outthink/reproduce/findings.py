@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -26,7 +26,7 @@ from outthink.difficulty import bins
 from outthink.estimate import Equivalence, Floats, Integers, Pool, equivalence
 from outthink.exchange import Accounting, Comparison, Crossover, Measured
 from outthink.policy import Fit, Grid
-from outthink.reproduce.evidence import BASELINE, PARALLEL, Evidence
+from outthink.reproduce.evidence import BASELINE, PARALLEL, PLAIN, Evidence
 from outthink.search import lookahead, revise, strategy
 from outthink.study import REVISIONS, STRATEGIES, Study
 from outthink.types import Usage
@@ -235,6 +235,18 @@ class Findings:
             grid=grid,
             fits={kind: self.fit(grid, kind) for kind in Bins},
             cost=float(self.evidence.predicted.samples),
+        )
+
+    @cached_property
+    def against_plain(self) -> tuple[Axis, ...]:
+        """The same policies against plain best-of-N of S: the baseline that is often the better."""
+        if strategy(PLAIN).name not in self.evidence.main.plan.pooled:
+            return ()
+        powers = _powers(self.evidence.main.plan.pool)
+        curve = np.array([self.curve(PLAIN, n) for n in powers])
+        return tuple(
+            replace(axis, base=strategy(PLAIN).name, base_budgets=powers, base_curve=curve)
+            for axis in self.axes
         )
 
     def run(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -448,6 +460,11 @@ class Findings:
     @cached_property
     def auc_orm(self) -> Floats:
         return _auc_within(self.evidence.orm.pools)
+
+    @cached_property
+    def auc_labels(self) -> dict[str, Floats]:
+        """The same of PRMs trained on labels of other kinds."""
+        return {kind: _auc_within(study.pools) for kind, study in self.evidence.labels.items()}
 
     @cached_property
     def coverage(self) -> tuple[tuple[int, ...], Floats]:

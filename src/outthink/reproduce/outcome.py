@@ -71,6 +71,8 @@ def _key(evidence: Evidence) -> dict[str, str]:
         evidence.beams,
         evidence.untuned,
         evidence.unled,
+        evidence.alone,
+        *evidence.labels.values(),
     )
     identities = [None if each is None else asdict(each.store.identity) for each in studies]
     runs = json.dumps([asdict(evidence.scale), evidence.seed, identities], sort_keys=True)

@@ -59,9 +59,9 @@ def _factor(axis: Axis, found: Equivalence) -> str:
 
 
 _AGAINST = {
-    "search": ("compute-optimal search", "best-of-N"),
+    "search": ("compute-optimal search", "weighted best-of-N"),
     "revisions": ("the compute-optimal split of revisions", "parallel answers"),
-    "both": ("one policy over both", "best-of-N"),
+    "both": ("one policy over both", "weighted best-of-N"),
 }
 
 
@@ -77,6 +77,12 @@ def _summary(findings: Findings, judged: Sequence[Judged]) -> str:
             f"its difficulty, {ours} is as good as {theirs} with {_factor(axis, found)} of that"
             f"{_settled(found)}."
         )
+    if findings.against_plain:
+        told = [
+            f"{axis.name} {_factor(axis, _headline(axis))}{_settled(_headline(axis))}"
+            for axis in findings.against_plain
+        ]
+        said.append(f"Against plain best-of-N, the single best-scored sample: {'; '.join(told)}.")
     return " ".join(said)
 
 

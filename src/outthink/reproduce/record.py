@@ -21,7 +21,9 @@ def record(findings: Findings, judged: Sequence[Judged]) -> dict[str, Any]:
         "problems": evidence.problems,
         "seed": evidence.seed,
         "scale": asdict(evidence.scale),
-        "cef": [row for axis in findings.axes for row in _factors(axis)],
+        "cef": [
+            row for axis in (*findings.axes, *findings.against_plain) for row in _factors(axis)
+        ],
         "exchange": [_exchange(name, found) for name, found in exchanges(findings).items()],
         "claims": list(map(_claim, judged)),
         "claims_measured": sum(

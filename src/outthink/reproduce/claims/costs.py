@@ -165,13 +165,15 @@ def _c44(findings: Findings) -> Judgement:
         )
         for name in names
     ]
+    slowest = max(depths, key=lambda name: depths[name])
     cheap_later, slow = dearer < DEARER, all(depth >= SLOWER for depth in depths.values())
     assert math.isfinite(dearer)
     return judged(
         Verdict.CONFIRMED if cheap_later and slow else Verdict.REFUTED,
         figures,
-        f"An answer of L costs {dearer:.1f} times one of S, and best-of-{n} writes "
-        f"{depths[BASELINE]:.2f} times as many tokens in sequence as L's answer has.",
+        f"An answer of L costs {dearer:.1f} times one of S. One after the other, best-of-{n}, its "
+        f"samples side by side, writes {depths[BASELINE]:.2f} times as many tokens as L's answer "
+        f"has, {slowest} {depths[slowest]:.1f} times.",
     )
 
 

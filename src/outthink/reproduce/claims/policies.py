@@ -71,11 +71,22 @@ def _c01(findings: Findings) -> Judgement:
         )
         for each in factors
     ]
+    against = findings.against_plain
+    figures += [
+        factor(f"{axis.name}, N = {each.n}, predicted, net, over plain best-of-N", each)
+        for axis in against
+        for each in axis.net
+    ]
     best = {axis.name: max(axis.net, key=lambda each: each.factor) for axis in axes}
     sentence = "; ".join(
         f"{name}: at best {times(each)} times, at N = {each.n}" for name, each in best.items()
     )
-    return judged(_either(verdicts), figures, f"Net of difficulty, {sentence}.")
+    said = f"Net of difficulty, {sentence}."
+    if against:
+        other = [(max(axis.net, key=lambda each: each.factor), axis.name) for axis in against]
+        told = "; ".join(f"{name} {times(each)} times, at N = {each.n}" for each, name in other)
+        said += f" Against plain best-of-N, which is no part of the rule, at best: {told}."
+    return judged(_either(verdicts), figures, said)
 
 
 def _either(verdicts: Sequence[Verdict]) -> Verdict:
@@ -317,7 +328,8 @@ CLAIMS = (
         "A compute-optimal policy needs about 4 times fewer samples than best-of-N.",
         ("000", "001", "002"),
         "'Up to 4 times' in the body, 'more than 4 times' in the abstract (Snell et al. 2024).",
-        "Compute-equivalence factor on predicted bins, difficulty charged, two-fold. "
+        "Compute-equivalence factor over weighted best-of-N (search) and parallel answers "
+        "(revisions), on predicted bins, difficulty charged, two-fold. "
         f"Confirmed: on one axis at least {FOUR_TIMES:g} at some N with a lower end above "
         f"{SURELY:g}. Refuted: on both axes every upper end is below {AT_MOST:g}, at all N "
         f"where the base was measured up to {AT_MOST:g} times the cost.",

@@ -173,9 +173,29 @@ def _c17(findings: Findings) -> Judgement:
     figures += [
         difference(f"last step - {name}", apart(last, each)) for name, each in others.items()
     ]
+    by_labels = _last_by_labels(findings)
+    figures += [
+        difference(f"last step - best of the others, {kind} labels, held out", each)
+        for kind, each in by_labels.items()
+    ]
+    told = ", ".join(f"{points(each)} with {kind} labels" for kind, each in by_labels.items())
     return judged(
-        better(gain), figures, f"Judging by the last step changes best-of-{n} by {points(gain)}."
+        better(gain),
+        figures,
+        f"Judging by the last step changes best-of-{n} by {points(gain)}; for PRMs trained alike "
+        f"on a quarter of the steps: {told}.",
     )
+
+
+def _last_by_labels(findings: Findings) -> dict[str, Interval]:
+    """What the last step gains with PRMs that were trained on labels of different kinds."""
+    found = {}
+    for kind, study in findings.evidence.labels.items():
+        n = study.plan.pool
+        others = {name: study.curve(name, (n,))[0] for name in STEPS}
+        last = study.curve(BASELINE, (n,))[0]
+        found[kind] = apart(last, _best_held_out(findings, others))
+    return found
 
 
 def _best_held_out(findings: Findings, curves: dict[str, Floats]) -> Floats:

@@ -19,7 +19,7 @@ from outthink.report.words import (
     ratio,
     whole,
 )
-from outthink.reproduce.evidence import BASELINE, PARALLEL, STEPS
+from outthink.reproduce.evidence import BASELINE, PARALLEL, PLAIN, STEPS
 from outthink.reproduce.figures.parts import (
     UNSCORED,
     at_headline,
@@ -49,6 +49,7 @@ def appendix(findings: Findings) -> shown.Part:
     items: tuple[shown.Item, ...] = (
         _verifiers(findings),
         _aggregations(findings),
+        _labels(findings),
         _beams(findings),
         _goodhart(findings),
         _flips(findings),
@@ -78,12 +79,11 @@ def _verifiers(findings: Findings) -> shown.Figure:
     main, orm = findings.evidence.main, findings.evidence.orm
     size = min(main.plan.pool, orm.plan.pool)
     budgets = [n for n in findings.search.base_budgets if n <= size]
-    plain = "best_of_n(answer=max)"
     lines = present(
         *(
             line(f"{name}, {how}", budgets, study.curve(known, budgets))
             for name, study in (("PRM", main), ("ORM", orm))
-            for how, known in (("weighted", BASELINE), ("plain", plain))
+            for how, known in (("weighted", BASELINE), ("plain", PLAIN))
         ),
         line(UNSCORED, budgets, main.curve(UNSCORED, budgets)),
     )
@@ -110,6 +110,49 @@ def _aggregations(findings: Findings) -> shown.Figure:
         reading=highest(lines, {}),
         basis=stands_on(findings.evidence.problems),
     )
+
+
+_KINDS = {
+    "soft": "share of 4 rollouts",
+    "hard": "any of 4 rollouts",
+    "once": "1 rollout",
+}
+
+
+def _labels(findings: Findings) -> shown.Figure:
+    studies = findings.evidence.labels
+    panels = [
+        shown.Panel(
+            present(*(_read(_KINDS[kind], each, BASELINE) for kind, each in studies.items())),
+            "Labels",
+            "judged by the last step",
+        )
+    ]
+    for kind, study in studies.items():
+        names = [BASELINE, *map(normal, STEPS)]
+        lines = present(*(_read(_step(name), study, name) for name in names))
+        panels.append(shown.Panel(lines, _KINDS[kind].capitalize(), "by what judges a solution"))
+    known = {kind: each for kind, each in findings.auc_labels.items() if each.size}
+    auc = [f"{_KINDS[kind]} {each.mean():.3f}" for kind, each in known.items()]
+    told = f" AUC among the answers to a problem: {', '.join(auc)}." if auc else ""
+    return shown.Figure(
+        "labels",
+        "What a PRM is taught: soft or hard labels, one rollout or four",
+        "Appendices D and E",
+        tuple(panels),
+        reading=highest(panels[0].lines, {}) + told,
+        basis=stands_on(
+            len(next(iter(studies.values())).problems),
+            "Three PRMs trained alike, for a quarter of the steps of the one used elsewhere, on "
+            "the same samples.",
+        ),
+    )
+
+
+def _read(label: str, study: Study, name: str) -> shown.Line:
+    """A strategy that is read from the pool of a study, at powers of two."""
+    budgets = [2**power for power in range(study.plan.pool.bit_length())]
+    return line(label, budgets, study.curve(name, budgets))
 
 
 def _step(name: str) -> str:
@@ -212,13 +255,15 @@ def _flips(findings: Findings) -> shown.Figure:
 
 
 def _unled(findings: Findings) -> shown.Figure:
-    unled, main = findings.evidence.unled, findings.evidence.main
+    evidence = findings.evidence
+    unled, main = evidence.unled, evidence.main
     few = len(unled.problems)
     size = min(unled.plan.chains, main.plan.chains)
     budgets = [2**power for power in range(size.bit_length()) if 2**power <= size]
+    judges = (("with history", main), ("without history", evidence.alone), ("PRM", unled))
     lines = [
         each
-        for label, study in (("led verifier", main), ("PRM", unled))
+        for label, study in judges
         for each in (
             _longest(f"sequential, {label}", study, budgets, few),
             line(f"parallel, {label}", budgets, study.curve(PARALLEL, budgets)[:, :few]),
@@ -226,7 +271,7 @@ def _unled(findings: Findings) -> shown.Figure:
     ]
     return shown.Figure(
         "unled",
-        "Who judges revisions: a verifier led by their history, or the PRM",
+        "Who judges revisions: their verifier with or without their history, or the PRM",
         "Appendix J",
         (shown.Panel(present(*lines)),),
         reading=highest(lines, {}),

@@ -126,8 +126,31 @@ def normal(text: str) -> str:
 
 def versus(
     findings: Findings, axis: Axis, paper: str, others: tuple[data.Curve, ...] = ()
+) -> tuple[shown.Versus, ...]:
+    """A policy of an axis against what it is held against, and against plain best-of-N."""
+    again = [each for each in findings.against_plain if each.name == axis.name]
+    return (
+        _versus(
+            findings, axis, axis.name, "Compute-optimal against a single strategy", paper, others
+        ),
+        *(
+            _versus(findings, each, f"{each.name}-plain", _PLAIN, "not in the paper", ())
+            for each in again
+        ),
+    )
+
+
+_PLAIN = "The same against plain best-of-N, the single best-scored sample"
+
+
+def _versus(
+    findings: Findings,
+    axis: Axis,
+    called: str,
+    title: str,
+    paper: str,
+    others: tuple[data.Curve, ...],
 ) -> shown.Versus:
-    """A policy of an axis against what it is held against."""
     budgets = axis.grid.budgets
     held_out = axis.fits[Bins.PREDICTED].held_out
     factors = [
@@ -136,8 +159,8 @@ def versus(
         *(cef(found, charged=False, kind="oracle") for found in axis.upper),
     ]
     return shown.Versus(
-        id=axis.name,
-        title="Compute-optimal against a single strategy",
+        id=called,
+        title=title,
         paper=paper,
         comparison=data.Comparison(
             baseline=data.Curve(axis.base, points(axis.base_budgets, axis.base_curve)),

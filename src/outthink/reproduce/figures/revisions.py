@@ -202,7 +202,7 @@ def optimal_revisions(findings: Findings) -> shown.Part:
         "One ratio of sequential to parallel for each difficulty bin and budget, chosen on other "
         "problems.",
         (
-            versus(findings, findings.revisions, "Figure 8", (curve,)),
+            *versus(findings, findings.revisions, "Figure 8", (curve,)),
             choices(findings, findings.revisions),
         ),
     )
@@ -221,5 +221,5 @@ def both(findings: Findings) -> shown.Part:
         "Both",
         "Both together: one policy over searches and revisions",
         lead,
-        (versus(findings, findings.both, "not in the paper"), choices(findings, findings.both)),
+        (*versus(findings, findings.both, "not in the paper"), choices(findings, findings.both)),
     )

@@ -132,7 +132,7 @@ def optimal_search(findings: Findings) -> shown.Part:
         "The best search for every difficulty",
         "One search for each difficulty bin and budget, chosen on other problems.",
         (
-            versus(findings, axis, "Figure 4", others),
+            *versus(findings, axis, "Figure 4", others),
             choices(findings, axis),
         ),
     )
