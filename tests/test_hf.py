@@ -4,7 +4,8 @@ import pytest
 
 pytest.importorskip("transformers", reason="needs transformers (outthink[transformers])")
 
-from contract import check_proposer, no_clock, solve
+import torch
+from contract import check_proposer, check_verifier, no_clock, solve
 from hf_fixtures import (
     SETTING,
     TEMPLATE,
@@ -19,10 +20,12 @@ from hf_fixtures import (
 from outthink.driver import Driver, Job
 from outthink.errors import UsageError
 from outthink.hf.load import wrap
+from outthink.propose import hf
 from outthink.propose.hf import HFProposer
 from outthink.propose.openai import Setting
 from outthink.search import strategy
 from outthink.types import END, Budget, Draw, Problem, Solution
+from outthink.verify.confidence import step_confidence
 from outthink.verify.named import named
 from outthink.verify.written import written
 
@@ -288,3 +291,22 @@ def test_hf_a_beam_with_a_prm_in_process_computes_every_token_once(tmp_path):
     # Two beams may write the same, which is then computed twice.
     assert exist <= computed <= 1.05 * exist
     assert computed + cached > 2 * exist
+
+
+def test_hf_confidence_is_that_of_the_model_that_wrote(monkeypatch):
+    monkeypatch.setattr(hf, "_REREAD", 60)  # so that they are read in several parts
+    model = causal()
+    writer = proposer(model)
+    rows = writer.propose(draws(starts(8)))
+    some = [row.solution for row in rows if row.solution.step_ends]
+    some.append(Solution(some[0].problem, some[0].tokens[:1], (1,), history=(some[1].tokens,)))
+    verifier = named("confidence?top=5", writer)
+    check_verifier(verifier, [*some, Solution.start(some[0].problem)], tolerance=1e-5)
+    for each, row in zip(some, verifier.verify(some), strict=True):
+        prompt = writer._turns.prompt(each.problem.prompt, each.history)
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt, *each.tokens]])).logits[0]
+        likely = logits.log_softmax(-1)[len(prompt) - 1 : -1].topk(5).values
+        wanted = step_confidence(likely.tolist(), each.step_ends)
+        assert row.scores.steps == pytest.approx(wanted.steps, abs=1e-5)
+        assert row.computed_tokens == len(prompt) + len(each.tokens) - 1

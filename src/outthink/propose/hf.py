@@ -19,7 +19,7 @@ between two tokens, or a greedy choice is a tie; in bfloat16 roughly one token i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -32,11 +32,14 @@ from outthink.grade import extract
 from outthink.hf.cache import KEPT_BYTES, ROWS, Batch, Kept, Reader
 from outthink.hf.load import HF, Loaded, load
 from outthink.propose.chance import hashed
+from outthink.propose.dialects import Reread
 from outthink.propose.openai import Read, Setting
 from outthink.types import END, Draw, Drawn, Solution, State
 
 _COMPACT = 0.75
 """Share of the rows still going at which the others are dropped from the batch."""
+_REREAD = 1024
+"""Tokens that are read again at once: each has a number for every word of the vocabulary."""
 
 __all__ = ["HF", "HFProposer", "Turns"]
 
@@ -99,6 +102,33 @@ class HFProposer:
         for first in range(0, len(going), self._rows):
             self._decode(going[first : first + self._rows])
         return [self._drawn(row) for row in rows]
+
+    def reread(self, solutions: Sequence[Solution], top: int) -> list[Reread]:
+        """The `top` likeliest log probabilities at every token of each solution (one at least)."""
+        prompts = [self._turns.prompt(each.problem.prompt, each.history) for each in solutions]
+        starts = dict.fromkeys(prompts)
+        read = self._reader.read([(None, prompt) for prompt in starts])
+        known = {prompt: kept for prompt, (kept, _) in zip(starts, read, strict=True)}
+        found: list[Reread] = []
+        rows = list(zip(solutions, prompts, strict=True))
+        for part in _of_tokens(rows, _REREAD):
+            # What follows the last token is not asked for.
+            begun = [(solution.tokens[:-1], known[prompt]) for solution, prompt in part]
+            going = iter(self._reader.read([(k, t) for t, k in begun if t], every=True))
+            for (solution, prompt), (tokens, kept) in zip(part, begun, strict=True):
+                after = next(going)[1] if tokens else kept.ending[None][:0]
+                logits = torch.cat([kept.ending[None], after]).float()
+                likeliest = logits.topk(min(top, logits.size(-1))).values
+                likely = likeliest - logits.logsumexp(-1, keepdim=True)
+                found.append(
+                    Reread(
+                        tuple(map(tuple, likely.tolist())),
+                        len(prompt) + len(solution.tokens) - 1,
+                        0,
+                        0 if solution.history else len(prompt),
+                    )
+                )
+        return found
 
     def _row(self, draw: Draw) -> _Row:
         prefix = draw.prefix
@@ -287,6 +317,20 @@ def end_ids(loaded: Loaded) -> list[int]:
     for ids in said:
         found.update(ids if isinstance(ids, Iterable) else [] if ids is None else [ids])
     return sorted(found)
+
+
+def _of_tokens(
+    rows: Sequence[tuple[Solution, tuple[int, ...]]], most: int
+) -> Iterator[list[tuple[Solution, tuple[int, ...]]]]:
+    """Parts of at most so many tokens, or of one row."""
+    part: list[tuple[Solution, tuple[int, ...]]] = []
+    for row in rows:
+        if part and sum(len(each.tokens) for each, _ in part) + len(row[0].tokens) > most:
+            yield part
+            part = []
+        part.append(row)
+    if part:
+        yield part
 
 
 def _pick(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
