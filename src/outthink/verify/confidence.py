@@ -76,8 +76,8 @@ def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
         return _Left(proposer.name)
     raise UsageError(
         f"{proposer.name} does not tell how likely its tokens were, which confidence is made of; "
-        "run the model as hf:NAME, serve it with vLLM, which gives prompt_logprobs, or name another "
-        "verifier"
+        "run the model as hf:NAME, or serve the model with vLLM, which gives prompt_logprobs, or "
+        "name another verifier"
     )
 
 
