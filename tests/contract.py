@@ -165,6 +165,8 @@ def check_drawn(prefix, row, until, *, counts_ids=True):
     elif until is not END:
         assert solution.steps <= prefix.steps + until
     assert not counts_ids or row.decoded_tokens >= len(solution.tokens) - len(prefix.tokens)
+    ends = {*solution.step_ends[prefix.steps :], len(solution.tokens)} - {len(prefix.tokens)}
+    assert row.texts is None or len(row.texts) == len(ends)
     assert row.prompt_tokens >= 0 and row.prompt_tokens + row.cached_tokens >= len(prefix.tokens)
 
 

@@ -171,6 +171,27 @@ def test_a_problem_that_waits_keeps_no_other_waiting():
     assert len(done) == 20 and done[-1] == "p0"
 
 
+def test_requests_go_on_while_a_result_is_awaited_on():
+    async def run():
+        held, at_last_step = asyncio.Event(), asyncio.Event()
+
+        def trouble(draw):
+            if draw.prefix.problem.id == "p0":
+                return None
+            if draw.prefix.steps == 2:
+                at_last_step.set()
+            return held.wait()
+
+        driver = Driver(Remote(Chain(3), trouble), ScriptedVerifier())
+        async with aclosing(driver.run_async(jobs_of("beam", n=4, of=2))) as results:
+            first = await anext(results)
+            held.set()
+            await at_last_step.wait()  # nobody asks for the next result meanwhile
+            return [first.job.problem.id, (await anext(results)).job.problem.id]
+
+    assert asyncio.run(run()) == ["p0", "p1"]
+
+
 @pytest.mark.parametrize("rows", [1, 7, 64])
 def test_requests_in_flight_are_bounded(rows):
     proposer, verifier = Remote(FIVE_STEPS), RemoteVerifier(ScriptedVerifier())

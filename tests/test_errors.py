@@ -176,7 +176,7 @@ def test_a_sweep_that_is_not_finished_is_not_fitted(here, refused):
     ("words", "said"),
     [
         (("lab:test?size=99",), "at least 100 problems"),
-        (("lab:test?size=100", "--strategies", "beam"), "best_of_n among the strategies"),
+        (("lab:test?size=100", "--strategies", "beam"), "ran neither"),
         (("lab:test?size=100", "--difficulty-samples", "0"), "--difficulty-samples"),
     ],
 )

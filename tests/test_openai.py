@@ -5,10 +5,11 @@ import random
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from contract import check_proposer, check_result, no_clock, problems
-from fake_server import EOS, FAULTS, IDS, MODEL, ROLE, FakeServer, rendered
+from fake_server import EOS, FAULTS, IDS, MODEL, ROLE, FakeServer, rendered, text_of
 
 from outthink.driver import Driver, Job
 from outthink.errors import ContextError, RunError, ServerError, ServerRefused
@@ -173,6 +174,27 @@ def test_steps_of_whole_answers_are_cut_where_steps_drawn_singly_end(kind):
             marks = [i + 1 for i, t in enumerate(solution.tokens) if t == IDS[".\n\n"]]
             assert solution.step_ends == (*marks, len(solution.tokens))
             assert solution.answer in ("right", "wrong")
+
+
+@pytest.mark.parametrize("most", [4, 200])
+@every_kind
+def test_a_row_brings_its_own_words_step_by_step(kind, most):
+    says = (lambda ids: bytes(ids).decode()) if kind == "chat" else text_of
+    with playing(kind, setting=replace(PLAIN, most_tokens=most)) as (_, proposer):
+        asked = [d for p in problems(10) for d in draws(start(p), 4, END)]
+        if kind != "chat":
+            asked += [d for p in problems(10) for d in draws(start(p), 4)]
+        rows = ask(proposer, *asked)
+        begun = [(draw.prefix, row) for draw, row in zip(asked, rows, strict=True)]
+        prefixes = [row.solution for row in rows if row.solution.is_open]
+        further = [d for prefix in prefixes for d in draws(prefix, 2, END)]
+        rows = ask(proposer, *further)
+        begun += [(draw.prefix, row) for draw, row in zip(further, rows, strict=True)]
+    assert any(row.solution.truncated for _, row in begun) == (most == 4)
+    for prefix, row in begun:
+        ids, ends = row.solution.tokens, row.solution.step_ends[prefix.steps :]
+        places = sorted({len(prefix.tokens), *ends, len(ids)})
+        assert row.texts == tuple(says(ids[a:b]) for a, b in pairwise(places))
 
 
 @every_kind

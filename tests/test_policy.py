@@ -238,14 +238,22 @@ def test_a_policy_asks_for_its_reviser_where_it_revises():
         policy.check(plain, engines("reviser", None))
 
 
+def test_answers_are_read_as_the_policys_grader_read_them():
+    policy = policy_of(provenance=replace(PROVENANCE, grader="math"))
+    assert policy.reading() == policy.reading("math") == "math"
+    with pytest.raises(PolicyError, match=r"as grader math reads them, this run asks for number"):
+        policy.reading("number")
+
+
 def test_a_policy_reads_back_as_it_was_written(tmp_path):
     path = tmp_path / "policy.json"
-    fitted = replace(PROVENANCE, verifier=None), replace(PROVENANCE, reviser="r")
+    fitted = [replace(PROVENANCE, **each) for each in ({"verifier": None}, {"reviser": "r"})]
+    fitted.append(replace(PROVENANCE, grader="math"))
     for policy in (policy_of(), *(policy_of(provenance=each) for each in fitted)):
         policy.save(path)
         assert Policy.load(path) == policy
     assert [p.name for p in tmp_path.iterdir()] == ["policy.json"]
-    assert path.read_text().startswith('{\n  "format": 2,\n')
+    assert path.read_text().startswith('{\n  "format": 3,\n')
 
 
 def test_a_fitted_policy_reads_back(tmp_path):
@@ -278,7 +286,7 @@ def edited(path, edit):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda wire: wire.update(format=1), "format 1, this version reads 2"),
+        (lambda wire: wire.update(format=1), "format 1, this version reads 3"),
         (lambda wire: wire.pop("format"), "'format' is missing"),
         (lambda wire: wire.pop("cells"), "'cells' is missing"),
         (lambda wire: wire["cells"].pop(), "has 3 cells"),
@@ -290,6 +298,8 @@ def edited(path, edit):
         (lambda wire: wire["cells"][0]["accuracy"].update(low=None), "'low' is None"),
         (lambda wire: wire["provenance"].pop("verifier"), "'verifier' is missing"),
         (lambda wire: wire["provenance"].update(proposer=3), "'proposer' is 3"),
+        (lambda wire: wire["provenance"].pop("grader"), "'grader' is missing"),
+        (lambda wire: wire["provenance"].update(grader="oracle"), "unknown grader 'oracle'"),
         (lambda wire: wire["difficulty"].update(method="guess"), "'method' is 'guess'"),
         (lambda wire: wire["difficulty"].update(edges=["0.5"]), "'edges' is '0.5'"),
         (lambda wire: wire["difficulty"].update(edges=[0.1, 0.5]), "do not rise"),

@@ -10,9 +10,9 @@ SOURCE = Path(outthink.__file__).parent
 LAYERS = (
     {"version", "errors", "progress"},
     {"types", "estimate", "report.wire"},
-    {"costs", "difficulty", "grade", "ledger", "ports", "select", "simulate"},
+    {"costs", "difficulty", "grade", "ledger", "ports", "select", "simulate", "texts"},
     {"search", "policy", "driver", "propose", "report", "exchange", "scaling"},
-    {"chains", "hf"},
+    {"chains", "gauge", "hf"},
     {"propose.hf", "verify"},
     {"store", "train", "lab.task"},
     {"lab", "data", "study", "train.own"},

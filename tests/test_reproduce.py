@@ -144,7 +144,7 @@ def test_the_summary_counts_and_gives_the_charged_factor(found):
     counts = [int(tile.value) for tile in found.tiles[:4]]
     assert sum(counts) == len(CLAIMS) == 45
     assert found.summary.startswith("Of 45 claims")
-    net = next(t for t in found.tiles if t.name == "search, difficulty charged")
+    net = next(t for t in found.tiles if t.name.startswith("search against weighted"))
     assert net.value.lstrip("\u2265\u202f").startswith("\u00d7")
     assert "at 8 generations" in net.note
 

@@ -1,7 +1,9 @@
 """Commands with served models: doctor, sweep and solve, and what they say where something lacks."""
 
 import json
+import re
 import socket
+import sqlite3
 
 import fake_server
 import pytest
@@ -9,6 +11,7 @@ from fake_server import FakeServer
 
 from outthink import study
 from outthink.cli import main
+from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
 from outthink.propose import wire
 from outthink.store import Store
@@ -119,11 +122,11 @@ def test_a_sweep_of_a_served_model(kind, problems, capsys):
     assert len(rows) == 4 and 0 < max(rows.values()) <= 1
 
 
-def thousands(tmp_path, monkeypatch, reference):
+def thousands(tmp_path, monkeypatch, reference, problems=6):
     """Problems whose answer the model writes in one of two ways."""
     monkeypatch.setitem(fake_server.PIECES, 263, "1,000")
     monkeypatch.setitem(fake_server.PIECES, 264, r"\$1000.00")
-    rows = [{"id": i, "question": f"problem {i}", "answer": reference} for i in range(6)]
+    rows = [{"id": i, "question": f"problem {i}", "answer": reference} for i in range(problems)]
     (tmp_path / "n.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
 
@@ -200,8 +203,12 @@ def test_a_sweep_that_lost_problems_says_so_and_goes_on_later(problems, capsys, 
         with Store.open("a.store", write=False) as store:
             kept = store.counts().finished_jobs
         assert kept > 0
+        with pytest.raises(StoreError, match=f"not finished, {kept} searches so far"):
+            reopened("a.store").__enter__()
         server.lost = None
         assert main(words) == 0
+    with reopened("a.store") as found:  # in the order of the file, whoever came late
+        assert [each.id for each in found.study.problems] == [f"p{i}" for i in range(6)]
 
 
 def test_a_server_that_fails_everything_is_not_asked_forever(problems, refused, monkeypatch):
@@ -232,3 +239,55 @@ def test_solve_lets_equal_answers_vote_together(tmp_path, monkeypatch, capsys, r
         assert main([*words, "--grader", "exact"]) == 0
         assert json.loads(capsys.readouterr().out)["answer"] in ("1,000", r"\$1000.00")
         assert "unknown grader 'maths'" in refused(*words, "--grader", "maths")
+
+
+FITTED = ["--budgets", "1,2", "--pool", "2", "--oracle-samples", "0", "--difficulty-samples", "2"]
+FITTED += ["--verifier", "confidence", "--strategies", "best_of_n"]
+"""The least that a policy can be fitted on."""
+
+
+def test_a_policy_lets_the_answers_vote_together_that_did_in_its_store(
+    tmp_path, monkeypatch, capsys, refused
+):
+    monkeypatch.chdir(tmp_path)
+    thousands(tmp_path, monkeypatch, "1000", problems=100)
+    with FakeServer("vllm") as server:
+        model = ["--model", server.url, "--verifier", "confidence"]
+        for grader, answers in (("number", {"1000"}), ("exact", {"1,000", r"\$1000.00"})):
+            source, store = f"n.jsonl?grader={grader}", f"{grader}.store"
+            assert main(["sweep", source, "-o", store, *FITTED, "--model", server.url]) == 0
+            assert main(["fit", store, "-o", "p.json"]) == 0
+            words = ["solve", "what is it?", *model, "--policy", "p.json", "--budget", "2"]
+            capsys.readouterr()
+            assert main([*words, "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["answer"] in answers
+            assert main([*words, "--grader", grader]) == 0
+            said = refused(*words, "--grader", "choice", code=2)
+            assert f"fitted on answers as grader {grader} reads them" in said
+
+
+def shown(tmp_path):
+    """The page that `report` wrote of a.store, without a server; every text of its trees."""
+    assert main(["report", "a.store", "-o", "r.html"]) == 0
+    page = (tmp_path / "r.html").read_text()
+    script = r'<script type="application/json" id="trees">(.*?)</script>'
+    return page, json.loads(re.search(script, page, re.DOTALL)[1])["texts"]
+
+
+def test_a_report_shows_what_a_served_model_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    thousands(tmp_path, monkeypatch, "1000", problems=100)
+    with FakeServer("vllm") as server:
+        words = [*FITTED, "--strategies", "best_of_n,beam"]
+        assert main(["sweep", "n.jsonl", "-o", "a.store", *words, "--model", server.url]) == 0
+    page, texts = shown(tmp_path)
+    assert "does not hold what its solutions say" not in page
+    answers = {r"\boxed{1,000}", r"\boxed{\$1000.00}"}
+    assert answers < {*texts} and len(texts) > 20
+    assert all(re.fullmatch(r"So \d+\.", text) for text in {*texts} - answers)
+    # A store of before texts were kept is shown without.
+    with sqlite3.connect("a.store") as database:
+        database.execute("DROP TABLE text")
+    page, texts = shown(tmp_path)
+    assert "does not hold what its solutions say" in page
+    assert all(re.fullmatch(r"\(\d+ tokens?\)", text) for text in texts)

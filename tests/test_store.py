@@ -340,6 +340,30 @@ def test_nothing_is_there_before_it_is_committed(path):
         assert store.counts().jobs == 0
 
 
+def test_what_a_solution_says_is_kept_with_it(path):
+    [job] = jobs("beam", of=1)
+    start = Solution.start(job.problem)
+    step = Solution(job.problem, (1, 2), (2,), number=0)
+    rest = Solution(job.problem, (7, 8, 9), (2,), number=1)  # behind its last step, and open
+    mute = Solution(job.problem, (1,), number=2)
+    grown = [
+        (step, Solution(job.problem, (1, 2, 3), (2, 3), True, number=3), ("b\ud800",)),
+        (rest, Solution(job.problem, (7, 8, 9, 4), (2, 4), number=4), ("e\n",)),
+        (mute, Solution(job.problem, (1, 5), (2,), number=5), ("f",)),
+        (start, Solution(job.problem, (), (), truncated=True, number=6), ()),
+    ]
+    first = [(step, ("\u00e4",)), (rest, ("c", "d")), (mute, None)]
+    with writing(path) as store:
+        store.proposed(job, [(start, Drawn(each, 1, 0, 1, texts=said)) for each, said in first])
+        store.commit()
+        store.proposed(job, [(prefix, Drawn(s, 1, 0, 1, texts=said)) for prefix, s, said in grown])
+        store.commit()
+    with reading(path) as store:
+        texts = [node.texts for node in store.tree(job.problem.id, "beam", 4).nodes]
+    assert texts[:3] == [("\u00e4",), ("c", "d"), None]
+    assert texts[3:] == [("\u00e4", "b?"), ("c", "de\n"), None, ()]
+
+
 def test_a_job_searched_twice_at_once_is_refused(path):
     with writing(path) as store, refused(StoreError, path, "once at a time"):
         run(store, jobs("beam", of=1) * 2)
@@ -852,6 +876,7 @@ def test_everything_goes_to_parquet(path, tmp_path):
             assert tuple(row["step_ends"]) == node.step_ends
             assert row["scores"] == (None if node.scores is None else list(node.scores.steps))
             assert (row["parent"], row["finished"]) == (node.parent, node.finished)
+            assert row["text"] is None
 
 
 def test_an_empty_store_goes_to_parquet(path, tmp_path):
@@ -872,3 +897,10 @@ def test_parquet_into_a_place_that_cannot_be_written_is_one_line(path, tmp_path)
     (tmp_path / "taken").touch()
     with writing(path) as store, refused(RunError, "taken"):
         store.export_parquet(tmp_path / "taken")
+
+
+def test_problems_keep_the_order_in_which_they_were_announced(path):
+    with writing(path) as store:
+        store.meet(problems(3))
+        store.meet([*reversed(problems(4))])
+        assert store.problems() == problems(4)

@@ -1,6 +1,7 @@
 """A study: run once, read back as often as needed, and nothing twice."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from contract import Counted
 
 from outthink.driver import Driver, Job
 from outthink.errors import UsageError
+from outthink.progress import Progress
 from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.report.study import Analysis
 from outthink.search import strategy
@@ -245,6 +247,40 @@ def test_chains_are_drawn_by_their_own_engines_and_not_again_resume(tmp_path):
             run(CHAINED, PROBLEMS[:5], plain, revising, grader=same, seed=0, store=store)
         assert len(plain.proposer.rows) == 5 * 4
         assert len(revising.proposer.rows) == 5 * (8 + 1 + 2 + 4)
+
+
+class Line(Progress):
+    """A progress line that remembers where it began, where it was to end, and where it did."""
+
+    made: ClassVar = []
+
+    def __init__(self, label, total, unit, *, done=0.0):
+        super().__init__(label, total, unit, done=done)
+        self.began, self.total, self.at, self.unit = done, total, [done], unit
+        Line.made.append(self)
+
+    def advance(self, amount, note=""):
+        self.at.append(self.at[-1] + amount)
+
+
+def test_the_progress_of_a_sweep_is_in_generations_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("outthink.study.Progress", Line)
+    plan = replace(CHAINED, strategies=("best_of_n", "revise", "revise(sequential=3)", "beam"))
+    revising = Engines(ScriptedProposer(), ScriptedVerifier())
+    with open_store(tmp_path / "a.store") as store:
+        for of in (2, 5, 5):
+            engines = Engines(ScriptedProposer(), ScriptedVerifier())
+            run(plan, PROBLEMS[:of], engines, revising, grader=same, seed=0, store=store)
+    # Pools of four answers and of chains (4 + 2 + 1 + 1), the other revisions, and beams.
+    each = 4 + 8 + (1 + 2 + 4) + (2 + 4)
+    assert [(line.began, line.total) for line in Line.made] == [
+        (0, 2 * each),
+        (2 * each, 5 * each),
+        (5 * each, 5 * each),
+    ]
+    assert [line.at[-1] for line in Line.made] == pytest.approx([2 * each, 5 * each, 5 * each])
+    assert all(line.unit == "generations" for line in Line.made)
+    assert len(Line.made[0].at) > 2 * 7  # more often than searches end
 
 
 def test_best_of_n_by_another_step_is_read_from_the_same_pool(tmp_path):

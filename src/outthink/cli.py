@@ -484,10 +484,10 @@ def _solve(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--grader",
-        default="number",
         metavar="NAME",
         help="finds a served model's answers and lets equal ones vote together: number, math, "
-        "choice, code, exact or reasoning-gym (default: %(default)s)",
+        "choice, code, exact or reasoning-gym (default: the one the policy was fitted with, "
+        "without a policy number)",
     )
     _seed_option(parser)
     _model_options(parser)

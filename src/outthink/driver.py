@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -86,6 +87,8 @@ class Result:
     choice: Choice
 
 
+Watch = Callable[[Job, Propose, int], None]
+"""Told of rows as they are drawn: whose they are, for which request, and how many."""
 Response = list[Drawn] | list[Verified]
 Asked = list[Draw] | list[Solution]
 Replay = Callable[[Request], Response | None]
@@ -164,7 +167,9 @@ class Driver:
     """Runs jobs. One driver, one pair of engines and one for revisions, one seed.
 
     Without engines of their own, revisions are asked of the proposer that searches use, and scored
-    by its verifier. `deadline_s` is what one job may take where an engine is served.
+    by its verifier. `deadline_s` is what one job may take where an engine is served. `watch` is
+    told of rows as they come, whether or not their request is complete; those that a journal holds
+    are not drawn.
     """
 
     def __init__(
@@ -178,6 +183,7 @@ class Driver:
         journal: Journal | None = None,
         rows_in_flight: int = ROWS_IN_FLIGHT,
         deadline_s: float | None = None,
+        watch: Watch | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if rows_in_flight < 1:
@@ -191,11 +197,13 @@ class Driver:
         self._journal: Journal = journal or NoJournal()
         self._rows_in_flight = rows_in_flight
         self._deadline_s = deadline_s
+        self._watch = watch
         self._clock = clock
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results as jobs finish: not in the order given, but, where no engine is served, in the
-        same order every time. Served requests stand still while a result is being looked at.
+        same order every time. Served requests stand still while a result is being looked at: for
+        a look that takes its time there is `run_async`.
 
         Raises what an engine or a search raised, except for what ends one job (`run_async`).
         """
@@ -283,6 +291,8 @@ class Driver:
         flat = [row for each in asked for row in each]
         name, ask = _in_process(ready[0])
         rows = iter(one_each(name, ask(flat), flat) if flat else ())
+        for flight, each in zip(ready, asked, strict=True):
+            self._came(flight, len(each))
         responses = [
             self._taken(flight, list(islice(rows, len(each))))
             for flight, each in zip(ready, asked, strict=True)
@@ -329,7 +339,7 @@ class Driver:
                 port = ports.of(flight)
                 try:
                     async with asyncio.timeout_at(until) as limit:
-                        seconds = await port.fill(asked, rows)
+                        seconds = await port.fill(asked, rows, partial(self._came, flight))
                 except TimeoutError as error:
                     if not limit.expired():
                         raise
@@ -350,6 +360,11 @@ class Driver:
                 self._journal.finished(result)
                 await commits.made()
                 return result
+
+    def _came(self, flight: _Flight, rows: int) -> None:
+        """Tell of rows that were drawn."""
+        if rows and self._watch is not None and isinstance(flight.request, Propose):
+            self._watch(flight.job, flight.request, rows)
 
     def _record(self, result: Result) -> None:
         """Of a job that was killed after its last row and before its outcome was recorded."""

@@ -25,9 +25,9 @@ from outthink.exchange import (
     compare,
     crossovers,
 )
-from outthink.grade import grading
+from outthink.grade import EXACT, grading
 from outthink.lab import task
-from outthink.lab.tokenizer import decode
+from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy import Grid, Policy, Provenance
 from outthink.ports import is_served_proposer
 from outthink.report import data as page
@@ -40,6 +40,7 @@ from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
 from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
 from outthink.sweep import (
+    GRADER,
     IN_PROCESS,
     PARAMETERS,
     Models,
@@ -191,6 +192,10 @@ class Thought:
     usage: Usage = Usage()  # noqa: RUF009 - frozen
 
 
+NUMBER = "number"
+"""The grader that reads the answers of a problem of which nothing is known."""
+
+
 def solve(
     prompt: str,
     *,
@@ -199,12 +204,13 @@ def solve(
     budget: int,
     seed: int,
     models: Models,
-    grader: str = "number",
+    grader: str | None = None,
 ) -> dict[str, Any]:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
     Answers of a model that reads any text are found, and written alike to vote together, as
-    `grader` has it.
+    `grader` has it: the policy's own, and without a policy `number` unless another is named. Raises
+    `PolicyError` where policy and `grader` disagree.
     """
     problem = _asked(prompt) if reads_any_text(models.proposer) else task.parse(prompt).problem()
     # Whether the answer is right is for the person who asks: no label is used here.
@@ -213,11 +219,12 @@ def solve(
     fitted = None if policy is None else Policy.load(policy)
     asked = known.name if fitted is None else _probe(fitted)[0]
     require_verifier(models, (asked,))
-    grading(grader).require()
-    engines = models.load(grader)
+    reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
+    grading(reading).require()
+    engines = models.load(reading)
     names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
     revision = (
-        models.load_revision(engines, grader)
+        models.load_revision(engines, reading)
         if any(parse_strategy(n).revises for n in names)
         else None
     )
@@ -486,6 +493,7 @@ def _policy(analysis: Analysis, identity: Identity) -> Policy:
             repeats=fitted.fit.repeats,
             seed=fitted.fit.seed,
             created_by=f"outthink {VERSION}",
+            grader=identity.settings.get(GRADER, EXACT),
         ),
     )
 
@@ -558,6 +566,6 @@ def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
             version=VERSION,
             command=command,
         ),
-        text=decode,
+        text=decode if identity.proposer.startswith(WRITER) else None,
         title="How should this model think?",
     )

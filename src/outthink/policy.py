@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from outthink.difficulty import Binning, Method
 from outthink.errors import PolicyError, UsageError
 from outthink.estimate import Floats, Integers, Interval, interval
+from outthink.grade import EXACT, grading
 from outthink.types import AnyProposer, AnyVerifier, Engines
 
 REPEATS = 100
 """Random splits of a bin into two folds."""
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file; a file of another version is not read."""
 
 _T = TypeVar("_T")
@@ -242,6 +243,8 @@ class Provenance:
     reviser: str | None = None
     """Who wrote revisions; `None` where no strategy revised."""
     revision_verifier: str | None = None
+    grader: str = EXACT
+    """What found and judged the answers: which of them vote together depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +325,19 @@ class Policy:
                 return Chosen(cell, budget)
         raise AssertionError("a policy has a cell for every bin and budget")
 
+    def reading(self, grader: str | None = None) -> str:
+        """The grader whose reading of answers it was fitted on, for `outthink.grade.grading`.
+
+        Raises `PolicyError` where another one is asked for: answers would vote differently.
+        """
+        fitted = self.provenance.grader
+        if grader is not None and grader != fitted:
+            raise PolicyError(
+                f"policy was fitted on answers as grader {fitted} reads them, this run asks for "
+                f"{grader}; leave the grader out, or fit a policy for this run"
+            )
+        return fitted
+
     def check(self, engines: Engines, revision: Engines | None = None) -> None:
         """Raises `PolicyError` unless the policy was fitted with these models."""
         was = self.provenance
@@ -389,7 +405,10 @@ def _parse(wire: object) -> Policy:
         raise PolicyError("no policy is in there; fit it again")
     version = _get(wire, "format", int)
     if version != FORMAT:
-        raise PolicyError(f"format {version}, this version reads {FORMAT}; fit it again")
+        raise PolicyError(
+            f"format {version}, this version reads {FORMAT}; fit it again on its store, with "
+            "'outthink fit'"
+        )
     difficulty = _get(wire, "difficulty", dict)
     method = _get(difficulty, "method", str)
     if method not in list(Method):
@@ -432,6 +451,7 @@ def _provenance(wire: Mapping[str, Any]) -> Provenance:
         repeats=_get(wire, "repeats", int),
         seed=_get(wire, "seed", int),
         created_by=_get(wire, "created_by", str),
+        grader=grading(_get(wire, "grader", str)).name,
     )
 
 

@@ -20,12 +20,20 @@ _Ask = TypeVar("_Ask", contravariant=True)
 _Row = TypeVar("_Row")
 
 Clock = Callable[[], float]
+Came = Callable[[int], None]
+"""Told how many rows have come, as they come."""
+
+
+def _untold(rows: int) -> None:
+    """For whom it is enough to have all of them."""
 
 
 class Port(Protocol[_Ask, _Row]):
     """Where the rows of one engine go in."""
 
-    async def fill(self, asked: Sequence[_Ask], rows: list[_Row | None]) -> float:
+    async def fill(
+        self, asked: Sequence[_Ask], rows: list[_Row | None], came: Came = _untold
+    ) -> float:
         """Put the row for `asked[i]` at `rows[i]`; returns the engine seconds they took.
 
         Raises what the engine raised first; rows that were in flight beside it are cancelled.
@@ -56,7 +64,9 @@ class Served(Generic[_Asked, _Row]):
         self._room = room
         self._time = _SharedTime(clock)
 
-    async def fill(self, asked: Sequence[_Asked], rows: list[_Row | None]) -> float:
+    async def fill(
+        self, asked: Sequence[_Asked], rows: list[_Row | None], came: Came = _untold
+    ) -> float:
         seconds = 0.0
 
         async def one(index: int) -> None:
@@ -67,6 +77,7 @@ class Served(Generic[_Asked, _Row]):
                     rows[index] = await self._ask(asked[index])
                 finally:
                     seconds += self._time.leave(began)
+                came(1)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -126,12 +137,16 @@ class Batched(Generic[_Asked, _Row]):
         self._waiting: list[tuple[Sequence[_Asked], list[_Row | None], asyncio.Future[float]]] = []
         self._worker: asyncio.Task[None] | None = None
 
-    async def fill(self, asked: Sequence[_Asked], rows: list[_Row | None]) -> float:
+    async def fill(
+        self, asked: Sequence[_Asked], rows: list[_Row | None], came: Came = _untold
+    ) -> float:
         done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, rows, done))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        return await done
+        seconds = await done
+        came(len(asked))
+        return seconds
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

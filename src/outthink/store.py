@@ -1,8 +1,9 @@
 """The store: one SQLite file with everything that was paid for, so that nothing is paid for twice.
 
-It keeps problems, jobs, every solution as a node of its search tree (only the tokens past its
-parent), step scores, what each row cost, and outcomes. It is the driver's `Journal`: what one
-`commit` writes is there whole or not at all, and a search started again is fed from here first.
+It keeps problems, jobs, every solution as a node of its search tree (only what is past its parent:
+tokens, and text where only a model could tell it), step scores, what each row cost, and outcomes.
+It is the driver's `Journal`: what one `commit` writes is there whole or not at all, and a search
+started again is fed from here first.
 
 Layout: `request` says which rows answered the requests of a job, in the order of the search;
 `solution` and `score` grow at their end only, so that their pages are full and written once.
@@ -90,6 +91,8 @@ class Node:
     """`None` where it was never given to a verifier."""
     verifier_tokens: int
     verifier_cached_tokens: int
+    texts: tuple[str, ...] | None = None
+    """What all of them say, as `Drawn.texts` is cut; `None` where the store does not hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,10 @@ class _Entry:
     """Recorded or waiting: the number of the next one."""
     drawn: dict[int, int] = field(default_factory=dict)
     """Fingerprints of its open solutions by number: tells a prefix as drawn from an edited one."""
-    waiting: list[tuple[int, int, list[tuple[Any, ...]]]] = field(default_factory=list)
-    """(kind, number of the first solution, rows) of each request."""
+    waiting: list[tuple[int, int, list[tuple[Any, ...]], dict[int, str]]] = field(
+        default_factory=list
+    )
+    """(kind, number of the first solution, rows, texts by row) of each request."""
     outcome: tuple[Any, ...] | None = None
 
 
@@ -208,6 +213,7 @@ class Store:
         entry = self._entry(job)
         first, drawn = entry.solutions, entry.drawn
         packed: list[tuple[Any, ...]] = []
+        said: dict[int, str] = {}
         for number, (prefix, row) in enumerate(rows, first):
             solution = row.solution
             if solution.number != number:
@@ -230,6 +236,9 @@ class Store:
                 flags |= _TRUNCATED
             else:
                 drawn[number] = _mark(solution)
+            # What an edited prefix says is not known.
+            if row.texts is not None and not (held and flags & _WHOLE):
+                said[len(packed)] = _pack_texts(row.texts)
             token_width, token_bytes = _pack_ids(tokens)
             end_width, end_bytes = _pack_ids(ends)
             packed.append(
@@ -244,7 +253,7 @@ class Store:
                     token_bytes,
                 )
             )
-        entry.waiting.append((_PROPOSED, first, packed))
+        entry.waiting.append((_PROPOSED, first, packed, said))
         entry.solutions += len(packed)
         self._dirty[_key(job)] = entry
 
@@ -257,8 +266,17 @@ class Store:
         for solution, row in rows:
             wide, scores = _pack_scores(row.scores.steps)
             packed.append((solution.number, wide, row.computed_tokens, row.cached_tokens, scores))
-        entry.waiting.append((_VERIFIED, 0, packed))
+        entry.waiting.append((_VERIFIED, 0, packed, {}))
         self._dirty[_key(job)] = entry
+
+    def meet(self, problems: Iterable[Problem]) -> None:
+        """Record problems ahead of their first job, so that their order is theirs and not that in
+        which a server happens to answer."""
+        with self._writing():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO problem (name, prompt, reference) VALUES (?, ?, ?)",
+                [(problem.id, problem.prompt, problem.reference) for problem in problems],
+            )
 
     def finished(self, result: Result) -> None:
         """Record an outcome. One already recorded stays: its seconds are the true ones."""
@@ -290,6 +308,7 @@ class Store:
         added: list[tuple[_Entry, int]] = []
         requests: list[tuple[int, ...]] = []
         outcomes: list[tuple[Any, ...]] = []
+        texts: list[tuple[int, str]] = []
         rows: dict[int, list[tuple[Any, ...]]] = {kind: [] for kind in _INSERT}
         first = {kind: self._count(kind) + 1 for kind in _INSERT}
         for entry in entries:
@@ -297,8 +316,10 @@ class Store:
             if job is None:
                 job = self._add(entry.job)
                 added.append((entry, job))
-            for position, (kind, number, packed) in enumerate(entry.waiting, entry.requests):
+            for position, waiting in enumerate(entry.waiting, entry.requests):
+                kind, number, packed, said = waiting
                 at = first[kind] + len(rows[kind])
+                texts += [(at + row, text) for row, text in said.items()]
                 requests.append((job, position, kind, at, len(packed), number))
                 rows[kind] += packed
             if entry.outcome is not None:
@@ -309,6 +330,9 @@ class Store:
             assert self._count(kind) + 1 == first[kind] + len(rows[kind])
         self._db.executemany("INSERT INTO request VALUES (?, ?, ?, ?, ?, ?)", requests)
         self._db.executemany(_INSERT_OUTCOME, outcomes)
+        if texts:
+            self._db.execute(_MAKE_TEXTS)
+            self._db.executemany("INSERT INTO text VALUES (?, ?)", texts)
         return added
 
     def _add(self, job: Job) -> int:
@@ -476,8 +500,9 @@ class Store:
     def export_parquet(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write problems.parquet, outcomes.parquet and solutions.parquet; returns their paths.
 
-        A solution comes as one row, with all its tokens. Files of these names are replaced. Raises
-        `UsageError` without pyarrow, `RunError` where the folder cannot be written.
+        A solution comes as one row, with all its tokens, and its text where it is held. Files of
+        these names are replaced. Raises `UsageError` without pyarrow, `RunError` where the folder
+        cannot be written.
         """
         try:
             arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
@@ -537,6 +562,7 @@ class Store:
                     node.scores and node.scores.steps,
                     node.verifier_tokens,
                     node.verifier_cached_tokens,
+                    None if node.texts is None else "".join(node.texts),
                 )
 
     def _tree(self, job: int) -> SearchTree:
@@ -549,11 +575,20 @@ class Store:
             number: (Scores(_unpack_scores(wide, scores)), computed, cached)
             for number, wide, computed, cached, scores in self._db.execute(_JOB_SCORES, (job,))
         }
+        own = dict(self._db.execute(_JOB_TEXTS, (job,))) if self._has_texts() else {}
         written: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        texts: dict[int, tuple[str, ...] | None] = {}
         nodes: list[Node] = []
         for row in self._db.execute(_JOB_SOLUTIONS, (job,)):
             number, parent, flags, prompt_tokens, cached, decoded, answer, ends, tokens = row
             written[number] = _unpack_solution(flags, ends, tokens, *written.get(parent, ((), ())))
+            held = parent >= 0 and not flags & _WHOLE
+            texts[number] = _unpack_texts(
+                own.get(number),
+                texts[parent] if held else (),
+                len(written[parent][1]) if held else 0,
+            )
+            scores, computed, from_cache = verified.get(number, (None, 0, 0))
             nodes.append(
                 Node(
                     number,
@@ -565,7 +600,10 @@ class Store:
                     prompt_tokens,
                     cached,
                     decoded,
-                    *verified.get(number, (None, 0, 0)),
+                    scores,
+                    computed,
+                    from_cache,
+                    texts[number],
                 )
             )
         found = self._db.execute(_OUTCOMES + " WHERE o.job = ?", (job,)).fetchone()
@@ -591,6 +629,10 @@ class Store:
                 f"{problem_id!r}{where}; `outthink sweep` records it"
             )
         return int(row[0])
+
+    def _has_texts(self) -> bool:
+        """Whether any solution came with its text: there is no place for it before that."""
+        return bool(self._db.execute(_TEXTS_MADE).fetchone())
 
     def _count(self, kind: int) -> int:
         """Rows of `solution` or `score`: as these only grow, also their largest id."""
@@ -807,6 +849,24 @@ def _unpack_solution(
     return held + own, held_ends + tuple([past + end for end in own_ends])
 
 
+def _pack_texts(texts: tuple[str, ...]) -> str:
+    """As JSON; half a character has no place in UTF-8."""
+    text = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()
+
+
+def _unpack_texts(
+    own: str | None, held: tuple[str, ...] | None, held_steps: int
+) -> tuple[str, ...] | None:
+    """All texts of a row whose prefix has `held`; what is behind its last step goes on here."""
+    if own is None or held is None:
+        return None
+    more = tuple(json.loads(own))
+    if len(held) > held_steps and more:
+        return (*held[:held_steps], held[-1] + more[0], *more[1:])
+    return held + more
+
+
 @cache
 def _narrow(count: int) -> struct.Struct:
     return struct.Struct(f"<{count}f")
@@ -1019,6 +1079,13 @@ _INSERT_OUTCOME = (
     "INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
+_MAKE_TEXTS = (
+    "CREATE TABLE IF NOT EXISTS text (solution INTEGER PRIMARY KEY REFERENCES solution,"
+    " steps TEXT NOT NULL)"
+)
+"""Apart from `solution`: ids that can be read without a model need none, nor had older stores."""
+_TEXTS_MADE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'text'"
+
 _LARGEST = {
     _PROPOSED: "SELECT coalesce(max(id), 0) FROM solution",
     _VERIFIED: "SELECT coalesce(max(id), 0) FROM score",
@@ -1038,6 +1105,11 @@ _OF_JOB = {
 }
 _JOB_SOLUTIONS = f"SELECT r.number + t.id - r.first, {_SOLUTION}" + _OF_JOB[_PROPOSED]
 _JOB_SCORES = f"SELECT {_SCORE}" + _OF_JOB[_VERIFIED]
+_JOB_TEXTS = (
+    "SELECT r.number + t.solution - r.first, t.steps FROM request r CROSS JOIN text t"
+    " ON t.solution >= r.first AND t.solution < r.first + r.rows"
+    f" WHERE r.job = ? AND r.kind = {_PROPOSED}"
+)
 _COSTS = (
     "SELECT s.number, s.prompt_tokens, s.cached_tokens, s.decoded_tokens,"
     " coalesce(v.computed_tokens, 0), coalesce(v.cached_tokens, 0) FROM"
@@ -1088,6 +1160,7 @@ _COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("scores", "list float64"),
         ("verifier_tokens", "int64"),
         ("verifier_cached_tokens", "int64"),
+        ("text", "string"),
     ),
 }
 

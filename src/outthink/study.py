@@ -22,6 +22,7 @@ from outthink.difficulty import Difficulty, oracle, predicted
 from outthink.driver import Driver, Job
 from outthink.errors import RunError, UsageError
 from outthink.estimate import Estimator, Floats, Pool
+from outthink.gauge import Gauge
 from outthink.policy import Grid
 from outthink.progress import Progress
 from outthink.search import revise, strategy
@@ -271,24 +272,25 @@ def run(
     }
     jobs = list(plan.jobs(problems))
     left = [job for job in jobs if _key(job) not in done]
-    total = sum(job.budget.generations for job in jobs)
-    work = sum(job.budget.generations for job in left)
-    driver = Driver(
-        engines.proposer,
-        engines.verifier,
-        revision=revision,
-        grader=grader,
-        seed=seed,
-        journal=store,
-    )
+    store.meet(problems)
+    total = sum(map(_generations, jobs))
+    work = sum(map(_generations, left))
     in_a_row = 0
     label = "sweep" if work == total else f"sweep, from {1 - work / total:.0%} on"
     failed: list[Outcome] = []
     with Progress(label, total, "generations", done=total - work) as bar:
-        results = driver.run(left)
-        for result in results:
-            job = result.job
-            bar.advance(job.budget.generations, f"{job.strategy.name} at {job.budget.generations}")
+        gauge = Gauge(bar, _generations)
+        driver = Driver(
+            engines.proposer,
+            engines.verifier,
+            revision=revision,
+            grader=grader,
+            seed=seed,
+            journal=store,
+            watch=gauge.drawn,
+        )
+        for result in driver.run(left):
+            gauge.ended(result.job)
             if result.outcome.error is None:
                 in_a_row = 0
                 continue
@@ -302,6 +304,13 @@ def run(
             f"{failed[0].problem_id!r} ({failed[0].error}); the same command tries them again, and "
             "pays for nothing twice"
         )
+
+
+def _generations(job: Job) -> int:
+    """What a job draws: a pool of chains more than its size."""
+    size = job.budget.generations
+    is_pool = job.strategy.name in (CHAINS.name, UNSCORED_CHAINS.name)
+    return sum(pool_lengths(size)) if is_pool else size
 
 
 def _key(job: Job) -> tuple[str, str, int, str]:
@@ -322,6 +331,8 @@ class Study:
     _read: dict[StepAggregation, list[Pool]] = field(default_factory=dict, repr=False)
     _known: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
     """[P] accuracy by strategy and budget, where it was read from a pool."""
+    _verdicts: dict[str, dict[str, bool]] = field(default_factory=dict, repr=False)
+    """By problem and answer: a program is run once, and right or wrong in every pool."""
 
     @cached_property
     def pools(self) -> list[Pool]:
@@ -475,7 +486,7 @@ class Study:
         step: StepAggregation = StepAggregation.LAST,
     ) -> Pool:
         answers, scores = self.store.pool(problem.id, name, budget, stream, step=step)
-        verdicts: dict[str, bool] = {}
+        verdicts = self._verdicts.setdefault(problem.id, {})
         for answer in answers:
             if answer is not None and answer not in verdicts:
                 reference = problem.reference

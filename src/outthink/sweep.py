@@ -48,7 +48,6 @@ PARAMETERS = "proposer_parameters"
 """The setting of a store that tells how large its proposer is, where that is known."""
 
 GRADER = "grader"
-ANY_ORDER = "problems_in_any_order"
 """The setting that tells what judges its answers, and finds those of served models. A store without
 it holds answers that have one way to be written."""
 
@@ -218,8 +217,6 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     settings = {"problems": sweep.problems, "problems_digest": source.digest(asked)}
     if judge.name != EXACT:
         settings[GRADER] = judge.name
-    if any(map(is_served, writers)):
-        settings[ANY_ORDER] = _unordered(asked)  # a store meets them as a server answers
     if isinstance(engines.proposer, Sized):
         settings[PARAMETERS] = str(engines.proposer.parameters_count)
     identity = Identity(
@@ -245,18 +242,16 @@ def reopened(store: Path) -> Iterator[Swept]:
         try:
             plan = _plan(identity.settings)
             wanted = identity.settings["problems_digest"]
-            unordered = identity.settings.get(ANY_ORDER)
         except (KeyError, ValueError) as error:
             raise StoreError(
                 f"{store}: not made by 'outthink sweep'; sweep into a new store"
             ) from error
         asked = opened.problems()
-        complete = (
-            source.digest(asked) == wanted if unordered is None else _unordered(asked) == unordered
-        )
-        if not complete:
+        jobs = {(j.problem.id, j.strategy, j.budget, j.stream) for j in plan.jobs(asked)}
+        finished = opened.counts().finished_jobs
+        if source.digest(asked) != wanted or finished < len(jobs):
             raise StoreError(
-                f"{store}: its sweep is not finished, {len(asked)} problems so far; "
+                f"{store}: its sweep is not finished, {finished} searches so far; "
                 "give the same 'outthink sweep' again, it goes on where it stopped"
             )
         yield _swept(plan, asked, opened, identity)
@@ -308,11 +303,6 @@ def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:
 def revises(plan: Plan) -> bool:
     """Whether a plan needs a revision model."""
     return any(strategy(name).revises for name in plan.strategies)
-
-
-def _unordered(problems: Sequence[Problem]) -> str:
-    """As `source.digest`, whatever order they are in."""
-    return source.digest(sorted(problems, key=lambda problem: problem.id))
 
 
 def _named(revision: Engines | None) -> dict[str, str]:

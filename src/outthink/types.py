@@ -269,6 +269,9 @@ class Drawn:
     measured: bool = False
     """A server counted this row as it happened, what it shared with others included: nothing of it
     is counted a second time, and nothing may be taken off."""
+    texts: tuple[str, ...] | None = None
+    """What was written past the prefix: one text a step, then what is behind the last step, where
+    there is anything. `None` where nobody has to keep it, since ids can be read without a model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from outthink.errors import RunError, UsageError
@@ -84,7 +83,6 @@ class Trial:
     """What went wrong first; empty where it passed."""
 
 
-@lru_cache(maxsize=1 << 14)
 def grade(answer: str, reference: str) -> bool:
     """Whether a program passes all tests. Raises `RunError` where there is no sandbox."""
     return attempt(answer, Suite.load(reference)).passed

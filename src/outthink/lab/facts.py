@@ -16,6 +16,7 @@ from outthink.difficulty import bins
 from outthink.driver import Driver, Job
 from outthink.errors import UsageError
 from outthink.estimate import Interval, auc, calibration_error, interval, paired
+from outthink.gauge import Gauge
 from outthink.lab import recipes, task, tokenizer
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.models import LabModels
@@ -154,20 +155,23 @@ def _model(
 
 
 def _revision(models: LabModels, asked: Sequence[Problem], seed: int) -> RevisionFacts:
-    driver = Driver(models.proposer("reviser"), models.verifier("revision"), seed=seed)
+    reviser, verifier = models.proposer("reviser"), models.verifier("revision")
     place = {problem.id: at for at, problem in enumerate(asked)}
     ways = [strategy(f"revise(sequential={length})") for length in (CHAIN, 1)]
     chosen = np.zeros((2, len(asked)))
     right = np.zeros((len(asked), CHAIN), bool)
     jobs = (Job(problem, way, Budget(CHAIN)) for way in ways for problem in asked)
-    with Progress(f"chains of {CHAIN}, and as many answers", 2 * len(asked), "searches") as bar:
+    work, label = 2 * len(asked) * CHAIN, f"chains of {CHAIN}, and as many answers"
+    with Progress(label, work, "generations") as bar:
+        gauge = Gauge(bar, lambda job: job.budget.generations)
+        driver = Driver(reviser, verifier, seed=seed, watch=gauge.drawn)
         for result in driver.run(jobs):
             problem, candidates = result.job.problem, result.choice.candidates
             way = ways.index(result.job.strategy)
             chosen[way, place[problem.id]] = bool(result.outcome.right)
             if way == 0:
                 right[place[problem.id]] = [c.answer == problem.reference for c in candidates]
-            bar.advance(1)
+            gauge.ended(result.job)
     before, after = right[:, :-1], right[:, 1:]
     return RevisionFacts(
         pass_at_1=tuple(interval(step) for step in right.T.astype(float)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from outthink.errors import WeightsError
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.gpt import GPT, load
-from outthink.lab.tokenizer import CONTEXT, VOCABULARY
+from outthink.lab.tokenizer import CONTEXT, VOCABULARY, WRITER
 
 VARIANTS = ("prm-soft", "prm-hard", "prm-once", "revision-alone")
 """Verifiers that ablations need: the PRM on three kinds of labels, for a quarter of the steps; the
@@ -26,7 +26,7 @@ class LabModels:
     def proposer(self, which: str = "s") -> LabProposer:
         """`s`, `l` or `reviser`. Raises `WeightsError` for a file that is missing or unfit."""
         path = self.folder / f"{which}.safetensors"
-        return LabProposer(_read(path, VOCABULARY), f"lab-{which}-{fingerprint(path)}")
+        return LabProposer(_read(path, VOCABULARY), f"{WRITER}{which}-{fingerprint(path)}")
 
     def verifier(self, which: str = "prm") -> LabVerifier:
         """`prm`, `orm`, `revision`, or one of `VARIANTS`."""

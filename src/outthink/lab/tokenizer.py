@@ -31,6 +31,8 @@ END = _WORDS.index("<end>")
 """Ends a solution."""
 PAD = _WORDS.index("<pad>")
 VOCABULARY = len(_WORDS)
+WRITER = "lab-"
+"""How the names of the models begin that write these tokens."""
 
 STEP_LENGTH = DIGITS + 3
 """Tokens of a step: factor, `=`, digits, end of line."""

@@ -34,6 +34,7 @@ from outthink.hf.load import HF, Loaded, load
 from outthink.propose.chance import hashed
 from outthink.propose.dialects import Reread
 from outthink.propose.openai import Read, Setting
+from outthink.texts import past
 from outthink.types import END, Draw, Drawn, Solution, State
 
 _COMPACT = 0.75
@@ -223,6 +224,7 @@ class HFProposer:
             cached_tokens=0 if row.was_read else held,
             decoded_tokens=row.decoded,
             shared_tokens=len(row.prompt) if row.was_read and not prefix.history else 0,
+            texts=past(prefix, solution, self.text),
         )
 
 

@@ -242,6 +242,9 @@ class _Row:
             if found.ending is Ending.STOP and self._begun.strip():
                 self._end_step()
         self.text += found.text
+        ending = self._step_end.decode()
+        if found.ending is Ending.STOP and not found.text.endswith(ending):
+            self.text += ending  # llama.cpp gives its ids and leaves it out of the text
         self.finished = found.ending is Ending.END
         self.truncated = found.ending is Ending.LENGTH
         if self.finished and self._begun.strip():
@@ -260,11 +263,36 @@ class _Row:
             answer=answer,
             state=None,
         )
-        return Drawn(solution, self._prompt, self._cached, self._decoded, measured=True)
+        steps = len(self._ends) - self._prefix.steps
+        rest = len(self.tokens) > (self._ends[-1] if self._ends else 0)
+        texts = _cut(self.text, self._step_end.decode(), steps + rest)
+        return Drawn(
+            solution, self._prompt, self._cached, self._decoded, measured=True, texts=texts
+        )
 
     def _end_step(self) -> None:
         self._ends.append(len(self.tokens))
         self._begun = b""
+
+
+def _cut(text: str, step_end: str, parts: int) -> tuple[str, ...]:
+    """A row's text in so many parts, each up to its delimiter; nothing is lost.
+
+    Not by the text of each token: a tokenizer may give that without the space in front of it, or
+    half a letter.
+    """
+    found, at = [], 0
+    for left in range(parts, 0, -1):
+        begins = len(text) - len(text[at:].lstrip(_BLANK))
+        end = text.find(step_end, begins) if left > 1 else -1
+        end = len(text) if end < 0 else end + len(step_end)
+        found.append(text[at:end])
+        at = end
+    return tuple(found)
+
+
+_BLANK = " \t\n\r\v\f"
+"""What says nothing, as it is of bytes."""
 
 
 class _Together:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from outthink.estimate import (
 from outthink.policy import Fit
 from outthink.report import data
 from outthink.search import strategy
-from outthink.store import SearchTree
+from outthink.store import Node, SearchTree
 from outthink.study import STRATEGIES, UNSCORED, Study
 
 BASELINE = "best_of_n"
@@ -45,6 +46,12 @@ LABELS = {
         for length in (1, 2, 4, 8, 16, 32, 64)
     },
 }
+Text = Callable[[Sequence[int]], str]
+
+WORDLESS = (
+    "This store does not hold what its solutions say, so steps are shown by their number of "
+    "tokens. A new sweep of a served model keeps what it says."
+)
 _TREES_PER_BIN = 8
 _TREE_BUDGET = 16
 
@@ -117,17 +124,23 @@ def build(
     analysis: Analysis,
     *,
     provenance: data.Provenance,
-    text: Callable[[Sequence[int]], str],
+    text: Text | None,
     title: str,
     notes: Sequence[str] = (),
 ) -> data.Report:
-    """The report of an analysis. `text` turns token ids into what a person reads."""
+    """The report of an analysis.
+
+    What solutions say is in the store, or else `text` makes it of their token ids; where neither
+    can, their trees are shown without words, and the page says so.
+    """
     study = analysis.study
     reference = analysis.oracle or analysis.predicted
+    searched = _searched(study, reference.bins)
+    mute = text is None and any(node.texts is None for found, _ in searched for node in found.nodes)
     return data.Report(
         title=title,
         provenance=provenance,
-        notes=tuple(notes),
+        notes=(*notes, WORDLESS) if mute else tuple(notes),
         labels=tuple(
             data.Label(name, *LABELS[name]) for name in study.plan.strategies if name in LABELS
         ),
@@ -148,7 +161,7 @@ def build(
             for name in study.plan.strategies
             for budget in study.plan.budgets
         ),
-        trees=_trees(study, reference.bins, text),
+        trees=tuple(tree(found, number, text) for found, number in searched),
     )
 
 
@@ -292,14 +305,13 @@ def agreement(found: difficulty.Agreement) -> data.Agreement:
     return data.Agreement(confusion, found.spearman)
 
 
-def _trees(
-    study: Study, bins: Integers, text: Callable[[Sequence[int]], str]
-) -> tuple[data.Tree, ...]:
-    """A few problems of every bin, searched by each search at a budget that can be read."""
+def _searched(study: Study, bins: Integers) -> list[tuple[SearchTree, int]]:
+    """A few problems of every bin, searched by each search at a budget that can be read, and the
+    number of the bin."""
     plan = study.plan
     fits = [budget for budget in plan.budgets if budget <= _TREE_BUDGET]
     if not fits:
-        return ()
+        return []
     shown = [(name, fits[-1], "") for name in plan.live if name in STRATEGIES]
     name, stream = plan.probe
     shown.append((name, plan.predicted_samples, stream))
@@ -310,11 +322,11 @@ def _trees(
                 found = study.store.tree(
                     study.problems[place].id, strategy(name).name, budget, stream
                 )
-                trees.append(tree(found, number + 1, text))
-    return tuple(trees)
+                trees.append((found, number + 1))
+    return trees
 
 
-def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str]) -> data.Tree:
+def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
     """A stored search as the page draws it: one node a step, whatever a solution's length."""
     outcome = found.outcome
     assert outcome is not None
@@ -325,21 +337,20 @@ def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str
     last: dict[int, int] = {-1: -1}
     for node in found.nodes:
         above = by_number.get(node.parent)
-        start = len(above.tokens) if above else 0
         known = len(above.step_ends) if above else 0
         parent = last.get(node.parent, -1)
-        ends = [*node.step_ends[known:]]
-        if not ends or (ends[-1] < len(node.tokens) and text(node.tokens[ends[-1] :]).strip()):
-            ends.append(len(node.tokens))
+        said = _said(node, above, text)
+        if len(said) > max(1, len(node.step_ends) - known) and not said[-1].strip():
+            said.pop()
         scores = node.scores.steps if node.scores else ()
-        for place, end in enumerate(ends):
-            is_last = place + 1 == len(ends)
+        for place, words in enumerate(said):
+            is_last = place + 1 == len(said)
             step = known + place
             nodes.append(
                 data.Node(
                     number=len(nodes),
                     parent=parent,
-                    text=text(node.tokens[start:end]).strip(),
+                    text=words.strip(),
                     score=scores[step] if step < len(scores) else None,
                     on_chosen_path=node.number in on_path,
                     kept=not is_last or node.finished or node.number in inner,
@@ -348,7 +359,7 @@ def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str
                     answer=node.answer if is_last else None,
                 )
             )
-            parent, start = len(nodes) - 1, end
+            parent = len(nodes) - 1
         last[node.number] = parent
     return data.Tree(
         problem_id=found.problem.id,
@@ -362,6 +373,25 @@ def tree(found: SearchTree, bin: int | None, text: Callable[[Sequence[int]], str
         usage=outcome.usage,
         nodes=tuple(nodes),
     )
+
+
+def _said(node: Node, above: Node | None, text: Text | None) -> list[str]:
+    """What a solution says past the one above it: a text a step, then one of what is behind the
+    last step, where there is anything. At least one."""
+    known = len(above.step_ends) if above else 0
+    if node.texts is not None:
+        return [*node.texts[known:]] or [""]
+    start = len(above.tokens) if above else 0
+    ends = [*node.step_ends[known:]]
+    if not ends or ends[-1] < len(node.tokens):
+        ends.append(len(node.tokens))
+    parts = [node.tokens[a:b] for a, b in pairwise((start, *ends))]
+    return [*map(text or _counted, parts)]
+
+
+def _counted(tokens: Sequence[int]) -> str:
+    """Stands for words that nobody kept."""
+    return f"({len(tokens)} token{'' if len(tokens) == 1 else 's'})"
 
 
 def _path(chosen: int | None, parents: Mapping[int, int]) -> set[int]:

@@ -72,10 +72,10 @@ def _summary(findings: Findings, judged: Sequence[Judged]) -> str:
     for axis in findings.axes:
         found = _headline(axis)
         ours, theirs = _AGAINST[axis.name]
+        spent = f"{counted(found.n, 'generation')} a problem, and {whole(axis.cost)} to find out"
+        before = f"With {spent} its difficulty, {ours}" if axis is findings.search else _upper(ours)
         said.append(
-            f"With {counted(found.n, 'generation')} a problem, and {whole(axis.cost)} to find out "
-            f"its difficulty, {ours} is as good as {theirs} with {_factor(axis, found)} of that"
-            f"{_settled(found)}."
+            f"{before} is as good as {theirs} with {_factor(axis, found)} of that{_settled(found)}."
         )
     if findings.against_plain:
         told = [
@@ -84,6 +84,10 @@ def _summary(findings: Findings, judged: Sequence[Judged]) -> str:
         ]
         said.append(f"Against plain best-of-N, the single best-scored sample: {'; '.join(told)}.")
     return " ".join(said)
+
+
+def _upper(said: str) -> str:
+    return said[0].upper() + said[1:]
 
 
 def _settled(found: Equivalence) -> str:
@@ -105,7 +109,8 @@ def _tiles(findings: Findings, judged: Sequence[Judged]) -> tuple[shown.Tile, ..
         net = _headline(axis)
         value, _, span = _factor(axis, net).partition(" [")
         note = f"[{span} at {whole(net.cost)} generations"
-        found.append(shown.Tile(value, f"{axis.name}, difficulty charged", note))
+        against = f"{axis.name} against {_AGAINST[axis.name][1]}, difficulty charged"
+        found.append(shown.Tile(value, against, note))
     return tuple(found)
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from outthink.ports import Batched
+from outthink.texts import cut as _cut
 from outthink.types import AnyProposer, AnyVerifier, Scores, Solution, Verified
 
 _REMEMBERED = 16384
@@ -127,23 +128,6 @@ class _Memory:
 
 def _prefixes(solution: Solution) -> list[tuple[int, ...]]:
     return [solution.tokens[:end] for end in solution.step_ends]
-
-
-def _cut(texts: Sequence[str]) -> tuple[str, ...]:
-    """Texts of prefixes to texts of steps. A letter that the end of a step cut in two reads
-    differently in the longer text; the step after it then begins behind what they share."""
-    steps, before = [], ""
-    for text in texts:
-        if text.startswith(before):
-            steps.append(text[len(before) :])
-        else:
-            shared = next(
-                (at for at, (a, b) in enumerate(zip(before, text, strict=False)) if a != b),
-                min(len(before), len(text)),
-            )
-            steps.append(text[shared:])
-        before = text
-    return tuple(steps)
 
 
 class _InProcess:

@@ -49,8 +49,8 @@ def appendix(findings: Findings) -> shown.Part:
     items: tuple[shown.Item, ...] = (
         _verifiers(findings),
         _aggregations(findings),
-        _labels(findings),
         _beams(findings),
+        _labels(findings),
         _goodhart(findings),
         _flips(findings),
         _unled(findings),
@@ -146,6 +146,7 @@ def _labels(findings: Findings) -> shown.Figure:
             "Three PRMs trained alike, for a quarter of the steps of the one used elsewhere, on "
             "the same samples.",
         ),
+        own="each its own",
     )
 
 
