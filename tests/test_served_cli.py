@@ -15,7 +15,7 @@ from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
 from outthink.propose import wire
 from outthink.store import Store
-from outthink.sweep import accuracies, reopened
+from outthink.sweeps import accuracies, reopened
 
 PLAN = ["--budgets", "1,4", "--pool", "4", "--oracle-samples", "0", "--verifier", "none"]
 PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=majority)"]
@@ -96,7 +96,16 @@ def test_bad_input_is_one_line_that_says_the_way_out(problems, refused, monkeypa
 
 
 def test_a_verifier_that_cannot_read_what_a_server_writes_is_refused(problems, refused):
-    words = ["sweep", problems, "-o", "a.store", "--model", "http://localhost:1"]
+    words = [
+        "sweep",
+        problems,
+        "-o",
+        "a.store",
+        "--model",
+        "http://localhost:1",
+        "--verifier",
+        "lab:prm",
+    ]
     assert "lab:prm reads the lab's task alone" in refused(*words)
     assert "give --verifier none" in refused(*words, "--strategies", "beam")
 

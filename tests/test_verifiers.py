@@ -1,6 +1,7 @@
 """Verifiers other than PRMs in process: served PRMs, outcome models, judges, confidence, exact."""
 
 import asyncio
+import dataclasses
 import json
 import math
 from dataclasses import replace
@@ -17,7 +18,7 @@ from outthink.errors import ServerError, ServerRefused, UsageError
 from outthink.propose import wire
 from outthink.propose.openai import OpenAIProposer
 from outthink.propose.wire import Patience
-from outthink.sweep import Models
+from outthink.sweeps import Models
 from outthink.types import END, Draw, Problem, Scores, Solution, State, Verified
 from outthink.verify import orm, prm
 from outthink.verify.confidence import confidence, step_confidence
@@ -424,8 +425,9 @@ def test_a_served_model_with_a_prm_in_process(tmp_path):
         ("other:x", "unknown verifier"),
         ("judge:mine", "judge:http://HOST:PORT"),
         ("orm:http://localhost:1", "in process"),
-        ("prm:x?famly=trl", "unknown option 'famly'; prm takes device, dtype, family"),
-        ("judge:http://localhost:1?x=1", "judge takes no options"),
+        ("prm:x?famly=trl", "unknown option 'famly'; prm takes device, dtype, earlier, family"),
+        ("judge:http://localhost:1?x=1", "judge takes earlier"),
+        ("orm:x?earlier=maybe", "write earlier=yes or earlier=no"),
         ("confidence?top=many", "is no number of tokens"),
         ("confidence?top=1", "give 2 or more"),
         ("prm:no/such/folder/here?family=none", "no model that transformers can read"),
@@ -453,3 +455,55 @@ def test_without_transformers_the_name_says_what_to_install(monkeypatch):
 def test_a_lab_verifier_for_a_served_model_is_refused_with_those_that_would_do():
     with pytest.raises(UsageError, match="one of prm:MODEL, orm:MODEL"):
         Models("http://localhost:1", "lab:prm").load()
+
+
+class Echo:
+    """A verifier that remembers what it was shown."""
+
+    name = "echo"
+
+    def __init__(self):
+        self.problems = []
+
+    def score(self, written):
+        self.problems += [each.problem for each in written]
+        return [Verified(Scores((0.5,)), 1, 0) for _ in written]
+
+
+class SlowLetters(Letters):
+    """The same, as a server: text takes a request."""
+
+    async def text(self, tokens):
+        return Letters.text(self, tokens)
+
+
+@pytest.mark.parametrize("proposer", [Letters(), SlowLetters()])
+def test_a_verifier_of_revisions_is_shown_the_answers_before_and_any_other_is_not(proposer):
+    earlier = tuple(tuple(map(ord, text)) for text in ("is 3\n", "is 4\n"))
+    revision = dataclasses.replace(solution("2+2?", ["is 4"]), history=earlier)
+    shown, blind = Echo(), Echo()
+    for scorer, wanted in ((shown, True), (blind, False)):
+        verifier = reading(scorer, proposer, earlier=wanted)
+        assert verifier.name == ("echo-earlier" if wanted else "echo")
+        if isinstance(proposer, SlowLetters):
+            InALoop(verifier).verify([revision, solution("2+2?", ["is 4"])])
+        else:
+            verifier.verify([revision, solution("2+2?", ["is 4"])])
+    told = "An earlier answer, which may be wrong:\n"
+    assert shown.problems == [f"2+2?\n\n{told}is 3\n\n{told}is 4", "2+2?"]
+    assert blind.problems == ["2+2?", "2+2?"]
+
+
+def test_what_a_verifier_keeps_of_solutions_is_bounded(tmp_path):
+    kind = KINDS["trl"]
+    path = kind.save(kind.make(), tmp_path)
+    whole = prm.load(path, "trl", device="cpu")
+    bounded = prm.load(path, "trl", device="cpu", kept_bytes=0)
+    for reader, cached in ((whole, True), (bounded, False)):
+        verifier, state = verifier_of(reader), State()
+        verifier.verify([solution("1+1?", ["ab"], state=state)])
+        row = verifier.verify([solution("1+1?", ["ab", "cd"], state=state)])[0]
+        assert row.scores.steps == pytest.approx(
+            kind.scores(kind.make(), "1+1?", ["ab", "cd"]), abs=1e-5
+        )
+        assert (row.cached_tokens > 0) == cached

@@ -11,7 +11,7 @@ from outthink.search import strategy
 from outthink.select import AnswerAggregation, Selection, StepAggregation
 from outthink.store import Store
 from outthink.study import Plan, Study
-from outthink.sweep import Models
+from outthink.sweeps import Models
 from outthink.types import (
     END,
     STEP,

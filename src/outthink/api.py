@@ -19,7 +19,7 @@ from outthink.errors import UsageError
 from outthink.policy import Policy
 from outthink.results import Accuracies, Fitting, Reported, Solved
 from outthink.study import Plan
-from outthink.sweep import Models, Sweep
+from outthink.sweeps import Models, Sweep
 
 _T = TypeVar("_T")
 

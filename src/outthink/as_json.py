@@ -56,6 +56,7 @@ def _accuracy(row: Accuracy) -> dict[str, Any]:
         **({} if row.bins is None else {"bins": list(row.bins)}),
         "decoded_tokens_per_problem": row.decoded_tokens,
         "verifier_tokens_per_problem": row.verifier_tokens,
+        "verifier_computed_share": row.verifier_computed,
     }
 
 

@@ -26,7 +26,7 @@ from outthink.progress import Progress
 from outthink.search import strategy
 from outthink.store import Identity, Node, Store
 from outthink.study import Study
-from outthink.sweep import Sweep, accuracies, swept
+from outthink.sweeps import Sweep, accuracies, swept
 from outthink.types import Budget, Drawn, Problem, Solution, Usage, Verified
 
 COMPARED = (("best_of_n", "majority"), ("beam", "best_of_n"), ("best_of_n(answer=max)", "majority"))

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from outthink.lab.facts import Facts, ModelFacts, RevisionFacts
     from outthink.results import Accuracies, Fitting, Worth
     from outthink.study import Plan
-    from outthink.sweep import Models
+    from outthink.sweeps import Models
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -130,6 +131,13 @@ def _parser() -> _Parser:
         "the whole paper, measured, and 45 claims",
     )
     _command(commands, "doctor", _run_doctor, _doctor, "find out what a model server can do")
+    train = _group(commands, "train", "train verifiers and revision models from your own model")
+    for kind, help in (
+        ("prm", "a verifier of every step, from Monte Carlo rollouts"),
+        ("orm", "a verifier of whole solutions"),
+        ("revise", "a model that revises what it wrote"),
+    ):
+        _command(train, kind, partial(_run_train, kind), partial(_train, kind), help)
     lab = _group(commands, "lab", "the built-in world: train its models, measure them")
     _command(lab, "train", _run_lab_train, _lab_train, "train every model from nothing")
     _command(lab, "facts", _run_lab_facts, _lab_facts, "measure the models on fresh problems")
@@ -180,47 +188,49 @@ def _model_options(parser: _Parser) -> None:
         "--model",
         default="lab:s",
         metavar="NAME",
-        help="the proposer: lab:s, lab:l; in this process local, which is SmolLM2-135M, or "
-        "local:MODEL.gguf, with options as ?slots=4&threads=2&context=4096; or the address of a "
-        "server, as http://HOST:PORT or http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY "
+        help="the proposer: lab:s, lab:l; in this process local, which is SmolLM2-135M, "
+        "local:MODEL.gguf, with options as ?slots=4&threads=2&context=4096, or hf:NAME, a model of "
+        "transformers by its folder or its name of the hub; or the address of a server, as "
+        "http://HOST:PORT or http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--verifier",
-        default="lab:prm",
+        default="auto",
         metavar="NAME",
         help="lab:prm, lab:orm or none; of any model: prm:MODEL and orm:MODEL (a folder or a name "
         "on the hub), prm:http://HOST:PORT (vLLM, for pooling), judge:http://HOST:PORT, or "
-        "confidence; options as prm:MODEL?family=trl&device=cpu (default: %(default)s; of local "
-        "models confidence)",
+        "confidence; options as prm:MODEL?family=trl&device=cpu (default: lab:prm for the lab's "
+        "models, confidence for others)",
     )
     parser.add_argument(
         "--reviser",
-        default="lab:reviser",
+        default="auto",
         metavar="NAME",
         help="who writes revisions: lab:reviser, or a model that was not trained to, lab:s or "
-        "lab:l (default: %(default)s)",
+        "lab:l; of any text an address or hf:NAME (default: lab:reviser for the lab's models, for "
+        "others the model itself)",
     )
     parser.add_argument(
         "--revision-verifier",
-        default="lab:revision",
+        default="auto",
         metavar="NAME",
         help="who scores them: lab:revision, lab:prm, lab:orm or none, or one of any "
-        "model as for --verifier (default: %(default)s)",
+        "model as for --verifier (default: lab:revision, or confidence)",
     )
     parser.add_argument(
         "--most-tokens",
         type=_positive,
         default=2048,
         metavar="N",
-        help="tokens of one solution of a served model, which is cut off there "
+        help="tokens of one solution of a served or hf: model, which is cut off there "
         "(default: %(default)s)",
     )
     _weights_option(parser)
 
 
 def _models(options: argparse.Namespace) -> Models:
-    from outthink.sweep import Models
+    from outthink.sweeps import Models
 
     return Models(
         options.model,
@@ -398,7 +408,7 @@ def _sweep(parser: _Parser) -> None:
 def _run_sweep(options: argparse.Namespace) -> None:
     from outthink import as_json
     from outthink.jobs import sweep
-    from outthink.sweep import Sweep
+    from outthink.sweeps import Sweep
 
     asked = Sweep(options.problems, _plan(options), _models(options), options.seed)
     outcome = sweep(asked, options.store)
@@ -545,6 +555,124 @@ def _run_report(options: argparse.Namespace) -> None:
     _print_swept(outcome.accuracies)
     _print_policy(outcome.fitting)
     return _say(f"\nreport: {options.out}")
+
+
+# train -------------------------------------------------------------------------------------------
+
+
+def _train(kind: str, parser: _Parser) -> None:
+    parser.description = {
+        "prm": "Trains a verifier of every step: samples solutions, finds out by rollouts how\n"
+        "often each of their prefixes ends right, and learns that.",
+        "orm": "Trains a verifier of whole solutions: samples them, and learns which are right.",
+        "revise": "Trains a model to revise: samples solutions, puts wrong ones before a right\n"
+        "one, and learns to write that.",
+    }[kind]
+    use = "--reviser hf:DIR" if kind == "revise" else f"--verifier {kind}:DIR"
+    parser.epilog = (
+        "Killed at any moment, the same command goes on. DIR then holds a model of transformers\n"
+        f"and a card that says how good it is; use it as {use}.\n\n"
+        f"  outthink train {kind} problems.jsonl --model hf:my-model -o my-{kind}"
+    )
+    parser.set_defaults(stopped=_GOES_ON)
+    parser.add_argument(
+        "problems", metavar="PROBLEMS", help="as for 'outthink sweep'; those with a reference"
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="hf:NAME", help="whose solutions, and what is trained"
+    )
+    _out_option(parser, "DIR", "where everything goes")
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        default=64 if kind == "revise" else 16,
+        metavar="N",
+        help="samples a problem (default: %(default)s)",
+    )
+    if kind == "prm":
+        parser.add_argument(
+            "--rollouts",
+            type=_positive,
+            default=16,
+            metavar="N",
+            help="rollouts a prefix (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--family",
+            default="trl",
+            metavar="NAME",
+            help="the family of PRMs that it becomes one of (default: %(default)s)",
+        )
+    if kind == "orm":
+        parser.add_argument(
+            "--chain",
+            type=_positive,
+            default=1,
+            metavar="N",
+            help="draw samples in chains of N revisions, and show the ORM the earlier answers: a "
+            "verifier of revisions (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--sampler",
+        metavar="NAME",
+        help="who draws solutions, such as the address of a server that runs the same model faster "
+        "(default: the model itself)",
+    )
+    parser.add_argument(
+        "--lora",
+        type=_whole,
+        default=16,
+        metavar="RANK",
+        help="of the adapters that are trained; 0 trains all weights (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_scale,
+        metavar="X",
+        help="learning rate (default: the paper's for all weights, ten times that for adapters)",
+    )
+    for name, default, help in (
+        ("--batch", 128, "examples a step"),
+        ("--rows", 8, "examples a forward pass, fewer where memory is short"),
+        ("--epochs", 4, "most epochs; the end is found on held-out problems"),
+        ("--most-tokens", 2048, "tokens of one solution, which is cut off there"),
+    ):
+        help = f"{help} (default: %(default)s)"
+        parser.add_argument(name, type=_positive, default=default, metavar="N", help=help)
+    _seed_option(parser)
+
+
+def _run_train(kind: str, options: argparse.Namespace) -> None:
+    from outthink.jobs import train
+
+    outcome = train(
+        kind,
+        options.model,
+        options.problems,
+        options.out,
+        samples=options.samples,
+        rollouts=getattr(options, "rollouts", 1),
+        family=getattr(options, "family", "trl"),
+        chain=getattr(options, "chain", 1),
+        sampler=options.sampler,
+        lora=options.lora,
+        rate=options.rate,
+        batch=options.batch,
+        rows=options.rows,
+        epochs=options.epochs,
+        most_tokens=options.most_tokens,
+        seed=options.seed,
+        command=options.command_line,
+    )
+    if options.json:
+        return _print_json(outcome)
+    return _print_table(
+        ("figure", "value"),
+        [
+            (name, _number(value, 4) if isinstance(value, float) else str(value))
+            for name, value in outcome.items()
+        ],
+    )
 
 
 # lab ---------------------------------------------------------------------------------------------
@@ -876,7 +1004,7 @@ def _bench_strategies(parser: _Parser) -> None:
 
 def _run_bench_strategies(options: argparse.Namespace) -> None:
     from outthink.bench import strategies
-    from outthink.sweep import Models, Sweep
+    from outthink.sweeps import Models, Sweep
 
     if options.store:
         options.stopped = _GOES_ON

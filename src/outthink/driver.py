@@ -483,6 +483,9 @@ class Driver:
         """The row, numbered in the search tree, with what was seen and cached of its prefix."""
         solution = row.solution
         state = solution.state
+        if flight.engines.verifier is not None and solution.is_open:
+            # A verifier in process may keep what it read, also of what a server writes.
+            state = state or State()
         if prefix.state is not None and prefix.state.verifier is not None:
             state = state or State()
             state.verifier = prefix.state.verifier

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from outthink import difficulty
+from outthink.data import source
 from outthink.driver import Job, Result
 from outthink.errors import RunError, UsageError
 from outthink.estimate import Pool, interval, paired
@@ -41,24 +42,82 @@ from outthink.results import Accuracies, Fitting, Reported, Solved, Worth
 from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
 from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
-from outthink.sweep import (
+from outthink.sweeps import (
     GRADER,
+    IN_PROCESS,
     PARAMETERS,
     Models,
     Sweep,
     Swept,
     accuracies,
-    is_served,
     make_place,
+    reads_any_text,
     reopened,
     require_verifier,
+    setting_of,
     swept,
     swept_async,
+    writer,
 )
 from outthink.types import AnyProposer, Budget, Problem, Usage
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
+
+
+def train(
+    kind: str,
+    model: str,
+    problems: str,
+    out: Path,
+    *,
+    samples: int,
+    rollouts: int,
+    family: str,
+    chain: int,
+    sampler: str | None,
+    lora: int,
+    rate: float | None,
+    batch: int,
+    rows: int,
+    epochs: int,
+    most_tokens: int,
+    seed: int,
+    command: str,
+) -> dict[str, Any]:
+    """Train a verifier or a revision model from a model of transformers; what its card says."""
+    if not model.startswith(IN_PROCESS):
+        raise UsageError(f"cannot train {model!r}; give a model of transformers, as hf:NAME")
+    if sampler is not None and not reads_any_text(sampler):
+        raise UsageError(
+            f"cannot sample from {sampler!r}; give the address of a server, or hf:NAME"
+        )
+    asked = source.read(problems)
+    judge = grading(asked.grader)
+    judge.require()
+    # transformers takes seconds to import, which nothing else needs, and is optional.
+    from outthink.hf.load import transformers
+
+    transformers()
+    from outthink.train.own import Training, usual
+    from outthink.train.own import train as trained
+
+    recipe = usual(kind, lora, seed)
+    plan = Training(
+        kind,
+        model,
+        out,
+        replace(recipe, rate=rate or recipe.rate, batch=batch, rows=rows, epochs=epochs),
+        samples,
+        rollouts,
+        seed,
+        setting_of(model, most_tokens, judge.name),
+        family,
+        chain,
+        command,
+    )
+    other = None if sampler is None else writer(sampler, most_tokens, judge.name)
+    return trained(plan, asked, grader=judge.grade, read=judge.read, sampler=other)
 
 
 def sweep(asked: Sweep, store: Path) -> Accuracies:
@@ -150,11 +209,12 @@ async def solve(
 ) -> Solved:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
-    A served model's answers are found, and written alike to vote together, as `grader` has it: the
-    policy's own, and without a policy `number` unless another is named. Raises `PolicyError` where
-    policy and `grader` disagree.
+    Answers of a model that reads any text are found, and written alike to vote together, as
+    `grader` has it: the policy's own, and without a policy `number` unless another is named. Raises
+    `PolicyError` where policy and `grader` disagree.
     """
-    problem = _asked(prompt) if is_served(models.proposer) else _of_lab(prompt)
+    any_text = reads_any_text(models.proposer)
+    problem = _asked(prompt) if any_text else _of_lab(prompt)
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)

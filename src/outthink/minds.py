@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from outthink.driver import Driver, Job, Result
-from outthink.sweep import Models
+from outthink.sweeps import Models
 from outthink.types import Engines
 
 

@@ -22,6 +22,9 @@ class Accuracy:
     decoded_tokens: float
     """A problem, as are the verifier's."""
     verifier_tokens: float
+    verifier_computed: float | None
+    """Of the tokens that the verifier was shown, the share that no cache held; `None` without
+    one."""
     bins: tuple[float, ...] | None = None
     """Accuracy by difficulty bin, easiest first, where bins were asked for."""
 

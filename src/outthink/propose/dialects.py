@@ -78,12 +78,14 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What a server made of an answer that was read to it again."""
+    """What a model made of an answer that was read to it again."""
 
     top_logprobs: tuple[Likely, ...]
     """At every place that was asked about."""
     computed_tokens: int
     cached_tokens: int
+    shared_tokens: int = 0
+    """Those of the computed tokens that every answer to this problem has."""
 
 
 class Dialect(Protocol):

@@ -12,9 +12,9 @@ import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -31,13 +31,20 @@ from outthink.study import Plan, Study, run, run_async, verifies
 from outthink.types import AnyProposer, Engines, Problem
 from outthink.verify.named import FORMS, check, is_named, named
 
+if TYPE_CHECKING:
+    from outthink.propose.openai import Setting
+
 MODELS = ("lab:s", "lab:l")
 VERIFIERS = ("lab:prm", "lab:orm", "none")
 SERVED = ("http://", "https://")
 """How the name of a served model begins: an address, and #MODEL where the server has several. A
-model in this process (`propose.local`) is served too."""
+model of llama.cpp in this process (`propose.local`) is served too."""
+AUTO = "auto"
+"""Left to the model: of the lab's, the PRM, and the reviser with its verifier; of any other its own
+confidence, which needs no second model, and itself."""
 OWN_VERIFIER = "confidence"
-"""Of a model in this process, where no other is named: it needs no second model."""
+IN_PROCESS = "hf:"
+"""How the name of a model of transformers begins: a folder or a name of the hub follows."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
 VARIANTS = ("lab:prm-soft", "lab:prm-hard", "lab:prm-once", "lab:revision-alone")
@@ -65,32 +72,31 @@ class Models:
     """Which engines to use, by the names `--model` and `--verifier` take."""
 
     proposer: str = MODELS[0]
-    verifier: str = VERIFIERS[0]
+    verifier: str = AUTO
     weights: Path | None = None
     """A folder of lab weights; `None` is what ships with the package."""
-    reviser: str = REVISERS[0]
+    reviser: str = AUTO
     """Who writes revisions: a model trained to, or any other, which is then merely shown what it
     wrote before."""
-    revision_verifier: str = REVISION_VERIFIERS[0]
+    revision_verifier: str = AUTO
     most_tokens: int = 2048
-    """Of one solution of a served model; one that needs more is truncated."""
+    """Of one solution of a served model or one of transformers; one that needs more is
+    truncated."""
 
     def __post_init__(self) -> None:
-        # The lab's verifiers read the lab's task alone: left as they are by default, they are not
-        # what is meant.
-        if is_local(self.proposer) and self.verifier == VERIFIERS[0]:
-            object.__setattr__(self, "verifier", OWN_VERIFIER)
-        if is_local(self.revises) and self.revision_verifier == REVISION_VERIFIERS[0]:
-            object.__setattr__(self, "revision_verifier", OWN_VERIFIER)
+        own = reads_any_text(self.proposer)
+        self._settle("verifier", OWN_VERIFIER if own else VERIFIERS[0])
+        self._settle("reviser", self.proposer if own else REVISERS[0])
+        own = reads_any_text(self.reviser)
+        self._settle("revision_verifier", OWN_VERIFIER if own else REVISION_VERIFIERS[0])
 
-    @property
-    def revises(self) -> str:
-        """Who writes revisions: without a reviser of its own, a served model itself."""
-        own = is_served(self.proposer) and self.reviser == REVISERS[0]
-        return self.proposer if own else self.reviser
+    def _settle(self, role: str, usual: str) -> None:
+        if getattr(self, role) == AUTO:
+            object.__setattr__(self, role, usual)
 
     def load(self, grader: str = EXACT) -> Engines:
-        """What searches use; answers of a served model are found and written as `grader` has it.
+        """What searches use; answers of a model of any text are found and written as `grader` has
+        it.
 
         Raises `UsageError` for an unknown name, `WeightsError` for weights that do not fit.
         """
@@ -99,9 +105,9 @@ class Models:
     def load_revision(self, beside: Engines | None = None, grader: str = EXACT) -> Engines:
         """What revisions use; raises as `load`. A model that revises what it wrote is the one in
         `beside`, where that is loaded with the same grader."""
-        loaded = beside if beside is not None and self.revises == self.proposer else None
+        loaded = beside if beside is not None and self.reviser == self.proposer else None
         verifier, verifiers = self.revision_verifier, REVISION_VERIFIERS
-        return self._engines(self.revises, REVISERS, verifier, verifiers, grader, loaded)
+        return self._engines(self.reviser, REVISERS, verifier, verifiers, grader, loaded)
 
     def _engines(
         self,
@@ -112,17 +118,18 @@ class Models:
         grader: str,
         loaded: Engines | None = None,
     ) -> Engines:
-        if proposer not in proposers and not is_served(proposer):
+        if proposer not in proposers and not reads_any_text(proposer):
             raise UsageError(
                 f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, models "
-                f"of a server, as http://HOST:PORT, and in process {LOCAL} or {LOCAL}:MODEL.gguf"
+                f"of a server, as http://HOST:PORT, in process {LOCAL} or {LOCAL}:MODEL.gguf, and "
+                "of transformers, as hf:NAME"
             )
         if is_named(verifier):
             check(verifier)
         elif verifier not in (*verifiers, *VARIANTS):
             forms = ", ".join((*verifiers, *FORMS))
             raise UsageError(f"unknown verifier {verifier!r}; write one of {forms}")
-        if is_served(proposer):
+        if reads_any_text(proposer):
             if verifier != "none" and not is_named(verifier):
                 raise UsageError(
                     f"{verifier} reads the lab's task alone, not what {proposer} writes; give "
@@ -131,7 +138,7 @@ class Models:
                 )
             if loaded is not None and verifier == self.verifier:
                 return loaded
-            writes = loaded.proposer if loaded else _connected(proposer, self.most_tokens, grader)
+            writes = loaded.proposer if loaded else writer(proposer, self.most_tokens, grader)
             return Engines(writes, None if verifier == "none" else named(verifier, writes))
         # PyTorch takes a second to import, which reading a store again does not need.
         from outthink.lab.models import SHIPPED, LabModels
@@ -151,17 +158,38 @@ def is_served(name: str) -> bool:
     return name.startswith(SERVED) or is_local(name)
 
 
-def _connected(name: str, most_tokens: int, grader: str) -> AnyProposer:
-    """The model at an address or of this process, asked for answers of this grader's kind."""
-    # The HTTP client takes a while to import, which the lab does not need.
-    from outthink.propose.openai import PROGRAMS, OpenAIProposer, Setting, Wording
+def reads_any_text(name: str) -> bool:
+    """Whether a model takes problems of any kind, not the lab's alone."""
+    return is_served(name) or name.startswith(IN_PROCESS)
 
-    held = serve(name) if is_local(name) else None
-    url, _, model = (held.url if held else name).partition("#")
-    setting = Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
-    read = grading(grader).read
-    connecting = OpenAIProposer.connect(url, model or None, setting=setting, read=read, held=held)
-    return asyncio.run(connecting)
+
+def writer(name: str, most_tokens: int, grader: str) -> AnyProposer:
+    """The model of any text of that name, asked for answers of this grader's kind."""
+    setting, read = setting_of(name, most_tokens, grader), grading(grader).read
+    # The HTTP client takes a while to import, transformers takes seconds; the lab needs neither.
+    if is_served(name):
+        from outthink.propose.openai import OpenAIProposer
+
+        held = serve(name) if is_local(name) else None
+        url, _, model = (held.url if held else name).partition("#")
+        connecting = OpenAIProposer.connect(
+            url, model or None, setting=setting, read=read, held=held
+        )
+        return asyncio.run(connecting)
+    from outthink.propose.hf import HFProposer
+
+    return HFProposer.load(name.removeprefix(IN_PROCESS), setting, read)
+
+
+def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
+    """How a model of any text is asked: as it was trained here to be, or as its problems need."""
+    from outthink.hf.about import about
+    from outthink.propose.openai import PROGRAMS, Setting, Wording
+
+    told = about(name.removeprefix(IN_PROCESS))
+    if told.trained_for is not None:
+        return replace(told.setting, most_tokens=most_tokens)
+    return Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +268,8 @@ class _Ready:
 def _ready(sweep: Sweep) -> _Ready:
     require_verifier(sweep.models, sweep.plan.strategies)
     asked = source.read(sweep.problems)
-    writers = [sweep.models.proposer, *([sweep.models.revises] if revises(sweep.plan) else [])]
-    if not all(map(is_served, writers)):
+    writers = [sweep.models.proposer, *([sweep.models.reviser] if revises(sweep.plan) else [])]
+    if not all(map(reads_any_text, writers)):
         source.require_lab(asked, sweep.problems)
     judge = grading(asked.grader)
     judge.require()
@@ -300,6 +328,7 @@ def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ..
             if np.isnan(values).all():
                 continue  # not run at this budget
             usage = study.usage(name, budget)
+            read = usage.verifier_tokens + usage.verifier_cached_tokens
             rows.append(
                 Accuracy(
                     strategy=name,
@@ -307,6 +336,7 @@ def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ..
                     accuracy=interval(values),
                     decoded_tokens=usage.decoded_tokens / graded,
                     verifier_tokens=usage.verifier_tokens / graded,
+                    verifier_computed=usage.verifier_tokens / read if read else None,
                     bins=None if bins is None else _by_bin(values, bins),
                 )
             )
