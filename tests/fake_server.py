@@ -82,6 +82,13 @@ def write(prompt, seed, temperature, most, stop):
     return tokens, "end" if tokens[-1:] == [EOS] else "stop"
 
 
+def likeliest(written, top):
+    """As llama.cpp tells them, in no order: the longer the text, the surer the model."""
+    most = 1 - 1 / (2 + len(written))
+    likely = [*[(1 - most) / max(1, top - 1)] * (top - 1), most]
+    return [{"id": 0, "logprob": math.log(each)} for each in likely]
+
+
 def prompt_logprobs(prompt, top):
     """As vLLM tells them: the likeliest tokens at each place, and the one that stands there.
 
@@ -412,7 +419,13 @@ class FakeServer:
                     "stop_type": {"end": "eos", "stop": "word", "length": "limit"}[why],
                     "timings": {"cache_n": cached, "prompt_n": len(prompt) - cached},
                     "completion_probabilities": [
-                        {"id": token, "bytes": list(piece(token).encode())} for token in tokens
+                        {
+                            "id": token,
+                            "bytes": list(piece(token).encode()),
+                            "top_logprobs": likeliest([*prompt, *tokens[:at]], body["n_probs"]),
+                        }
+                        # As llama.cpp has it: nothing of the token at which it stopped.
+                        for at, token in enumerate(tokens[: -1 if why == "stop" else None])
                     ],
                 }
             )

@@ -11,7 +11,7 @@ from outthink.propose.scripted import ScriptedProposer, scripted_problems
 from outthink.search import strategy
 from outthink.store import Identity, Store
 from outthink.study import Plan
-from outthink.sweep import Sweep
+from outthink.sweeps import Sweep
 from outthink.types import Budget
 
 PLAN = Plan(

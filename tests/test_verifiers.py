@@ -1,8 +1,10 @@
 """Verifiers other than PRMs in process: served PRMs, outcome models, judges, confidence, exact."""
 
 import asyncio
+import dataclasses
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from outthink.errors import ServerError, ServerRefused, UsageError
 from outthink.propose import wire
 from outthink.propose.openai import OpenAIProposer
 from outthink.propose.wire import Patience
-from outthink.sweep import Models
+from outthink.sweeps import Models
 from outthink.types import END, Draw, Problem, Scores, Solution, State, Verified
 from outthink.verify import orm, prm
 from outthink.verify.confidence import confidence, step_confidence
@@ -314,9 +316,37 @@ def test_confidence_of_a_served_model_is_one_more_request_a_solution():
     assert row.computed_tokens + row.cached_tokens == len(sent["prompt"]) + 1
 
 
-@pytest.mark.parametrize("kind", ["llama.cpp", "chat"])
-def test_confidence_says_what_it_needs_where_a_server_does_not_tell(kind):
-    with FakeServer(kind) as server:
+def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_that_is_lost():
+    start = Solution.start(Problem("p", "problem 3"))
+
+    async def run(server):
+        proposer = await OpenAIProposer.connect(server.url, patience=QUICK)
+        verifier = confidence(proposer, top=5)
+        first = (await proposer.propose(Draw(start, 1, 1.0, 7))).solution
+        found = (await proposer.propose(Draw(first, END, 1.0, 8))).solution
+        assert first.is_open and found.finished
+        server.requests.clear()
+        told = [await verifier.verify(each) for each in (first, found)]
+        assert not server.requests
+        again = [await verifier.verify(replace(each, state=None)) for each in (first, found)]
+        await proposer.aclose()
+        return found, told, again
+
+    with FakeServer("llama.cpp") as server:
+        found, told, again = asyncio.run(run(server))
+    assert all(each.computed_tokens == each.cached_tokens == 0 for each in told)
+    assert [each.scores for each in told] == [each.scores for each in again]
+    assert len(told[1].scores.steps) == found.steps > 1 and None not in told[1].scores.steps
+    asked = [body for path, body in server.requests if path == "/completion"]
+    # All places but that of a delimiter: of the first step, and once more with what follows.
+    places = len(found.tokens) - (found.steps - 1)
+    assert len(asked) == found.step_ends[0] - 1 + places
+    counted = sum(each.computed_tokens + each.cached_tokens for each in again)
+    assert counted == sum(len(body["prompt"]) + 1 for body in asked)
+
+
+def test_confidence_says_what_it_needs_where_a_server_does_not_tell():
+    with FakeServer("chat") as server:
         proposer = asyncio.run(OpenAIProposer.connect(server.url, patience=QUICK))
         with pytest.raises(UsageError, match="serve the model with vLLM"):
             confidence(proposer)
@@ -395,8 +425,9 @@ def test_a_served_model_with_a_prm_in_process(tmp_path):
         ("other:x", "unknown verifier"),
         ("judge:mine", "judge:http://HOST:PORT"),
         ("orm:http://localhost:1", "in process"),
-        ("prm:x?famly=trl", "unknown option 'famly'; prm takes device, dtype, family"),
-        ("judge:http://localhost:1?x=1", "judge takes no options"),
+        ("prm:x?famly=trl", "unknown option 'famly'; prm takes device, dtype, earlier, family"),
+        ("judge:http://localhost:1?x=1", "judge takes earlier"),
+        ("orm:x?earlier=maybe", "write earlier=yes or earlier=no"),
         ("confidence?top=many", "is no number of tokens"),
         ("confidence?top=1", "give 2 or more"),
         ("prm:no/such/folder/here?family=none", "no model that transformers can read"),
@@ -424,3 +455,55 @@ def test_without_transformers_the_name_says_what_to_install(monkeypatch):
 def test_a_lab_verifier_for_a_served_model_is_refused_with_those_that_would_do():
     with pytest.raises(UsageError, match="one of prm:MODEL, orm:MODEL"):
         Models("http://localhost:1", "lab:prm").load()
+
+
+class Echo:
+    """A verifier that remembers what it was shown."""
+
+    name = "echo"
+
+    def __init__(self):
+        self.problems = []
+
+    def score(self, written):
+        self.problems += [each.problem for each in written]
+        return [Verified(Scores((0.5,)), 1, 0) for _ in written]
+
+
+class SlowLetters(Letters):
+    """The same, as a server: text takes a request."""
+
+    async def text(self, tokens):
+        return Letters.text(self, tokens)
+
+
+@pytest.mark.parametrize("proposer", [Letters(), SlowLetters()])
+def test_a_verifier_of_revisions_is_shown_the_answers_before_and_any_other_is_not(proposer):
+    earlier = tuple(tuple(map(ord, text)) for text in ("is 3\n", "is 4\n"))
+    revision = dataclasses.replace(solution("2+2?", ["is 4"]), history=earlier)
+    shown, blind = Echo(), Echo()
+    for scorer, wanted in ((shown, True), (blind, False)):
+        verifier = reading(scorer, proposer, earlier=wanted)
+        assert verifier.name == ("echo-earlier" if wanted else "echo")
+        if isinstance(proposer, SlowLetters):
+            InALoop(verifier).verify([revision, solution("2+2?", ["is 4"])])
+        else:
+            verifier.verify([revision, solution("2+2?", ["is 4"])])
+    told = "An earlier answer, which may be wrong:\n"
+    assert shown.problems == [f"2+2?\n\n{told}is 3\n\n{told}is 4", "2+2?"]
+    assert blind.problems == ["2+2?", "2+2?"]
+
+
+def test_what_a_verifier_keeps_of_solutions_is_bounded(tmp_path):
+    kind = KINDS["trl"]
+    path = kind.save(kind.make(), tmp_path)
+    whole = prm.load(path, "trl", device="cpu")
+    bounded = prm.load(path, "trl", device="cpu", kept_bytes=0)
+    for reader, cached in ((whole, True), (bounded, False)):
+        verifier, state = verifier_of(reader), State()
+        verifier.verify([solution("1+1?", ["ab"], state=state)])
+        row = verifier.verify([solution("1+1?", ["ab", "cd"], state=state)])[0]
+        assert row.scores.steps == pytest.approx(
+            kind.scores(kind.make(), "1+1?", ["ab", "cd"]), abs=1e-5
+        )
+        assert (row.cached_tokens > 0) == cached

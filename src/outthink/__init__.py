@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from outthink.api import fit, run, solve, sweep, write_report
 from outthink.driver import Driver, Job, Result
 from outthink.errors import OutthinkError, RunError, UsageError
 from outthink.policy import Policy
+from outthink.results import Accuracies, Accuracy, Fitting, Reported, Solved, Worth
 from outthink.search import strategy
 from outthink.select import AnswerAggregation, Selection, StepAggregation
 from outthink.store import Store
 from outthink.study import Plan, Study
+from outthink.sweeps import Models
 from outthink.types import (
     END,
     STEP,
@@ -28,22 +31,28 @@ from outthink.version import VERSION as __version__
 __all__ = [
     "END",
     "STEP",
+    "Accuracies",
+    "Accuracy",
     "AnswerAggregation",
     "Budget",
     "Choice",
     "Driver",
+    "Fitting",
     "Job",
+    "Models",
     "Outcome",
     "OutthinkError",
     "Plan",
     "Policy",
     "Problem",
     "Propose",
+    "Reported",
     "Result",
     "RunError",
     "Scores",
     "Selection",
     "Solution",
+    "Solved",
     "StepAggregation",
     "Store",
     "Strategy",
@@ -51,6 +60,12 @@ __all__ = [
     "Usage",
     "UsageError",
     "Verify",
+    "Worth",
     "__version__",
+    "fit",
+    "run",
+    "solve",
     "strategy",
+    "sweep",
+    "write_report",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from outthink import as_json
 from outthink.data import source
 from outthink.difficulty import BINS, bins
 from outthink.driver import Driver, Job, Journal, Replay, Result, exact
@@ -25,7 +26,7 @@ from outthink.progress import Progress
 from outthink.search import strategy
 from outthink.store import Identity, Node, Store
 from outthink.study import Study
-from outthink.sweep import Sweep, accuracies, swept
+from outthink.sweeps import Sweep, accuracies, swept
 from outthink.types import Budget, Drawn, Problem, Solution, Usage, Verified
 
 COMPARED = (("best_of_n", "majority"), ("beam", "best_of_n"), ("best_of_n(answer=max)", "majority"))
@@ -57,7 +58,7 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
             "seed": asked.seed,
             "proposer": found.identity.proposer,
             "verifier": found.identity.verifier,
-            **accuracies(study, numbers),
+            **as_json.accuracies(len(study.problems), accuracies(study, numbers)),
             "pairs": list(_pairs(study, numbers)),
         }
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,8 +21,9 @@ from outthink.version import VERSION
 if TYPE_CHECKING:
     from outthink.estimate import Interval
     from outthink.lab.facts import Facts, ModelFacts, RevisionFacts
+    from outthink.results import Accuracies, Fitting, Worth
     from outthink.study import Plan
-    from outthink.sweep import Models
+    from outthink.sweeps import Models
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -129,6 +131,13 @@ def _parser() -> _Parser:
         "the whole paper, measured, and 45 claims",
     )
     _command(commands, "doctor", _run_doctor, _doctor, "find out what a model server can do")
+    train = _group(commands, "train", "train verifiers and revision models from your own model")
+    for kind, help in (
+        ("prm", "a verifier of every step, from Monte Carlo rollouts"),
+        ("orm", "a verifier of whole solutions"),
+        ("revise", "a model that revises what it wrote"),
+    ):
+        _command(train, kind, partial(_run_train, kind), partial(_train, kind), help)
     lab = _group(commands, "lab", "the built-in world: train its models, measure them")
     _command(lab, "train", _run_lab_train, _lab_train, "train every model from nothing")
     _command(lab, "facts", _run_lab_facts, _lab_facts, "measure the models on fresh problems")
@@ -182,44 +191,49 @@ def _model_options(parser: _Parser) -> None:
         "--model",
         default="lab:s",
         metavar="NAME",
-        help="the proposer: lab:s, lab:l, or the address of a server, as http://HOST:PORT or "
-        "http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY (default: %(default)s)",
+        help="the proposer: lab:s, lab:l; in this process local, which is SmolLM2-135M, "
+        "local:MODEL.gguf, with options as ?slots=4&threads=2&context=4096, or hf:NAME, a model of "
+        "transformers by its folder or its name of the hub; or the address of a server, as "
+        "http://HOST:PORT or http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--verifier",
-        default="lab:prm",
+        default="auto",
         metavar="NAME",
         help="lab:prm, lab:orm or none; of any model: prm:MODEL and orm:MODEL (a folder or a name "
         "on the hub), prm:http://HOST:PORT (vLLM, for pooling), judge:http://HOST:PORT, or "
-        "confidence; options as prm:MODEL?family=trl&device=cpu (default: %(default)s)",
+        "confidence; options as prm:MODEL?family=trl&device=cpu (default: lab:prm for the lab's "
+        "models, confidence for others)",
     )
     parser.add_argument(
         "--reviser",
-        default="lab:reviser",
+        default="auto",
         metavar="NAME",
         help="who writes revisions: lab:reviser, or a model that was not trained to, lab:s or "
-        "lab:l (default: %(default)s)",
+        "lab:l; of any text an address or hf:NAME (default: lab:reviser for the lab's models, for "
+        "others the model itself)",
     )
     parser.add_argument(
         "--revision-verifier",
-        default="lab:revision",
+        default="auto",
         metavar="NAME",
         help="who scores them: lab:revision, lab:prm, lab:orm or none, or one of any "
-        "model as for --verifier (default: %(default)s)",
+        "model as for --verifier (default: lab:revision, or confidence)",
     )
     parser.add_argument(
         "--most-tokens",
         type=_positive,
         default=2048,
         metavar="N",
-        help="tokens of one solution of a served model, which is cut off there "
+        help="tokens of one solution of a served or hf: model, which is cut off there "
         "(default: %(default)s)",
     )
     _weights_option(parser)
 
 
 def _models(options: argparse.Namespace) -> Models:
-    from outthink.sweep import Models
+    from outthink.sweeps import Models
 
     return Models(
         options.model,
@@ -342,6 +356,7 @@ def _out_option(parser: _Parser, metavar: str, help: str, default: str | None = 
 
 
 def _run_demo(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import demo
 
     began = time.monotonic()
@@ -353,15 +368,15 @@ def _run_demo(options: argparse.Namespace) -> None:
         out=options.out,
         command=options.command_line,
     )
-    outcome["seconds"] = round(time.monotonic() - began, 1)
+    seconds = round(time.monotonic() - began, 1)
     if options.json:
-        return _print_json(outcome)
-    _print_accuracies(outcome)
-    _print_policy(outcome)
-    _say(f"\nreport:  {outcome['report']}     (open it in a browser)")
-    _say(f"policy:  {outcome['policy']}")
-    _say(f"store:   {outcome['store']}     {outcome['seconds']:.0f} s in all")
-    command = f"outthink solve '40713 *7 *13' --policy {outcome['policy']} --budget 16"
+        return _print_json({**as_json.reported(outcome), "seconds": seconds})
+    _print_swept(outcome.accuracies)
+    _print_policy(outcome.fitting)
+    _say(f"\nreport:  {outcome.page}     (open it in a browser)")
+    _say(f"policy:  {outcome.fitting.path}")
+    _say(f"store:   {outcome.accuracies.store}     {seconds:.0f} s in all")
+    command = f"outthink solve '40713 *7 *13' --policy {outcome.fitting.path} --budget 16"
     return _say(f"next:    {command}")
 
 
@@ -394,16 +409,17 @@ def _sweep(parser: _Parser) -> None:
 
 
 def _run_sweep(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import sweep
-    from outthink.sweep import Sweep
+    from outthink.sweeps import Sweep
 
     asked = Sweep(options.problems, _plan(options), _models(options), options.seed)
     outcome = sweep(asked, options.store)
     if options.json:
-        return _print_json(outcome)
-    _print_accuracies(outcome)
-    if missing := outcome["problems"] - outcome["graded"]:
-        _say(f"{missing} of {outcome['problems']} problems have no reference and are not in here")
+        return _print_json(as_json.sweep(outcome))
+    _print_swept(outcome)
+    if missing := outcome.problems - outcome.graded:
+        _say(f"{missing} of {outcome.problems} problems have no reference and are not in here")
     return _say(f"\nnext: outthink fit {options.store} -o policy.json")
 
 
@@ -414,10 +430,15 @@ def _doctor(parser: _Parser) -> None:
     )
     parser.epilog = (
         "A key is read from OUTTHINK_API_KEY, for OpenAI's own server from OPENAI_API_KEY.\n\n"
+        "  outthink doctor local\n"
         "  outthink doctor http://localhost:8000\n"
         "  outthink doctor https://api.example.org/v1#small-model"
     )
-    parser.add_argument("url", metavar="URL", help="its address, with #MODEL where it has several")
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        help="its address, with #MODEL where it has several; or local, or local:MODEL.gguf",
+    )
 
 
 def _run_doctor(options: argparse.Namespace) -> None:
@@ -447,11 +468,12 @@ def _fit(parser: _Parser) -> None:
 
 
 def _run_fit(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import fit
 
     outcome = fit(options.store, options.out)
     if options.json:
-        return _print_json(outcome)
+        return _print_json(as_json.fitting(outcome))
     _print_policy(outcome)
     return _say(
         f"\npolicy: {options.out}\n"
@@ -465,9 +487,14 @@ def _solve(parser: _Parser) -> None:
         "A policy spends a few samples on finding out how hard the problem is, then as much as\n"
         "the budget says.\n\n"
         "  outthink solve '40713 *7 *13' --policy policy.json --budget 16\n"
-        "  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16"
+        "  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16\n"
+        "  outthink solve 'What is 3 + 4?' --model local --budget 4"
     )
-    parser.add_argument("prompt", metavar="PROBLEM", help="such as '40713 *7 *13'")
+    parser.add_argument(
+        "prompt",
+        metavar="PROBLEM",
+        help="such as '40713 *7 *13'; with --model, whatever that model reads",
+    )
     parser.add_argument("--policy", type=Path, metavar="POLICY", help="what 'outthink fit' made")
     parser.add_argument(
         "--strategy", type=_strategy, metavar="A", help="such as beam (default: best_of_n)"
@@ -487,11 +514,12 @@ def _solve(parser: _Parser) -> None:
 
 
 def _run_solve(options: argparse.Namespace) -> None:
-    from outthink.jobs import solve
+    from outthink import as_json, jobs
+    from outthink.api import run
 
     if options.policy is not None and options.strategy is not None:
         raise UsageError("--policy and --strategy both say how to think; give one")
-    outcome = solve(
+    solving = jobs.solve(
         options.prompt,
         policy=options.policy,
         strategy=options.strategy,
@@ -500,16 +528,18 @@ def _run_solve(options: argparse.Namespace) -> None:
         models=_models(options),
         grader=options.grader,
     )
+    outcome = run(solving)
     if options.json:
-        return _print_json(outcome)
-    usage = outcome["usage"]
-    _say(outcome["how"])
+        return _print_json(as_json.solved(outcome))
+    usage = outcome.usage
+    _say(outcome.how)
     _say(
-        f"{usage['generations']} generations, {usage['decoded_tokens']} tokens decoded, "
-        f"{usage['verifier_tokens']} read by the verifier\n"
+        f"{usage.generations} generations, {usage.decoded_tokens} tokens decoded, "
+        f"{usage.verifier_tokens} read by the verifier\n"
     )
-    print(outcome["text"], end="")
-    return print(f"answer: {outcome['answer']}" if outcome["answer"] else "no answer")
+    text = outcome.text.strip("\n")
+    print(f"{text}\n" if text else "", end="")
+    return print(f"answer: {outcome.answer}" if outcome.answer else "no answer")
 
 
 def _report(parser: _Parser) -> None:
@@ -519,14 +549,133 @@ def _report(parser: _Parser) -> None:
 
 
 def _run_report(options: argparse.Namespace) -> None:
+    from outthink import as_json
     from outthink.jobs import report
 
     outcome = report(options.store, options.out, command=options.command_line)
     if options.json:
-        return _print_json(outcome)
-    _print_accuracies(outcome)
-    _print_policy(outcome)
+        return _print_json(as_json.reported(outcome))
+    _print_swept(outcome.accuracies)
+    _print_policy(outcome.fitting)
     return _say(f"\nreport: {options.out}")
+
+
+# train -------------------------------------------------------------------------------------------
+
+
+def _train(kind: str, parser: _Parser) -> None:
+    parser.description = {
+        "prm": "Trains a verifier of every step: samples solutions, finds out by rollouts how\n"
+        "often each of their prefixes ends right, and learns that.",
+        "orm": "Trains a verifier of whole solutions: samples them, and learns which are right.",
+        "revise": "Trains a model to revise: samples solutions, puts wrong ones before a right\n"
+        "one, and learns to write that.",
+    }[kind]
+    use = "--reviser hf:DIR" if kind == "revise" else f"--verifier {kind}:DIR"
+    parser.epilog = (
+        "Killed at any moment, the same command goes on. DIR then holds a model of transformers\n"
+        f"and a card that says how good it is; use it as {use}.\n\n"
+        f"  outthink train {kind} problems.jsonl --model hf:my-model -o my-{kind}"
+    )
+    parser.set_defaults(stopped=_GOES_ON)
+    parser.add_argument(
+        "problems", metavar="PROBLEMS", help="as for 'outthink sweep'; those with a reference"
+    )
+    parser.add_argument(
+        "--model", required=True, metavar="hf:NAME", help="whose solutions, and what is trained"
+    )
+    _out_option(parser, "DIR", "where everything goes")
+    parser.add_argument(
+        "--samples",
+        type=_positive,
+        default=64 if kind == "revise" else 16,
+        metavar="N",
+        help="samples a problem (default: %(default)s)",
+    )
+    if kind == "prm":
+        parser.add_argument(
+            "--rollouts",
+            type=_positive,
+            default=16,
+            metavar="N",
+            help="rollouts a prefix (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--family",
+            default="trl",
+            metavar="NAME",
+            help="the family of PRMs that it becomes one of (default: %(default)s)",
+        )
+    if kind == "orm":
+        parser.add_argument(
+            "--chain",
+            type=_positive,
+            default=1,
+            metavar="N",
+            help="draw samples in chains of N revisions, and show the ORM the earlier answers: a "
+            "verifier of revisions (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--sampler",
+        metavar="NAME",
+        help="who draws solutions, such as the address of a server that runs the same model faster "
+        "(default: the model itself)",
+    )
+    parser.add_argument(
+        "--lora",
+        type=_whole,
+        default=16,
+        metavar="RANK",
+        help="of the adapters that are trained; 0 trains all weights (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=_scale,
+        metavar="X",
+        help="learning rate (default: the paper's for all weights, ten times that for adapters)",
+    )
+    for name, default, help in (
+        ("--batch", 128, "examples a step"),
+        ("--rows", 8, "examples a forward pass, fewer where memory is short"),
+        ("--epochs", 4, "most epochs; the end is found on held-out problems"),
+        ("--most-tokens", 2048, "tokens of one solution, which is cut off there"),
+    ):
+        help = f"{help} (default: %(default)s)"
+        parser.add_argument(name, type=_positive, default=default, metavar="N", help=help)
+    _seed_option(parser)
+
+
+def _run_train(kind: str, options: argparse.Namespace) -> None:
+    from outthink.jobs import train
+
+    outcome = train(
+        kind,
+        options.model,
+        options.problems,
+        options.out,
+        samples=options.samples,
+        rollouts=getattr(options, "rollouts", 1),
+        family=getattr(options, "family", "trl"),
+        chain=getattr(options, "chain", 1),
+        sampler=options.sampler,
+        lora=options.lora,
+        rate=options.rate,
+        batch=options.batch,
+        rows=options.rows,
+        epochs=options.epochs,
+        most_tokens=options.most_tokens,
+        seed=options.seed,
+        command=options.command_line,
+    )
+    if options.json:
+        return _print_json(outcome)
+    return _print_table(
+        ("figure", "value"),
+        [
+            (name, _number(value, 4) if isinstance(value, float) else str(value))
+            for name, value in outcome.items()
+        ],
+    )
 
 
 # lab ---------------------------------------------------------------------------------------------
@@ -858,7 +1007,7 @@ def _bench_strategies(parser: _Parser) -> None:
 
 def _run_bench_strategies(options: argparse.Namespace) -> None:
     from outthink.bench import strategies
-    from outthink.sweep import Models, Sweep
+    from outthink.sweeps import Models, Sweep
 
     if options.store:
         options.stopped = _GOES_ON
@@ -868,7 +1017,8 @@ def _run_bench_strategies(options: argparse.Namespace) -> None:
     outcome = strategies(asked, store=options.store)
     if options.json:
         return _print_json(outcome)
-    _print_accuracies(outcome)
+    told = [(row["strategy"], row["budget"], _cell(row)) for row in outcome["rows"]]
+    _print_accuracies(outcome["graded"], told)
     if any("bins" in row for row in outcome["rows"]):
         print("\naccuracy in % by difficulty bin, easiest first")
         rows = [
@@ -970,7 +1120,7 @@ def _bench_served(parser: _Parser) -> None:
 
 def _run_bench_served(options: argparse.Namespace) -> None:
     from outthink.bench_served import Load, served
-    from outthink.sweep import make_place
+    from outthink.sweeps import make_place
 
     names = ("problems", "budget", "beam", "repeats", "concurrency", "most_tokens", "step_end")
     load = Load(**{name: getattr(options, name) for name in names}, seed=options.seed)
@@ -1216,31 +1366,37 @@ def _print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         print(line.rstrip())
 
 
-def _print_accuracies(outcome: dict[str, Any]) -> None:
-    rows = outcome["rows"]
-    if not rows:
+def _print_swept(found: Accuracies) -> None:
+    told = [(row.strategy, row.budget, _between(row.accuracy)) for row in found.rows]
+    _print_accuracies(found.graded, told)
+
+
+def _print_accuracies(graded: int, told: Sequence[tuple[str, int, str]]) -> None:
+    """Strategies down, budgets across; what was not run at a budget is a dash."""
+    if not told:
         return
-    budgets = list(dict.fromkeys(row["budget"] for row in rows))
-    cells = {(row["strategy"], row["budget"]): row for row in rows}
-    print(f"accuracy in % on {outcome['graded']} problems, 95 % interval")
+    budgets = list(dict.fromkeys(budget for _, budget, _ in told))
+    cells = {(name, budget): cell for name, budget, cell in told}
+    print(f"accuracy in % on {graded} problems, 95 % interval")
     _print_table(
         ("strategy", *(f"N = {budget}" for budget in budgets)),
         [
-            (name, *(_cell(cells[name, budget]) for budget in budgets))
-            for name in dict.fromkeys(row["strategy"] for row in rows)
+            (name, *(cells.get((name, budget), "-") for budget in budgets))
+            for name in dict.fromkeys(name for name, _, _ in told)
         ],
     )
 
 
-def _print_policy(outcome: dict[str, Any]) -> None:
+def _print_policy(found: Fitting) -> None:
     """What a policy does, and what that is worth."""
     print("\nthe policy; accuracy in % on problems that it was not fitted on, 95 % interval")
     shown, rows = 0, []
-    for cell in outcome["cells"]:
+    for cell in found.policy.cells:
+        number = cell.bin + 1
         ends = {1: "1 (easiest)", 5: "5 (hardest)"}
-        name = ends.get(cell["bin"], str(cell["bin"])) if cell["bin"] != shown else ""
-        shown = cell["bin"]
-        rows.append((name, cell["budget"], cell["strategy"], _cell(cell)))
+        name = ends.get(number, str(number)) if number != shown else ""
+        shown = number
+        rows.append((name, cell.budget, cell.strategy, _between(cell.accuracy)))
     _print_table(("difficulty bin", "N", "strategy", "accuracy"), rows)
     print(
         "\nthe policy against best-of-N (weighted) at the same cost: accuracy in %, difference in\n"
@@ -1248,15 +1404,15 @@ def _print_policy(outcome: dict[str, Any]) -> None:
     )
     compared = [
         (
-            _BINS[row["bins"], row["charged"]],
-            row["budget"],
-            f"{row['cost']:g}",
-            f"{100 * row['accuracy']:.1f}",
-            f"{100 * row['best_of_n']:.1f}",
-            _points(row["difference"], row["difference_low"], row["difference_high"]),
+            _BINS[row.bins.value, row.charged],
+            row.budget,
+            f"{row.equivalence.cost:g}",
+            f"{100 * row.accuracy.mean:.1f}",
+            f"{100 * row.best_of_n:.1f}",
+            _points(row.difference.mean, row.difference.low, row.difference.high),
             _factor(row),
         )
-        for row in outcome["comparison"]
+        for row in found.worth
     ]
     _print_table(("bins", "N", "cost", "policy", "best-of-N", "difference", "CEF"), compared)
 
@@ -1287,9 +1443,12 @@ def _points(mean: float, low: float, high: float) -> str:
     return f"{100 * mean:+.1f} [{100 * low:+5.1f}, {100 * high:+5.1f}]"
 
 
-def _factor(row: dict[str, Any]) -> str:
-    names = {"factor": "cef", "low": "cef_low", "high": "cef_high", "at_least": "cef_at_least"}
-    return _cef({name: row[known] for name, known in names.items()})
+def _factor(row: Worth) -> str:
+    found = row.equivalence
+    high = None if found.high_at_least else found.high
+    return _cef(
+        {"factor": found.factor, "low": found.low, "high": high, "at_least": found.at_least}
+    )
 
 
 def _cef(row: dict[str, Any]) -> str:

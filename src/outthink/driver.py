@@ -18,8 +18,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -211,7 +220,7 @@ class Driver:
             return self._run_served(jobs)
         return self._run_batches(jobs)
 
-    async def run_async(self, jobs: Iterable[Job]) -> AsyncIterator[Result]:
+    async def run_async(self, jobs: Iterable[Job]) -> AsyncGenerator[Result, None]:
         """Results as jobs finish, each job advancing as soon as its own rows are in.
 
         A row of a served engine that fails for good, and a deadline, end their job with an outcome
@@ -250,6 +259,51 @@ class Driver:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             ports.close()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Callable[[Job], Awaitable[Result]]]:
+        """Jobs one at a time, from anywhere in this event loop: those under way share the engines
+        as the jobs of one run do, and wait while there is no room for their rows. Results are as
+        `run_async` has them. Connections are let go of at the end."""
+        ports = _Ports(self._rows_in_flight, self._clock)
+        commits = _Commits(self._journal)
+        room = asyncio.Condition()
+        rows = 0
+
+        async def ask(job: Job) -> Result:
+            nonlocal rows
+            async with room:
+                await room.wait_for(lambda: rows < self._rows_in_flight)
+                flight = self._start(job)
+                if isinstance(flight, Result):
+                    self._record(flight)
+                    return flight
+                taken = flight.rows
+                rows += taken
+            try:
+                return await self._fly(flight, ports, commits)
+            finally:
+                async with room:
+                    rows -= taken
+                    room.notify_all()
+
+        try:
+            yield ask
+        finally:
+            ports.close()
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of the engines' connections, which belong to one event loop; the next request
+        makes new ones."""
+        for each in {id(e): e for e in self._every_engine()}.values():
+            if isinstance(each, Closes):
+                await each.aclose()
+
+    def _every_engine(self) -> Iterator[object]:
+        for pair in (self._engines, self._revision):
+            yield pair.proposer
+            yield pair.verifier
 
     # How rows reach the engines ------------------------------------------------------------------
 
@@ -318,14 +372,18 @@ class Driver:
             pass
         else:
             raise UsageError("Driver.run inside an event loop would block it; use Driver.run_async")
-        engines = (self._engines, self._revision)
         results = self.run_async(jobs)
         with asyncio.Runner() as runner:
             try:
                 while (result := runner.run(_next(results))) is not None:
                     yield result
             finally:
-                runner.run(_close(results, engines))
+                runner.run(self._close(results))
+
+    async def _close(self, results: AsyncGenerator[Result, None]) -> None:
+        """Cancel what is in flight, and let go of connections."""
+        await results.aclose()
+        await self.aclose()
 
     async def _fly(self, flight: _Flight, ports: _Ports, commits: _Commits) -> Result:
         """One job from its first request to its end, at its own pace."""
@@ -425,6 +483,9 @@ class Driver:
         """The row, numbered in the search tree, with what was seen and cached of its prefix."""
         solution = row.solution
         state = solution.state
+        if flight.engines.verifier is not None and solution.is_open:
+            # A verifier in process may keep what it read, also of what a server writes.
+            state = state or State()
         if prefix.state is not None and prefix.state.verifier is not None:
             state = state or State()
             state.verifier = prefix.state.verifier
@@ -619,14 +680,6 @@ def _in_process(flight: _Flight) -> tuple[str, Callable[[Sequence[Any]], list[An
 
 async def _next(results: AsyncIterator[Result]) -> Result | None:
     return await anext(results, None)
-
-
-async def _close(results: AsyncIterator[Result], engines: Iterable[Engines]) -> None:
-    """Cancel what is in flight, and let go of connections: they belong to a loop that ends."""
-    await results.aclose()  # type: ignore[attr-defined]
-    for each in {id(e): e for pair in engines for e in (pair.proposer, pair.verifier)}.values():
-        if isinstance(each, Closes):
-            await each.aclose()
 
 
 def _counted_once(

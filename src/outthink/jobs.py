@@ -1,4 +1,5 @@
-"""What the commands do: each a function from plain options to a dict for the wire."""
+"""What the commands do: each a function from plain options to what came out, a value of `results`
+or, where a program reads it alone, a dict for the wire."""
 
 from __future__ import annotations
 
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from outthink import difficulty
-from outthink.driver import Driver, Job, Result
+from outthink.data import source
+from outthink.driver import Job, Result
 from outthink.errors import RunError, UsageError
-from outthink.estimate import Pool, paired
+from outthink.estimate import Pool, interval, paired
 from outthink.exchange import (
     Accounting,
     Comparison,
@@ -27,6 +29,7 @@ from outthink.exchange import (
 from outthink.grade import EXACT, grading
 from outthink.lab import task
 from outthink.lab.tokenizer import WRITER, decode
+from outthink.minds import Mind, Wanted, mind
 from outthink.policy import Grid, Policy, Provenance
 from outthink.ports import is_served_proposer
 from outthink.report import data as page
@@ -35,61 +38,124 @@ from outthink.report.reproduction import write_reproduction
 from outthink.report.study import Analysis, Fitted, build
 from outthink.reproduce.evidence import Evidence, Scale, gathered
 from outthink.reproduce.outcome import outcome
+from outthink.results import Accuracies, Fitting, Reported, Solved, Worth
 from outthink.search import strategy as parse_strategy
 from outthink.store import Identity
 from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
-from outthink.sweep import (
+from outthink.sweeps import (
     GRADER,
+    IN_PROCESS,
     PARAMETERS,
     Models,
     Sweep,
     Swept,
     accuracies,
-    is_served,
     make_place,
+    reads_any_text,
     reopened,
     require_verifier,
-    share,
+    setting_of,
     swept,
+    swept_async,
+    writer,
 )
-from outthink.types import Budget, Closes, Engines, Problem, Usage
+from outthink.types import AnyProposer, Budget, Problem, Usage
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
 
 
-def sweep(asked: Sweep, store: Path) -> dict[str, Any]:
+def train(
+    kind: str,
+    model: str,
+    problems: str,
+    out: Path,
+    *,
+    samples: int,
+    rollouts: int,
+    family: str,
+    chain: int,
+    sampler: str | None,
+    lora: int,
+    rate: float | None,
+    batch: int,
+    rows: int,
+    epochs: int,
+    most_tokens: int,
+    seed: int,
+    command: str,
+) -> dict[str, Any]:
+    """Train a verifier or a revision model from a model of transformers; what its card says."""
+    if not model.startswith(IN_PROCESS):
+        raise UsageError(f"cannot train {model!r}; give a model of transformers, as hf:NAME")
+    if sampler is not None and not reads_any_text(sampler):
+        raise UsageError(
+            f"cannot sample from {sampler!r}; give the address of a server, or hf:NAME"
+        )
+    asked = source.read(problems)
+    judge = grading(asked.grader)
+    judge.require()
+    # transformers takes seconds to import, which nothing else needs, and is optional.
+    from outthink.hf.load import transformers
+
+    transformers()
+    from outthink.train.own import Training, usual
+    from outthink.train.own import train as trained
+
+    recipe = usual(kind, lora, seed)
+    plan = Training(
+        kind,
+        model,
+        out,
+        replace(recipe, rate=rate or recipe.rate, batch=batch, rows=rows, epochs=epochs),
+        samples,
+        rollouts,
+        seed,
+        setting_of(model, most_tokens, judge.name),
+        family,
+        chain,
+        command,
+    )
+    other = None if sampler is None else writer(sampler, most_tokens, judge.name)
+    return trained(plan, asked, grader=judge.grade, read=judge.read, sampler=other)
+
+
+def sweep(asked: Sweep, store: Path) -> Accuracies:
     """Run a plan over problems into a store; accuracies of everything that was run."""
     with swept(asked, store) as found:
-        return {"store": str(store), "problems": found.problems, **accuracies(found.study)}
+        return _accuracies(found)
 
 
-def fit(store: Path, out: Path) -> dict[str, Any]:
-    """Fit a policy on a store and save it; its cells and what it is worth."""
-    make_place(out)
+async def sweep_async(asked: Sweep, store: Path) -> Accuracies:
+    """The same beside whatever else an event loop does."""
+    async with swept_async(asked, store) as found:
+        return _accuracies(found)
+
+
+def fit(store: Path, out: Path | None) -> Fitting:
+    """Fit a policy on a store, and save it where `out` says; what it is worth."""
+    if out is not None:
+        make_place(out)
     with reopened(store) as found:
         analysis = Analysis.of(found.study, seed=found.identity.seed)
-        _save(_policy(analysis, found.identity), out)
-        return {"policy": str(out), "problems": found.problems, **_fitted(analysis)}
+        fitting = _fitted(analysis, found, out)
+        if out is not None:
+            _save(fitting.policy, out)
+        return fitting
 
 
-def report(store: Path, out: Path, *, command: str) -> dict[str, Any]:
+def report(store: Path, out: Path, *, command: str) -> Reported:
     """Write the page of a store."""
     make_place(out)
     with reopened(store) as found:
         analysis = Analysis.of(found.study, seed=found.identity.seed)
         write(_page(analysis, found.identity, command), out)
-        return {
-            "report": str(out),
-            "problems": found.problems,
-            **accuracies(found.study),
-            **_fitted(analysis),
-        }
+        return Reported(out, _accuracies(found), _fitted(analysis, found, None))
 
 
 def demo(
     *, problems: int, seed: int, weights: Path | None, store: Path | None, out: Path, command: str
-) -> dict[str, Any]:
+) -> Reported:
     """Sweep, fit and report on the lab's test problems; without `store`, into one under runs/."""
     difficulty.require_enough(problems)
     make_place(out)
@@ -98,16 +164,10 @@ def demo(
         path = found.study.store.path
         policy = path.with_suffix(".policy.json")
         analysis = Analysis.of(found.study, seed=seed)
-        _save(_policy(analysis, found.identity), policy)
+        fitting = _fitted(analysis, found, policy)
+        _save(fitting.policy, policy)
         write(_page(analysis, found.identity, command), out)
-        return {
-            "report": str(out),
-            "store": str(path),
-            "policy": str(policy),
-            "problems": found.problems,
-            **accuracies(found.study),
-            **_fitted(analysis),
-        }
+        return Reported(out, _accuracies(found), fitting)
 
 
 def reproduce(
@@ -137,64 +197,73 @@ NUMBER = "number"
 """The grader that reads the answers of a problem of which nothing is known."""
 
 
-def solve(
+async def solve(
     prompt: str,
     *,
-    policy: Path | None,
+    policy: Policy | Path | None,
     strategy: str | None,
     budget: int,
     seed: int,
     models: Models,
     grader: str | None = None,
-) -> dict[str, Any]:
+) -> Solved:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
-    A served model's answers are found, and written alike to vote together, as `grader` has it: the
-    policy's own, and without a policy `number` unless another is named. Raises `PolicyError` where
-    policy and `grader` disagree.
+    Answers of a model that reads any text are found, and written alike to vote together, as
+    `grader` has it: the policy's own, and without a policy `number` unless another is named. Raises
+    `PolicyError` where policy and `grader` disagree.
     """
-    problem = _asked(prompt) if is_served(models.proposer) else task.parse(prompt).problem()
+    any_text = reads_any_text(models.proposer)
+    problem = _asked(prompt) if any_text else _of_lab(prompt)
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
-    fitted = None if policy is None else Policy.load(policy)
+    fitted = Policy.load(policy) if isinstance(policy, Path) else policy
     asked = known.name if fitted is None else _probe(fitted)[0]
     require_verifier(models, (asked,))
     reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
     grading(reading).require()
-    engines = models.load(reading)
     names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
-    revision = (
-        models.load_revision(engines, reading)
-        if any(parse_strategy(n).revises for n in names)
-        else None
-    )
-    driver = Driver(engines.proposer, engines.verifier, revision=revision, seed=seed)
-    if fitted is None:
-        thought = Thought(known.name, f"{known.name} at {budget}")
-    else:
-        fitted.check(engines, revision)
-        thought = _choose(fitted, problem, budget, driver)
-    made = parse_strategy(thought.strategy)
-    result = _run(driver, Job(problem, made, Budget(budget)))
-    index = result.choice.index
-    return {
-        "answer": result.choice.answer,
-        "text": "" if index is None else _text(engines, result.choice.candidates[index].tokens),
-        "strategy": made.name,
-        "budget": budget,
-        "bin": thought.bin,
-        "how": thought.how,
-        "usage": asdict(thought.usage + result.outcome.usage),
-    }
+    wanted = Wanted(models, reading, seed, any(parse_strategy(name).revises for name in names))
+    async with mind(wanted) as found:
+        if fitted is None:
+            thought = Thought(known.name, f"{known.name} at {budget}")
+        else:
+            fitted.check(found.engines, found.revision)
+            thought = await _choose(fitted, problem, budget, found)
+        made = parse_strategy(thought.strategy)
+        result = await _run(found, Job(problem, made, Budget(budget)))
+        index = result.choice.index
+        writer = found.revision if found.revision and made.revises else found.engines
+        tokens = () if index is None else result.choice.candidates[index].tokens
+        return Solved(
+            answer=result.choice.answer,
+            text=await _text(writer.proposer, tokens),
+            strategy=made.name,
+            budget=budget,
+            bin=thought.bin,
+            how=thought.how,
+            usage=thought.usage + result.outcome.usage,
+        )
 
 
-def _run(driver: Driver, job: Job) -> Result:
+async def _run(asked: Mind, job: Job) -> Result:
     """One job. Raises `RunError` where a server failed it."""
-    [result] = driver.run([job])
+    result = await asked.ask(job)
     if result.outcome.error is not None:
         raise RunError(result.outcome.error)
     return result
+
+
+def _of_lab(prompt: str) -> Problem:
+    """A problem of the lab's task. Raises `UsageError` for any other, with what would do."""
+    try:
+        return task.parse(prompt).problem()
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; the lab's models read nothing else: for any other question name a model, "
+            "as --model local or --model http://HOST:PORT"
+        ) from error
 
 
 def _asked(prompt: str) -> Problem:
@@ -202,20 +271,11 @@ def _asked(prompt: str) -> Problem:
     return Problem(hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest(), prompt)
 
 
-def _text(engines: Engines, tokens: Sequence[int]) -> str:
-    """What a solution says. Of revisions too: a served model's are its own."""
-    proposer = engines.proposer
-    if not is_served_proposer(proposer):
-        return decode(tokens)
-
-    async def asked() -> str:
-        try:
-            return await proposer.text(tokens)
-        finally:
-            if isinstance(proposer, Closes):
-                await proposer.aclose()
-
-    return asyncio.run(asked())
+async def _text(proposer: AnyProposer, tokens: Sequence[int]) -> str:
+    """What a solution says."""
+    if is_served_proposer(proposer):
+        return await proposer.text(tokens)
+    return proposer.text(tokens)  # type: ignore[return-value]
 
 
 def _probe(policy: Policy) -> tuple[str, str]:
@@ -224,12 +284,12 @@ def _probe(policy: Policy) -> tuple[str, str]:
     return (UNSCORED, VOTES) if by_votes else (POOL, DIFFICULTY)
 
 
-def _choose(policy: Policy, problem: Problem, budget: int, driver: Driver) -> Thought:
+async def _choose(policy: Policy, problem: Problem, budget: int, asked: Mind) -> Thought:
     """What a policy says to a problem, by a few scored samples of it."""
     policy.choose(0, budget)  # a budget it cannot serve is refused before anything is spent
     name, stream = _probe(policy)
     probe_job = Job(problem, parse_strategy(name), Budget(policy.samples), stream)
-    probe = _run(driver, probe_job)
+    probe = await _run(asked, probe_job)
     answers = [candidate.answer for candidate in probe.choice.candidates]
     scores = [score.last for score in probe.choice.scores] or [None] * len(answers)
     pool = Pool.of(problem.id, answers, scores, [False] * len(answers))
@@ -351,14 +411,18 @@ def _end(found: Threshold) -> dict[str, Any]:
 
 
 def doctor(url: str) -> dict[str, Any]:
-    """What the server at an address can do. Raises `ServerRefused` where there is none."""
+    """What the server at an address, or a model in this process, can do. Raises `ServerRefused`
+    where there is none."""
     # The HTTP client takes a while to import, which no other command needs.
     from outthink.propose.capabilities import examine
     from outthink.propose.doctor import findings, strategies
+    from outthink.propose.local import is_local, serve
     from outthink.propose.wire import Wire
 
+    server = serve(url) if is_local(url) else None
+
     async def examined() -> dict[str, Any]:
-        address, _, model = url.partition("#")
+        address, _, model = (server.url if server else url).partition("#")
         wire = Wire(address)
         try:
             found = await examine(wire, model or None)
@@ -439,31 +503,20 @@ def _policy(analysis: Analysis, identity: Identity) -> Policy:
     )
 
 
-def _fitted(analysis: Analysis) -> dict[str, Any]:
-    """Cells of the policy for predicted bins, and what each reading of it is worth."""
-    cells = [
-        {
-            "bin": cell.bin + 1,
-            "budget": cell.budget,
-            "strategy": cell.strategy,
-            "accuracy": cell.accuracy.mean,
-            "low": cell.accuracy.low,
-            "high": cell.accuracy.high,
-            "problems": cell.accuracy.problems,
-        }
-        for cell in analysis.predicted.fit.cells
-    ]
+def _accuracies(found: Swept) -> Accuracies:
+    study = found.study
+    return Accuracies(study.store.path, found.problems, len(study.problems), accuracies(study))
+
+
+def _fitted(analysis: Analysis, found: Swept, path: Path | None) -> Fitting:
+    """The policy for predicted bins, and what each reading of it is worth."""
     readings = [(analysis.predicted, False), (analysis.predicted, True)]
     readings += [(analysis.oracle, False)] if analysis.oracle else []
-    return {
-        "cells": cells,
-        "comparison": [
-            row for fit, charged in readings for row in _reading(analysis, fit, charged)
-        ],
-    }
+    worth = tuple(row for fit, charged in readings for row in _reading(analysis, fit, charged))
+    return Fitting(_policy(analysis, found.identity), found.problems, worth, path)
 
 
-def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[dict[str, Any]]:
+def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
     """A policy against best-of-N that spends as much, and what best-of-N would need (CEF)."""
     study, budgets = analysis.study, analysis.study.plan.budgets
     factors = analysis.equivalences(fit, charged=charged)
@@ -472,24 +525,17 @@ def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[dict[st
     rows = []
     columns = zip(budgets, fit.fit.held_out, base, costs, factors, strict=True)
     for budget, ours, theirs, cost, found in columns:
-        difference = paired(ours, theirs)
         rows.append(
-            {
-                "bins": fit.difficulty.method.value,
-                "charged": charged,
-                "budget": budget,
-                "cost": found.cost,
-                **share(ours),
-                "best_of_n": float(np.mean(theirs)),
-                "best_of_n_budget": cost,
-                "difference": difference.mean,
-                "difference_low": difference.low,
-                "difference_high": difference.high,
-                "cef": found.factor,
-                "cef_low": found.low,
-                "cef_high": None if found.high_at_least else found.high,
-                "cef_at_least": found.at_least,
-            }
+            Worth(
+                bins=fit.difficulty.method,
+                charged=charged,
+                budget=budget,
+                accuracy=interval(ours),
+                best_of_n=float(np.mean(theirs)),
+                best_of_n_budget=cost,
+                difference=paired(ours, theirs),
+                equivalence=found,
+            )
         )
     return rows
 

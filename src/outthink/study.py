@@ -10,7 +10,8 @@ compared to. Everything is in the store; nothing here remembers a run.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 
@@ -19,7 +20,7 @@ import numpy as np
 from outthink import chains, estimate
 from outthink.chains import Chains
 from outthink.difficulty import Difficulty, oracle, predicted
-from outthink.driver import Driver, Job
+from outthink.driver import Driver, Job, Result
 from outthink.errors import RunError, UsageError
 from outthink.estimate import Estimator, Floats, Pool
 from outthink.gauge import Gauge
@@ -265,6 +266,53 @@ def run(
 
     Raises `RunError` where searches failed, once all others are done; what is done stays.
     """
+    with _running(plan, problems, engines, revision, grader, seed, store) as under_way:
+        for result in under_way.driver.run(under_way.left):
+            if not under_way.saw(result):
+                break
+
+
+async def run_async(
+    plan: Plan,
+    problems: Sequence[Problem],
+    engines: Engines,
+    revision: Engines | None = None,
+    *,
+    grader: Grader,
+    seed: int,
+    store: Store,
+) -> None:
+    """The same beside whatever else an event loop does; cancelled, it can be gone on with."""
+    with _running(plan, problems, engines, revision, grader, seed, store) as under_way:
+        try:
+            async with aclosing(under_way.driver.run_async(under_way.left)) as results:
+                async for result in results:
+                    if not under_way.saw(result):
+                        break
+        finally:
+            await under_way.driver.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A run, whichever way its driver is stepped."""
+
+    driver: Driver
+    left: Sequence[Job]
+    saw: Callable[[Result], bool]
+    """To be told of every result; whether to go on."""
+
+
+@contextmanager
+def _running(
+    plan: Plan,
+    problems: Sequence[Problem],
+    engines: Engines,
+    revision: Engines | None,
+    grader: Grader,
+    seed: int,
+    store: Store,
+) -> Iterator[_UnderWay]:
     done = {
         (outcome.problem_id, outcome.strategy, outcome.budget, stream)
         for stream in ("", DIFFICULTY, VOTES)
@@ -289,15 +337,18 @@ def run(
             journal=store,
             watch=gauge.drawn,
         )
-        for result in driver.run(left):
+
+        def saw(result: Result) -> bool:
+            nonlocal in_a_row
             gauge.ended(result.job)
             if result.outcome.error is None:
                 in_a_row = 0
-                continue
+                return True
             failed.append(result.outcome)
             in_a_row += 1
-            if in_a_row == FAILURES:
-                break
+            return in_a_row < FAILURES
+
+        yield _UnderWay(driver, left, saw)
     if failed:
         raise RunError(
             f"{len(failed)} of {len(left)} searches failed, such as that on problem "

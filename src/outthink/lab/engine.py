@@ -29,6 +29,7 @@ from outthink.costs import ModelShape
 from outthink.errors import UsageError
 from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
+from outthink.propose.chance import hashed
 from outthink.types import Draw, Drawn, Scores, Solution, State, Verified
 
 Part = TypeVar("Part")
@@ -515,21 +516,9 @@ class _Sampler:
 
 
 def uniform(seeds: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np.float32]:
-    """[B, T] numbers in [0, 1): a hash (splitmix64) of each row's seed and each position."""
-    with np.errstate(over="ignore"):
-        mixed = _mix(seeds)[:, None] + _mix(positions.astype(np.uint64) ^ _POSITION)[None, :]
-        return ((_mix(mixed) >> np.uint64(40)).astype(np.float32)) * np.float32(2**-24)
-
-
-_POSITION = np.uint64(0xD1B54A32D192ED03)
-"""Tells a position from a seed of the same value."""
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    """[B, T] numbers in [0, 1): a hash of each row's seed and each position."""
+    found = hashed(seeds[:, None], positions[None, :])
+    return (found >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
 
 def _tall(tokens: Tensor) -> Tensor:

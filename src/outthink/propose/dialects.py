@@ -13,6 +13,7 @@ Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that a
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -50,6 +51,10 @@ class Ask:
     stop: str | None
 
 
+Likely = Sequence[float]
+"""Log probabilities of the likeliest tokens at one place, falling."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One row of a response; counts are the server's own."""
@@ -66,16 +71,21 @@ class Completion:
     """The end mark included."""
     pieces: tuple[bytes, ...] | None = field(default=None, repr=False)
     """The text of each token, where the server tells it."""
+    likely: tuple[Likely, ...] | None = field(default=None, repr=False)
+    """What was likeliest at the place of each token, where that was asked for; nothing at a place
+    that the server does not tell of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What a server made of an answer that was read to it again."""
+    """What a model made of an answer that was read to it again."""
 
-    top_logprobs: tuple[tuple[float, ...], ...]
-    """Of the likeliest tokens at every place."""
+    top_logprobs: tuple[Likely, ...]
+    """At every place that was asked about."""
     computed_tokens: int
     cached_tokens: int
+    shared_tokens: int = 0
+    """Those of the computed tokens that every answer to this problem has."""
 
 
 class Dialect(Protocol):
@@ -235,6 +245,8 @@ class LlamaCpp:
         self._context = context
         self.most_rows = most_rows
         """At most its slots: more are refused."""
+        self.likely = 1
+        """Tokens at each place whose log probabilities it is asked for: one brings the text."""
         self._prompts = _Prompts()
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
@@ -251,7 +263,7 @@ class LlamaCpp:
             "samplers": ["temperature"],
             "cache_prompt": True,
             "return_tokens": True,
-            "n_probs": 1,
+            "n_probs": self.likely,
             "stop": [] if ask.stop is None else [ask.stop],
         }
         if len(seeds) > 1:
@@ -268,6 +280,36 @@ class LlamaCpp:
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens)}
         return await self._wire.post("/detokenize", body, lambda value: _text(value["content"]))
+
+    async def reread(
+        self,
+        messages: tuple[Message, ...],
+        written: tuple[int, ...],
+        top: int,
+        places: Sequence[int],
+    ) -> Reread:
+        """How likely the `top` tokens were at some places of what is written. It tells this of
+        tokens that it writes alone, so there is a request for each place."""
+        prompt = await self._prompt(messages)
+        found: list[Likely] = []
+        computed = cached = 0
+        for place in places:
+            body = {
+                "model": self._model,
+                "prompt": prompt + written[:place],
+                "n_predict": 1,
+                "temperature": 0.0,
+                "samplers": ["temperature"],
+                "cache_prompt": True,
+                "return_tokens": True,
+                "n_probs": top,
+            }
+            row = await self._wire.post("/completion", body, _llama_likely)
+            assert row.likely is not None
+            found.append(row.likely[0])
+            computed += row.prompt_tokens + row.decoded_tokens
+            cached += row.cached_tokens
+        return Reread(tuple(found), computed, cached)
 
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
@@ -303,12 +345,27 @@ def _llama_row(row: Any) -> Completion:
     if fresh + cached != _count(row["tokens_evaluated"]):
         raise Malformed(f"{fresh} + {cached} prompt tokens of {row['tokens_evaluated']}")
     shown = row.get("completion_probabilities")
-    pieces = None
+    pieces = likely = None
     if shown and len(shown) == len(ids):
         pieces = tuple(bytes(each["bytes"]) for each in shown)
+        likely = tuple(map(_llama_place, shown))
+    elif shown is not None and ending is Ending.STOP and len(shown) == len(ids) - 1:
+        likely = (*map(_llama_place, shown), ())  # it does not tell of what it stopped at
     if ending is Ending.END:
-        ids, pieces = ids[:-1], pieces and pieces[:-1]
-    return Completion(ids, _text(row["content"]), ending, fresh, cached, decoded, pieces)
+        ids, pieces, likely = ids[:-1], pieces and pieces[:-1], likely and likely[:-1]
+    return Completion(ids, _text(row["content"]), ending, fresh, cached, decoded, pieces, likely)
+
+
+def _llama_place(shown: Any) -> Likely:
+    """Thousands of places are held at once, so they are packed."""
+    likely = (float(each["logprob"]) for each in shown.get("top_logprobs", ()))
+    return array("d", sorted(likely, reverse=True))
+
+
+def _llama_likely(value: Any) -> Completion:
+    """A row of one token with what was likely in its place, the end mark included."""
+    (shown,) = value["completion_probabilities"]
+    return replace(_llama_row(value), likely=(_llama_place(shown),))
 
 
 class Chat:

@@ -27,13 +27,14 @@ from outthink.propose.dialects import (
     Completion,
     Dialect,
     Ending,
+    Likely,
     LlamaCpp,
     Message,
     Reread,
     Vllm,
 )
 from outthink.propose.wire import REQUESTS_IN_FLIGHT, Patience, Wire
-from outthink.types import END, SEED_STRIDE, Draw, Drawn, Solution
+from outthink.types import END, SEED_STRIDE, Draw, Drawn, Solution, State
 
 MOST_TOKENS = 2048
 STEP_END = "\n\n"
@@ -98,6 +99,7 @@ class OpenAIProposer:
         capabilities: Capabilities,
         setting: Setting = Setting(),
         read: Read | None = None,
+        held: object = None,
     ) -> None:
         self.name = _name(capabilities, setting)
         self.capabilities = capabilities
@@ -107,6 +109,8 @@ class OpenAIProposer:
         self._dialect = _dialect(wire, capabilities)
         self._together = _Together(self._dialect.complete, self._dialect.most_rows)
         self._earlier: dict[tuple[int, ...], str] = {}
+        self._held = held
+        self._leaves = 0
 
     @classmethod
     async def connect(
@@ -118,19 +122,21 @@ class OpenAIProposer:
         read: Read | None = None,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
         patience: Patience = Patience(),  # noqa: B008 - frozen
+        held: object = None,
     ) -> OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
 
         Raises `ServerRefused` where there is no server, or none that this can use, or no such
         model; the message says what would do. `read` is that of the grader which will judge
-        (`outthink.grade.grading`); by default an answer is taken as it is declared.
+        (`outthink.grade.grading`); by default an answer is taken as it is declared. `held` is kept
+        as long as the proposer is: a server of this process, which ends when nobody holds it.
         """
         wire = Wire(url, requests_in_flight=requests_in_flight, patience=patience)
         try:
             capabilities = await examine(wire, model)
         finally:
             await wire.aclose()
-        return cls(wire, capabilities, setting, read)
+        return cls(wire, capabilities, setting, read, held)
 
     def __repr__(self) -> str:
         return f"OpenAIProposer({self.name!r})"
@@ -144,7 +150,7 @@ class OpenAIProposer:
                 "need; use greedy, majority, best_of_n or revise, or serve the model with vLLM or "
                 "llama.cpp"
             )
-        row = _Row(prefix, self._setting.step_end.encode())
+        row = _Row(prefix, self._setting.step_end.encode(), self._leaves)
         messages = await self._messages(prefix)
         parts = blank = 0
         while row.goes_on(draw.until):
@@ -181,17 +187,38 @@ class OpenAIProposer:
     @property
     def rescores(self) -> bool:
         """Whether the server tells how likely the tokens of an answer were (`rescore`)."""
-        return isinstance(self._dialect, Vllm)
+        return isinstance(self._dialect, Vllm | LlamaCpp)
+
+    def leave(self, top: int) -> None:
+        """From now on, leave the `top` likeliest log probabilities at each token in the state of a
+        solution, where the server tells them as it writes; it then need not be read again."""
+        if isinstance(self._dialect, LlamaCpp):
+            self._leaves = self._dialect.likely = max(self._leaves, top)
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """Read a solution again: the `top` likeliest log probabilities at each of its tokens."""
-        if not isinstance(self._dialect, Vllm):
+        """The `top` likeliest log probabilities at each token of a solution: as they were left in
+        its state, or else it is read again. Nothing at the last token of a step."""
+        if not isinstance(self._dialect, Vllm | LlamaCpp):
             raise ServerRefused(
                 f"{self._wire.root} does not tell how likely the tokens of an answer were; serve "
-                "the model with vLLM"
+                "the model with vLLM or llama.cpp"
             )
-        messages = await self._messages(solution)
-        return await self._dialect.reread(messages, solution.tokens, top)
+        tokens = solution.tokens
+        if isinstance(self._dialect, Vllm):
+            return await self._dialect.reread(await self._messages(solution), tokens, top)
+        spared = _spared(solution)
+        places = _known(solution) or [()] * len(tokens)
+        missing = [at for at in range(len(tokens)) if len(places[at]) < top and at not in spared]
+        found = Reread((), 0, 0)
+        if missing:
+            messages = await self._messages(solution)
+            found = await self._dialect.reread(messages, tokens, top, missing)
+        for at, place in zip(missing, found.top_logprobs, strict=True):
+            places[at] = place
+        if solution.state is not None:
+            solution.state.proposer = Left(tuple(places))  # what follows it need not ask again
+        told = tuple(() if at in spared else place[:top] for at, place in enumerate(places))
+        return replace(found, top_logprobs=told)
 
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""
@@ -208,10 +235,33 @@ class OpenAIProposer:
         return self._setting.wording.messages(prefix.problem.prompt, earlier)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left in the state of a solution (`OpenAIProposer.leave`)."""
+
+    top_logprobs: tuple[Likely, ...]
+    """At every token; nothing where the server did not tell."""
+
+
+def _spared(solution: Solution) -> set[int]:
+    """Places that nobody is told of: llama.cpp does not tell of the token at which it stopped, so
+    that of no delimiter is looked at, and a solution is as sure however it was drawn."""
+    last = len(solution.tokens) if solution.finished else None
+    return {end - 1 for end in solution.step_ends if end != last}
+
+
+def _known(prefix: Solution) -> list[Likely] | None:
+    """What was likely at each token of a prefix, where that was left in its state."""
+    left = prefix.state.proposer if prefix.state else None
+    if isinstance(left, Left):
+        return list(left.top_logprobs)
+    return None if prefix.tokens else []
+
+
 class _Row:
     """A solution being written."""
 
-    def __init__(self, prefix: Solution, step_end: bytes) -> None:
+    def __init__(self, prefix: Solution, step_end: bytes, leaves: int) -> None:
         self._prefix = prefix
         self._step_end = step_end
         self.tokens = list(prefix.tokens)
@@ -222,6 +272,8 @@ class _Row:
         """Text of the step that is not over."""
         self.finished = self.truncated = False
         self._prompt = self._cached = self._decoded = 0
+        self._likely = _known(prefix) if leaves else None
+        """At each token; `None` as soon as one is not known."""
 
     def goes_on(self, until: int | None) -> bool:
         if self.finished or self.truncated:
@@ -241,6 +293,8 @@ class _Row:
             self._begun += found.text.encode()
             if found.ending is Ending.STOP and self._begun.strip():
                 self._end_step()
+        if self._likely is not None:
+            self._likely = None if found.likely is None else [*self._likely, *found.likely]
         self.text += found.text
         ending = self._step_end.decode()
         if found.ending is Ending.STOP and not found.text.endswith(ending):
@@ -261,7 +315,7 @@ class _Row:
             finished=self.finished,
             truncated=self.truncated,
             answer=answer,
-            state=None,
+            state=None if self._likely is None else State(Left(tuple(self._likely))),
         )
         steps = len(self._ends) - self._prefix.steps
         rest = len(self.tokens) > (self._ends[-1] if self._ends else 0)

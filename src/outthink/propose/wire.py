@@ -31,6 +31,7 @@ OPENAI_KEY = "OPENAI_API_KEY"
 REQUESTS_IN_FLIGHT = 64
 """As many as connections. More only wait in the server; vLLM and llama.cpp run fewer at once."""
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _SHOWN = 200
 """Characters of a server's own words that an error repeats."""
@@ -200,6 +201,8 @@ class Wire:
             timeout=httpx.Timeout(self._patience.request_s, connect=self._patience.connect_s),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._verify,
+            # What the environment says of proxies is not meant for this machine itself.
+            trust_env=httpx.URL(self.root).host not in _THIS_MACHINE,
         )
         self._all.append(client)
         return client

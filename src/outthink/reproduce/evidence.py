@@ -19,7 +19,7 @@ from outthink.difficulty import Difficulty, bins
 from outthink.estimate import Floats, Integers
 from outthink.lab import task
 from outthink.study import REVISIONS, STRATEGIES, Plan, Study
-from outthink.sweep import Models, Sweep, swept
+from outthink.sweeps import Models, Sweep, swept
 
 BASELINE = "best_of_n"
 """What the compute-optimal policy is held against on the search axis (section 5.3)."""

@@ -8,8 +8,9 @@ all k are equally likely, towards 1 as one takes all. Weakest group and tail con
 `min` and `last` of steps.
 
 It needs the k log probabilities of every token: left in `State.proposer` by an engine in process
-(`Likelihoods`), or asked for in one more request that reads the solution again (`Rescores`), as
-vLLM answers it (`prompt_logprobs`).
+(`Likelihoods`), and by llama.cpp as it writes; or the solution is read again: a model in process
+does (`Rereads`), vLLM in one more request (`Rescores`, `prompt_logprobs`), llama.cpp in one a
+token, which an interrupted search needs alone.
 """
 
 from __future__ import annotations
@@ -44,7 +45,26 @@ class Rescores(Protocol):
     name: str
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """The `top` likeliest log probabilities at every token of the solution."""
+        """The `top` likeliest log probabilities at every token of the solution; nothing at a token
+        that is not told of."""
+        ...
+
+
+@runtime_checkable
+class Leaves(Protocol):
+    """A served proposer that can be told to keep what was likely as it writes."""
+
+    def leave(self, top: int) -> None: ...
+
+
+@runtime_checkable
+class Rereads(Protocol):
+    """A proposer in process that reads solutions again."""
+
+    name: str
+
+    def reread(self, solutions: Sequence[Solution], top: int) -> list[Reread]:
+        """The `top` likeliest log probabilities at every token of each solution."""
         ...
 
 
@@ -56,14 +76,19 @@ def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
     if isinstance(proposer, Rescores):
         can = getattr(proposer, "rescores", True)
         if can:
+            if isinstance(proposer, Leaves):
+                proposer.leave(top)
             return _Asked(proposer, top)
+    elif isinstance(proposer, Rereads):
+        return _Again(proposer, top)
     elif not inspect.iscoroutinefunction(proposer.propose) and getattr(
         proposer, "leaves_logprobs", False
     ):
         return _Left(proposer.name)
     raise UsageError(
         f"{proposer.name} does not tell how likely its tokens were, which confidence is made of; "
-        "serve the model with vLLM, which gives prompt_logprobs, or name another verifier"
+        "run the model as hf:NAME, serve it with vLLM or llama.cpp, which tell, or name another "
+        "verifier"
     )
 
 
@@ -85,7 +110,7 @@ def step_confidence(top_logprobs: Sequence[Sequence[float]], ends: Sequence[int]
 
 
 class _Asked:
-    """One more request a solution."""
+    """What the proposer does not know of a solution it reads again."""
 
     def __init__(self, proposer: Rescores, top: int) -> None:
         self.name = f"confidence-{top}-{proposer.name}"
@@ -99,6 +124,28 @@ class _Asked:
         found = await self._proposer.rescore(solution, self._top)
         scores = step_confidence(found.top_logprobs, solution.step_ends)
         return Verified(scores, found.computed_tokens, found.cached_tokens)
+
+
+class _Again:
+    """Every solution is read again."""
+
+    def __init__(self, proposer: Rereads, top: int) -> None:
+        self.name = f"confidence-{top}-{proposer.name}"
+        self._proposer = proposer
+        self._top = top
+
+    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+        """Scores in order."""
+        asked = [each for each in solutions if each.step_ends]
+        read = iter(self._proposer.reread(asked, self._top) if asked else [])
+        return [
+            self._verified(each, next(read)) if each.step_ends else Verified(Scores(), 0, 0)
+            for each in solutions
+        ]
+
+    def _verified(self, solution: Solution, found: Reread) -> Verified:
+        scores = step_confidence(found.top_logprobs, solution.step_ends)
+        return Verified(scores, found.computed_tokens, found.cached_tokens, found.shared_tokens)
 
 
 class _Left:

@@ -7,7 +7,8 @@
     confidence                 how sure the proposer was
 
 Options follow a question mark: family, device and dtype of models, top of confidence, as in
-prm:mine?family=trl&device=cpu.
+prm:mine?family=trl&device=cpu. earlier=yes shows a verifier the answers that a revision saw; what
+`outthink train` made knows itself whether it is to see them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from outthink.verify.written import reading
 
 FORMS = ("prm:MODEL", "orm:MODEL", "judge:http://HOST:PORT", "confidence")
 _OPTIONS = {
-    "prm": {"family", "device", "dtype"},
-    "orm": {"device", "dtype"},
-    "judge": set[str](),
+    "prm": {"family", "device", "dtype", "earlier"},
+    "orm": {"device", "dtype", "earlier"},
+    "judge": {"earlier"},
     "confidence": {"top"},
 }
 
@@ -49,26 +50,34 @@ def named(name: str, proposer: AnyProposer) -> AnyVerifier:
         from outthink.verify.confidence import TOP, confidence
 
         return confidence(proposer, top=_count(name, options.get("top", str(TOP))))
+    earlier = _said(name, options.get("earlier"))
     if kind == "judge":
         from outthink.verify.judge import Judge
 
         url, _, served = model.partition("#")
-        return reading(asyncio.run(Judge.connect(url, served or None)), proposer)
+        judge = asyncio.run(Judge.connect(url, served or None))
+        return reading(judge, proposer, earlier=bool(earlier))
     _require_transformers(name)
     device, dtype = options.get("device"), options.get("dtype")
-    if kind == "orm":
-        from outthink.verify import orm
-
-        return reading(orm.load(model, device=device, dtype=dtype), proposer)
     if _is_address(model):
         from outthink.verify.served import PoolingPRM
 
         url, _, served = model.partition("#")
         connecting = PoolingPRM.connect(url, served or None, options.get("family"))
-        return reading(asyncio.run(connecting), proposer)
+        return reading(asyncio.run(connecting), proposer, earlier=bool(earlier))
+    if earlier is None:
+        # The HTTP client that comes with it takes a while to import.
+        from outthink.hf.about import about
+
+        earlier = about(model).earlier
+    if kind == "orm":
+        from outthink.verify import orm
+
+        return reading(orm.load(model, device=device, dtype=dtype), proposer, earlier=earlier)
     from outthink.verify import prm
 
-    return reading(prm.load(model, options.get("family"), device=device, dtype=dtype), proposer)
+    scorer = prm.load(model, options.get("family"), device=device, dtype=dtype)
+    return reading(scorer, proposer, earlier=earlier)
 
 
 def _parsed(name: str) -> tuple[str, str, Mapping[str, str]]:
@@ -91,6 +100,13 @@ def _parsed(name: str) -> tuple[str, str, Mapping[str, str]]:
 
 def _is_address(model: str) -> bool:
     return model.startswith(("http://", "https://"))
+
+
+def _said(name: str, text: str | None) -> bool | None:
+    """What an option says, if it is there."""
+    if text not in (None, "yes", "no"):
+        raise UsageError(f"{name}: {text!r} says neither; write earlier=yes or earlier=no")
+    return None if text is None else text == "yes"
 
 
 def _count(name: str, text: str) -> int:

@@ -10,9 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from outthink.hf.about import require
 from outthink.verify.checkpoint import Checkpoint, readout_of, widened
-from outthink.verify.families import Encoder, Family, Layout, Piece, Tokenizer, rendered_chat
-from outthink.verify.reader import TOKENS_AT_ONCE, Reader
+from outthink.verify.families import (
+    Classes,
+    Encoder,
+    Family,
+    Layout,
+    Piece,
+    Readout,
+    Tokenizer,
+    rendered_chat,
+)
+from outthink.verify.reader import KEPT_BYTES, TOKENS_AT_ONCE, Reader
 
 
 def _chat(tokenizer: Tokenizer, problem: str, steps: Sequence[str]) -> list[Piece]:
@@ -28,6 +38,15 @@ def _piece(text: str, problem: str, *, special: bool) -> Piece:
     return Piece(text, (), max(0, text.find(problem.strip())) + len(problem.strip()), special)
 
 
+def row(
+    tokenizer: Tokenizer, readout: Readout | None = None, layout: Layout | None = None
+) -> Family:
+    """How an outcome reward model is read; by default one of two classes."""
+    if layout is None:
+        layout = _chat if getattr(tokenizer, "chat_template", None) else _plain
+    return Family("orm", layout, readout or Classes(1), reads_end=True)
+
+
 def load(
     name: str,
     layout: Layout | None = None,
@@ -35,22 +54,24 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     tokens_at_once: int = TOKENS_AT_ONCE,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Reader:
     """The reward model in a folder or on the hub; `layout` makes text of a problem and steps.
 
     Raises as `prm.load`.
     """
+    require(name, ("orm",))
     checkpoint = Checkpoint.open(name, device=device, dtype=dtype)
-    if layout is None:
-        layout = _chat if getattr(checkpoint.tokenizer, "chat_template", None) else _plain
     backbone, head = checkpoint.classifier()
-    row = Family("orm", layout, readout_of(head), reads_end=True)
-    encoder = Encoder(name, row, checkpoint.tokenizer, checkpoint.longest)
+    found = row(checkpoint.tokenizer, readout_of(head), layout)
+    encoder = Encoder(name, found, checkpoint.tokenizer, checkpoint.longest)
+    own = found.layout not in (_chat, _plain)
     return Reader(
-        checkpoint.title("orm", layout.__name__ if layout in (_chat, _plain) else "own"),
-        row,
+        checkpoint.title("orm", "own" if own else found.layout.__name__),
+        found,
         encoder,
         backbone,
         widened(head),
         tokens_at_once=tokens_at_once,
+        kept_bytes=kept_bytes,
     )

@@ -3,17 +3,18 @@
     verifier = reading(load("Qwen/Qwen2.5-Math-PRM-7B"), proposer)
 
 The probability of a step is that of its family; a step that the model cannot read, because it is
-too far back, has no score. Earlier solutions that a revision sees are not shown to a PRM: none of
-these was trained to see them.
+too far back, has no score. Earlier solutions that a revision saw are not shown to it unless asked
+for (`written.reading`): none of the published ones was trained to see them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+from outthink.hf.about import require
 from outthink.verify.checkpoint import Checkpoint, head_of, widened
 from outthink.verify.families import Encoder, Family, Words, detected, family
-from outthink.verify.reader import TOKENS_AT_ONCE, Reader
+from outthink.verify.reader import KEPT_BYTES, TOKENS_AT_ONCE, Reader
 
 
 def load(
@@ -23,17 +24,19 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     tokens_at_once: int = TOKENS_AT_ONCE,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Reader:
-    """The PRM in a folder or on the hub. `row` is its family, or the name of one; by default what
-    its name and configuration say.
+    """The PRM in a folder or on the hub. `row` is its family, or the name of one; by default that
+    which it was trained in here, or else what its name and configuration say.
 
     Raises `UsageError` where there is no such model, no such family, or its tokenizer lacks what
     the family is read at; `WeightsError` where weights are missing.
     """
+    told = require(name, ("prm",))
     checkpoint = Checkpoint.open(name, device=device, dtype=dtype)
     if row is None:
-        row = detected(name, checkpoint.architectures)
-    elif isinstance(row, str):
+        row = told.family or detected(name, checkpoint.architectures)
+    if isinstance(row, str):
         row = family(row)
     encoder = Encoder(name, row, checkpoint.tokenizer, checkpoint.longest)
     words = encoder.words(row.readout) if isinstance(row.readout, Words) else None
@@ -46,4 +49,5 @@ def load(
         backbone,
         widened(head),
         tokens_at_once=tokens_at_once,
+        kept_bytes=kept_bytes,
     )

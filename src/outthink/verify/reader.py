@@ -3,7 +3,8 @@
 A row is what a solution says as its family lays it out. Only tokens that were not read before are
 computed: those of the problem once for all its solutions, those of a prefix once for whoever
 extends it, as its keys and values are kept in `State.verifier`. The head is applied where a step is
-read and nowhere else, so that no logits of a whole vocabulary are ever made.
+read and nowhere else, so that no logits of a whole vocabulary are ever made. Beyond `kept_bytes`
+nothing more is kept, and prefixes are read again: slower, and the same otherwise.
 
 Rows are batched by length: what was read is padded on the left and what is new on the right, with
 the positions of every token given, so that what else is in a batch only changes how sums round.
@@ -11,6 +12,7 @@ the positions of every token given, so that what else is in a batch only changes
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,11 +27,13 @@ from outthink.verify.written import Written
 
 TOKENS_AT_ONCE = 16384
 """Of one forward pass, padding included."""
+KEPT_BYTES = 4 << 30
+"""Of keys and values kept for solutions in flight, by default."""
 _PROBLEMS = 64
 """Whose beginnings are kept."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class _Held:
     """What was read of a row: its ids, their keys and values [heads, tokens, width] of every layer,
     and the probabilities at the places that were read."""
@@ -84,17 +88,18 @@ class Reader:
         head: nn.Module,
         *,
         tokens_at_once: int = TOKENS_AT_ONCE,
-        keep: bool = True,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        """`backbone` gives hidden states, `head` makes of one what `row.readout` takes; `keep`:
-        whether what was read of open solutions is kept with them."""
+        """`backbone` gives hidden states, `head` makes of one what `row.readout` takes;
+        `kept_bytes` bounds what is kept of open solutions, and 0 keeps nothing."""
         self.name = name
         self.family = row
         self.encoder = encoder
         self._backbone = backbone.train(False)
         self._head = head.train(False)
         self._tokens_at_once = tokens_at_once
-        self._keep = keep
+        self._most_bytes = kept_bytes
+        self._kept_bytes = 0
         self._problems: dict[tuple[int, ...], _Held] = {}
 
     @property
@@ -109,7 +114,7 @@ class Reader:
         rows = []
         for each, found in zip(written, encoded, strict=True):
             wanted = tuple(at for at in found.reads if at is not None)
-            keep = self._keep and each.solution.state is not None and each.solution.is_open
+            keep = self._may_keep and each.solution.state is not None and each.solution.is_open
             row = _Row(found.ids, wanted, found.lead, keep)
             known = each.solution.state.verifier if each.solution.state else None
             if isinstance(known, _Held):
@@ -127,7 +132,8 @@ class Reader:
                 each.solution.state.verifier = row.held
             steps = tuple(None if at is None else row.scores[at] for at in found.reads)
             computed = len(row.ids) - known_tokens
-            shared = row.lead if known_tokens == 0 else 0
+            # With earlier answers in it, what comes first is not the same in all solutions.
+            shared = row.lead if known_tokens == 0 and not each.earlier else 0
             verified.append(Verified(Scores(steps), computed, known_tokens, shared))
         return verified
 
@@ -200,10 +206,24 @@ class Reader:
             for (at, place), values in zip(wanted, outputs, strict=True):
                 rows[at].scores[place] = self.family.readout.probability(values)
         for at, row in enumerate(rows):
-            if row.keep:
+            # The beginning of a problem, at which nothing is read, is always kept.
+            if row.keep and (self._may_keep or not row.wanted):
                 assert cache is not None
                 span = slice(past - row.start, past + row.fresh)
                 row.held = _Held(row.ids, _layers(cache, at, span), dict(row.scores))
+                self._keeps(row.held)
+
+    @property
+    def _may_keep(self) -> bool:
+        return self._kept_bytes < self._most_bytes
+
+    def _keeps(self, held: _Held) -> None:
+        size = sum(each.numel() * each.element_size() for pair in held.layers for each in pair)
+        self._kept_bytes += size
+        weakref.finalize(held, self._freed, size).atexit = False
+
+    def _freed(self, size: int) -> None:
+        self._kept_bytes -= size
 
     def _gathered(self, rows: Sequence[_Row], past: int) -> DynamicCache:
         """What rows hold, as one batch: each right before what is new of it."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outthink.errors import ServerRefused
+from outthink.hf.about import require
 from outthink.propose.wire import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
 from outthink.types import Scores, Verified
 from outthink.verify.families import (
@@ -97,20 +98,20 @@ class PoolingPRM:
                 f"{wire.root}: no server answers there; start one, or check the address"
             )
         listed = await wire.get("/v1/models", lambda value: list(value["data"]))
-        about = {str(each["id"]): each for each in listed}
-        if model is None and len(about) != 1:
+        models = {str(each["id"]): each for each in listed}
+        if model is None and len(models) != 1:
             raise ServerRefused(
-                f"{wire.root}: has {', '.join(about) or 'no models'}; name one, as in "
+                f"{wire.root}: has {', '.join(models) or 'no models'}; name one, as in "
                 f"prm:{wire.root}#MODEL"
             )
-        model = model or next(iter(about))
-        if model not in about:
-            raise ServerRefused(f"{wire.root}: has no model {model!r}; it has {', '.join(about)}")
-        source = str(about[model].get("root") or model)
-        longest = int(about[model].get("max_model_len") or 1 << 30)
+        model = model or next(iter(models))
+        if model not in models:
+            raise ServerRefused(f"{wire.root}: has no model {model!r}; it has {', '.join(models)}")
+        source = str(models[model].get("root") or model)
+        longest = int(models[model].get("max_model_len") or 1 << 30)
         if row is None:
-            row = detected(source)
-        elif isinstance(row, str):
+            row = require(source, ("prm",)).family or detected(source)
+        if isinstance(row, str):
             row = family(row)
         encoder = Encoder(source, row, tokenizer or _tokenizer(source), longest)
         # A server that pools by STEP gives nothing where there is no tag.

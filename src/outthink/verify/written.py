@@ -3,6 +3,10 @@
 A proposer gives the text of token ids, at once or after a request. The text of a step is what the
 text of the prefix up to its end has more than that up to its beginning: tokens do not end where
 letters do. Nothing is rendered or tokenized here.
+
+A revision was written by a model that saw earlier answers. A verifier that was trained on such
+solutions reads them too, behind the problem and as part of it, so that every layout has a place for
+them; any other reads the revision alone.
 """
 
 from __future__ import annotations
@@ -29,10 +33,18 @@ class Written:
 
     solution: Solution
     steps: tuple[str, ...]
+    earlier: tuple[str, ...] = ()
+    """The answers that it revises, oldest first, where its verifier is to see them."""
 
     @property
     def problem(self) -> str:
-        return self.solution.problem.prompt
+        """The problem, with the earlier answers behind it."""
+        return self.solution.problem.prompt + "".join(
+            f"{_EARLIER}{each.strip()}" for each in self.earlier
+        )
+
+
+_EARLIER = "\n\nAn earlier answer, which may be wrong:\n"
 
 
 class Scorer(Protocol):
@@ -59,14 +71,28 @@ NOTHING = Verified(Scores(), 0, 0)
 """For a solution without a complete step."""
 
 
-def reading(scorer: Scorer | AsyncScorer, proposer: AnyProposer) -> AnyVerifier:
-    """A verifier of what this proposer writes."""
+def reading(
+    scorer: Scorer | AsyncScorer, proposer: AnyProposer, *, earlier: bool = False
+) -> AnyVerifier:
+    """A verifier of what this proposer writes; `earlier`: with the answers that a revision saw,
+    which is another verifier, so it has another name."""
     text = proposer.text
     if inspect.iscoroutinefunction(scorer.score):
-        return _Served(scorer, _as_async(text))  # type: ignore[arg-type]
+        return _Served(scorer, _as_async(text), earlier)  # type: ignore[arg-type]
     if inspect.iscoroutinefunction(text):
-        return _Gathered(scorer, text)  # type: ignore[arg-type]
-    return _InProcess(scorer, text)  # type: ignore[arg-type]
+        return _Gathered(scorer, text, earlier)  # type: ignore[arg-type]
+    return _InProcess(scorer, text, earlier)  # type: ignore[arg-type]
+
+
+def written(solution: Solution, text: Text, *, earlier: bool = False) -> Written:
+    """What a solution says, for a proposer in process whose `text` this is."""
+    wanted = solution.history if earlier else ()
+    steps = _cut([text(prefix) for prefix in _prefixes(solution)])
+    return Written(solution, steps, tuple(text(tokens) for tokens in wanted))
+
+
+def _titled(name: str, earlier: bool) -> str:
+    return f"{name}-earlier" if earlier else name
 
 
 Text = Callable[[Sequence[int]], str]
@@ -107,39 +133,42 @@ def _prefixes(solution: Solution) -> list[tuple[int, ...]]:
 class _InProcess:
     """Proposer and verifier in process."""
 
-    def __init__(self, scorer: Scorer, text: Text) -> None:
-        self.name = scorer.name
+    def __init__(self, scorer: Scorer, text: Text, earlier: bool) -> None:
+        self.name = _titled(scorer.name, earlier)
         self.scorer = scorer
         self._text = text
+        self._earlier = earlier
         self._memory = _Memory()
 
     def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order."""
-        written = [Written(each, self._steps(each)) for each in solutions if each.step_ends]
-        scored = iter(self.scorer.score(written) if written else [])
+        rows = [
+            written(each, self._of, earlier=self._earlier) for each in solutions if each.step_ends
+        ]
+        scored = iter(self.scorer.score(rows) if rows else [])
         return [next(scored) if each.step_ends else NOTHING for each in solutions]
 
-    def _steps(self, solution: Solution) -> tuple[str, ...]:
-        texts = []
-        for prefix in _prefixes(solution):
-            text = self._memory.get(prefix)
-            if text is None:
-                text = self._text(prefix)
-                self._memory.put(prefix, text)
-            texts.append(text)
-        return _cut(texts)
+    def _of(self, tokens: Sequence[int]) -> str:
+        prefix = tuple(tokens)
+        text = self._memory.get(prefix)
+        if text is None:
+            text = self._text(prefix)
+            self._memory.put(prefix, text)
+        return text
 
 
 class _Asking:
     """Asks a served proposer for texts."""
 
-    def __init__(self, text: AsyncText) -> None:
+    def __init__(self, text: AsyncText, earlier: bool) -> None:
         self._text = text
+        self._earlier = earlier
         self._memory = _Memory()
 
     async def written(self, solution: Solution) -> Written:
-        texts = await asyncio.gather(*map(self._of, _prefixes(solution)))
-        return Written(solution, _cut(texts))
+        wanted = solution.history if self._earlier else ()
+        texts = await asyncio.gather(*map(self._of, (*wanted, *_prefixes(solution))))
+        return Written(solution, _cut(texts[len(wanted) :]), tuple(texts[: len(wanted)]))
 
     async def _of(self, prefix: tuple[int, ...]) -> str:
         text = self._memory.get(prefix)
@@ -152,10 +181,10 @@ class _Asking:
 class _Gathered:
     """A served proposer, a verifier in process: rows that wait are scored in one call."""
 
-    def __init__(self, scorer: Scorer, text: AsyncText) -> None:
-        self.name = scorer.name
+    def __init__(self, scorer: Scorer, text: AsyncText, earlier: bool) -> None:
+        self.name = _titled(scorer.name, earlier)
         self.scorer = scorer
-        self._asking = _Asking(text)
+        self._asking = _Asking(text, earlier)
         self._threads: ThreadPoolExecutor | None = None
         self._port: Batched[Written, Verified] | None = None
 
@@ -183,10 +212,10 @@ class _Gathered:
 class _Served:
     """A served verifier, whatever the proposer is."""
 
-    def __init__(self, scorer: AsyncScorer, text: AsyncText) -> None:
-        self.name = scorer.name
+    def __init__(self, scorer: AsyncScorer, text: AsyncText, earlier: bool) -> None:
+        self.name = _titled(scorer.name, earlier)
         self.scorer = scorer
-        self._asking = _Asking(text)
+        self._asking = _Asking(text, earlier)
 
     async def verify(self, solution: Solution) -> Verified:
         """One row."""

@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,17 +22,29 @@ from outthink.data import source
 from outthink.difficulty import BINS
 from outthink.errors import StoreError, UsageError
 from outthink.estimate import Floats, Integers, interval
-from outthink.grade import EXACT, grading
+from outthink.grade import EXACT, Grading, grading
+from outthink.propose.local import LOCAL, is_local, serve
+from outthink.results import Accuracy
 from outthink.search import strategy
 from outthink.store import Identity, Store
-from outthink.study import Plan, Study, run, verifies
+from outthink.study import Plan, Study, run, run_async, verifies
 from outthink.types import AnyProposer, Engines, Problem
 from outthink.verify.named import FORMS, check, is_named, named
+
+if TYPE_CHECKING:
+    from outthink.propose.openai import Setting
 
 MODELS = ("lab:s", "lab:l")
 VERIFIERS = ("lab:prm", "lab:orm", "none")
 SERVED = ("http://", "https://")
-"""How the name of a served model begins: an address, and #MODEL where the server has several."""
+"""How the name of a served model begins: an address, and #MODEL where the server has several. A
+model of llama.cpp in this process (`propose.local`) is served too."""
+AUTO = "auto"
+"""Left to the model: of the lab's, the PRM, and the reviser with its verifier; of any other its own
+confidence, which needs no second model, and itself."""
+OWN_VERIFIER = "confidence"
+IN_PROCESS = "hf:"
+"""How the name of a model of transformers begins: a folder or a name of the hub follows."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
 REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", "none")
 VARIANTS = ("lab:prm-soft", "lab:prm-hard", "lab:prm-once", "lab:revision-alone")
@@ -60,24 +72,31 @@ class Models:
     """Which engines to use, by the names `--model` and `--verifier` take."""
 
     proposer: str = MODELS[0]
-    verifier: str = VERIFIERS[0]
+    verifier: str = AUTO
     weights: Path | None = None
     """A folder of lab weights; `None` is what ships with the package."""
-    reviser: str = REVISERS[0]
+    reviser: str = AUTO
     """Who writes revisions: a model trained to, or any other, which is then merely shown what it
     wrote before."""
-    revision_verifier: str = REVISION_VERIFIERS[0]
+    revision_verifier: str = AUTO
     most_tokens: int = 2048
-    """Of one solution of a served model; one that needs more is truncated."""
+    """Of one solution of a served model or one of transformers; one that needs more is
+    truncated."""
 
-    @property
-    def revises(self) -> str:
-        """Who writes revisions: without a reviser of its own, a served model itself."""
-        own = is_served(self.proposer) and self.reviser == REVISERS[0]
-        return self.proposer if own else self.reviser
+    def __post_init__(self) -> None:
+        own = reads_any_text(self.proposer)
+        self._settle("verifier", OWN_VERIFIER if own else VERIFIERS[0])
+        self._settle("reviser", self.proposer if own else REVISERS[0])
+        own = reads_any_text(self.reviser)
+        self._settle("revision_verifier", OWN_VERIFIER if own else REVISION_VERIFIERS[0])
+
+    def _settle(self, role: str, usual: str) -> None:
+        if getattr(self, role) == AUTO:
+            object.__setattr__(self, role, usual)
 
     def load(self, grader: str = EXACT) -> Engines:
-        """What searches use; answers of a served model are found and written as `grader` has it.
+        """What searches use; answers of a model of any text are found and written as `grader` has
+        it.
 
         Raises `UsageError` for an unknown name, `WeightsError` for weights that do not fit.
         """
@@ -86,9 +105,9 @@ class Models:
     def load_revision(self, beside: Engines | None = None, grader: str = EXACT) -> Engines:
         """What revisions use; raises as `load`. A model that revises what it wrote is the one in
         `beside`, where that is loaded with the same grader."""
-        loaded = beside if beside is not None and self.revises == self.proposer else None
+        loaded = beside if beside is not None and self.reviser == self.proposer else None
         verifier, verifiers = self.revision_verifier, REVISION_VERIFIERS
-        return self._engines(self.revises, REVISERS, verifier, verifiers, grader, loaded)
+        return self._engines(self.reviser, REVISERS, verifier, verifiers, grader, loaded)
 
     def _engines(
         self,
@@ -99,17 +118,18 @@ class Models:
         grader: str,
         loaded: Engines | None = None,
     ) -> Engines:
-        if proposer not in proposers and not is_served(proposer):
+        if proposer not in proposers and not reads_any_text(proposer):
             raise UsageError(
-                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, and "
-                "models of a server, as http://HOST:PORT"
+                f"unknown model {proposer!r}; this version runs {' and '.join(proposers)}, models "
+                f"of a server, as http://HOST:PORT, in process {LOCAL} or {LOCAL}:MODEL.gguf, and "
+                "of transformers, as hf:NAME"
             )
         if is_named(verifier):
             check(verifier)
         elif verifier not in (*verifiers, *VARIANTS):
             forms = ", ".join((*verifiers, *FORMS))
             raise UsageError(f"unknown verifier {verifier!r}; write one of {forms}")
-        if is_served(proposer):
+        if reads_any_text(proposer):
             if verifier != "none" and not is_named(verifier):
                 raise UsageError(
                     f"{verifier} reads the lab's task alone, not what {proposer} writes; give "
@@ -118,7 +138,7 @@ class Models:
                 )
             if loaded is not None and verifier == self.verifier:
                 return loaded
-            writes = loaded.proposer if loaded else _connected(proposer, self.most_tokens, grader)
+            writes = loaded.proposer if loaded else writer(proposer, self.most_tokens, grader)
             return Engines(writes, None if verifier == "none" else named(verifier, writes))
         # PyTorch takes a second to import, which reading a store again does not need.
         from outthink.lab.models import SHIPPED, LabModels
@@ -134,19 +154,42 @@ class Models:
 
 
 def is_served(name: str) -> bool:
-    """Whether a model's name is the address of a server."""
-    return name.startswith(SERVED)
+    """Whether a model is spoken to over HTTP: an address, or one of this process."""
+    return name.startswith(SERVED) or is_local(name)
 
 
-def _connected(name: str, most_tokens: int, grader: str) -> AnyProposer:
-    """The model at an address, asked for answers of this grader's kind."""
-    # The HTTP client takes a while to import, which the lab does not need.
-    from outthink.propose.openai import PROGRAMS, OpenAIProposer, Setting, Wording
+def reads_any_text(name: str) -> bool:
+    """Whether a model takes problems of any kind, not the lab's alone."""
+    return is_served(name) or name.startswith(IN_PROCESS)
 
-    url, _, model = name.partition("#")
-    setting = Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
-    read = grading(grader).read
-    return asyncio.run(OpenAIProposer.connect(url, model or None, setting=setting, read=read))
+
+def writer(name: str, most_tokens: int, grader: str) -> AnyProposer:
+    """The model of any text of that name, asked for answers of this grader's kind."""
+    setting, read = setting_of(name, most_tokens, grader), grading(grader).read
+    # The HTTP client takes a while to import, transformers takes seconds; the lab needs neither.
+    if is_served(name):
+        from outthink.propose.openai import OpenAIProposer
+
+        held = serve(name) if is_local(name) else None
+        url, _, model = (held.url if held else name).partition("#")
+        connecting = OpenAIProposer.connect(
+            url, model or None, setting=setting, read=read, held=held
+        )
+        return asyncio.run(connecting)
+    from outthink.propose.hf import HFProposer
+
+    return HFProposer.load(name.removeprefix(IN_PROCESS), setting, read)
+
+
+def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
+    """How a model of any text is asked: as it was trained here to be, or as its problems need."""
+    from outthink.hf.about import about
+    from outthink.propose.openai import PROGRAMS, Setting, Wording
+
+    told = about(name.removeprefix(IN_PROCESS))
+    if told.trained_for is not None:
+        return replace(told.setting, most_tokens=most_tokens)
+    return Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +221,55 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
     Without `store`, the store is one of this sweep's own in `folder`, so that other sweeps do not
     get in its way.
     """
+    ready = _ready(sweep)
+    with ready.opened(store, folder) as opened:
+        run(*ready.asked, grader=ready.judge.grade, seed=sweep.seed, store=opened)
+        yield ready.swept(opened)
+
+
+@asynccontextmanager
+async def swept_async(sweep: Sweep, store: Path) -> AsyncIterator[Swept]:
+    """The same beside whatever else an event loop does."""
+    ready = await asyncio.to_thread(_ready, sweep)
+    with ready.opened(store) as opened:
+        await run_async(*ready.asked, grader=ready.judge.grade, seed=sweep.seed, store=opened)
+        yield ready.swept(opened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A sweep with everything that its words name."""
+
+    plan: Plan
+    problems: Sequence[Problem]
+    engines: Engines
+    revision: Engines | None
+    judge: Grading
+    identity: Identity
+
+    @property
+    def asked(self) -> tuple[Plan, Sequence[Problem], Engines, Engines | None]:
+        return self.plan, self.problems, self.engines, self.revision
+
+    @contextmanager
+    def opened(self, store: Path | None, folder: Path | None = None) -> Iterator[Store]:
+        """Its store; without `store` one of its own in `folder`."""
+        if store is None:
+            assert folder is not None
+            store = folder / f"{_digest(self.identity)}.store"
+        make_place(store)
+        with Store.open(store, identity=self.identity, write=True) as opened:
+            yield opened
+
+    def swept(self, store: Store) -> Swept:
+        return _swept(self.plan, self.problems, store, self.identity)
+
+
+def _ready(sweep: Sweep) -> _Ready:
     require_verifier(sweep.models, sweep.plan.strategies)
     asked = source.read(sweep.problems)
-    writers = [sweep.models.proposer, *([sweep.models.revises] if revises(sweep.plan) else [])]
-    if not all(map(is_served, writers)):
+    writers = [sweep.models.proposer, *([sweep.models.reviser] if revises(sweep.plan) else [])]
+    if not all(map(reads_any_text, writers)):
         source.require_lab(asked, sweep.problems)
     judge = grading(asked.grader)
     judge.require()
@@ -199,13 +287,7 @@ def swept(sweep: Sweep, store: Path | None, folder: Path | None = None) -> Itera
         sweep.seed,
         {**settings, **_named(revision), **_settings(plan)},
     )
-    if store is None:
-        assert folder is not None
-        store = folder / f"{_digest(identity)}.store"
-    make_place(store)
-    with Store.open(store, identity=identity, write=True) as opened:
-        run(plan, asked, engines, revision, grader=judge.grade, seed=sweep.seed, store=opened)
-        yield _swept(plan, asked, opened, identity)
+    return _Ready(plan, asked, engines, revision, judge, identity)
 
 
 @contextmanager
@@ -231,34 +313,38 @@ def reopened(store: Path) -> Iterator[Swept]:
         yield _swept(plan, asked, opened, identity)
 
 
-def accuracies(study: Study, bins: Integers | None = None) -> dict[str, Any]:
+def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ...]:
     """Accuracy of every strategy at every budget, by bin [P] too where bins are given.
 
-    No rows where no problem has a reference: an accuracy that cannot be had is not 0.
+    Nothing where no problem has a reference: an accuracy that cannot be had is not 0.
     """
     graded = len(study.problems)
     if not graded:
-        return {"graded": 0, "rows": []}
+        return ()
     grid = study.grid
     rows = []
     for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
         for budget, values in zip(grid.budgets, accuracy, strict=True):
             if np.isnan(values).all():
                 continue  # not run at this budget
-            row = {"strategy": name, "budget": budget, **share(values)}
-            if bins is not None:
-                row["bins"] = [float(values[bins == number].mean()) for number in range(BINS)]
             usage = study.usage(name, budget)
-            row["decoded_tokens_per_problem"] = usage.decoded_tokens / graded
-            row["verifier_tokens_per_problem"] = usage.verifier_tokens / graded
-            rows.append(row)
-    return {"graded": graded, "rows": rows}
+            read = usage.verifier_tokens + usage.verifier_cached_tokens
+            rows.append(
+                Accuracy(
+                    strategy=name,
+                    budget=budget,
+                    accuracy=interval(values),
+                    decoded_tokens=usage.decoded_tokens / graded,
+                    verifier_tokens=usage.verifier_tokens / graded,
+                    verifier_computed=usage.verifier_tokens / read if read else None,
+                    bins=None if bins is None else _by_bin(values, bins),
+                )
+            )
+    return tuple(rows)
 
 
-def share(values: Floats) -> dict[str, Any]:
-    """The mean of values [P], one a problem, with its interval."""
-    found = interval(values)
-    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+def _by_bin(values: Floats, bins: Integers) -> tuple[float, ...]:
+    return tuple(float(values[bins == number].mean()) for number in range(BINS))
 
 
 def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:

