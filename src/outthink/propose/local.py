@@ -44,8 +44,8 @@ class Options:
     slots: int = 4
     """Answers written at once."""
     threads: int = 0
-    """0 stands for one on each core but one: threads that wait for each other spin, and where whoever
-    asks them, or anybody else, needs a core too, all of them stand still."""
+    """0 stands for one on each core but one: threads that wait for each other spin, and where
+    whoever asks them, or anybody else, needs a core too, all of them stand still."""
 
 
 class LocalServer:
