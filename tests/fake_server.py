@@ -116,7 +116,7 @@ class FakeServer:
     key: str | None = None
     models: tuple = (MODEL,)
     lacks: frozenset = frozenset()
-    """What this server does not do: seed, n, logprobs, token_ids, chat."""
+    """What this server does not do: seed, n, logprobs, token_ids, cached_tokens, or a path."""
     faults: list = field(default_factory=list)
     """Of the requests to come, one each; `None` is none."""
     usage: Counter = field(default_factory=Counter)
@@ -232,7 +232,7 @@ class FakeServer:
             self._at_once -= 1
 
     async def _send(self, writer, status, value, extra="", *, raw=False, cut=False):
-        data = (value if raw else json.dumps(value)).encode()
+        data = (value if raw or isinstance(value, str) else json.dumps(value)).encode()
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{extra}"
         writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode())
         writer.write(data[: len(data) // 2] if cut else data)
@@ -252,9 +252,12 @@ class FakeServer:
             return 404, {"error": {"message": f"The model `{model}` does not exist."}}
         name = path.removeprefix("/v1").strip("/").replace("/", "_").replace("-", "_")
         handler = getattr(self, f"_{self.kind.replace('.', '')}_{name}", None)
-        if handler is None or path.strip("/").partition("/")[2] in self.lacks:
+        if handler is None or {name, path.strip("/").partition("/")[2]} & self.lacks:
             return 404, {"error": {"message": "not found"}}
-        return handler(body, counts)
+        status, value = handler(body, counts)
+        if "cached_tokens" in self.lacks and "usage" in value:
+            value["usage"]["prompt_tokens_details"] = None
+        return status, value
 
     def _count(self, counts, prompt, rows):
         cached = len(prompt) - 1 if tuple(prompt) in self.seen else 0
@@ -282,6 +285,20 @@ class FakeServer:
 
     def _vllm_version(self, body, counts):
         return 200, {"version": "0.11.0"}
+
+    def _vllm_metrics(self, body, counts):
+        """Of one engine, whose rows each look their prompt up."""
+        told = {
+            "generation_tokens_total": self.usage["decoded"],
+            "prefix_cache_queries_total": self.usage["looked_up"],
+            "prefix_cache_hits_total": self.usage["held"],
+        }
+        lines = [f'vllm:{name}{{engine="0"}} {value:.1f}' for name, value in told.items()]
+        computed = self.usage["looked_up"] - self.usage["held"]
+        for source, value in (("local_compute", computed), ("local_cache_hit", self.usage["held"])):
+            labels = f'engine="0",source="{source}"'
+            lines.append(f"vllm:prompt_tokens_by_source_total{{{labels}}} {value:.1f}")
+        return 200, "# HELP of all of them\n" + "\n".join(lines)
 
     def _vllm_tokenize(self, body, counts):
         ids = rendered(body["messages"]) if "messages" in body else ids_of(body["prompt"])
@@ -311,6 +328,13 @@ class FakeServer:
         stop = (body.get("stop") or [None])[0]
         rows = self._rows(prompt, body, body["max_tokens"], stop)
         usage = self._count(counts, prompt, rows)
+        # Every row looks its prompt up, and finds it where another one has read it. What is told is
+        # of the one that ended last.
+        first = usage["prompt_tokens_details"]["cached_tokens"]
+        held = [first, *[len(prompt) - 1] * (len(rows) - 1)]
+        counts.update(looked_up=len(prompt) * len(rows), held=sum(held))
+        last = max(range(len(rows)), key=lambda index: len(rows[index][0]))
+        usage["prompt_tokens_details"]["cached_tokens"] = held[last]
         choices = []
         for index, (tokens, why) in enumerate(rows):
             pieces = ["<eos>" if token == EOS else piece(token) for token in tokens]

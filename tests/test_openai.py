@@ -323,7 +323,18 @@ def test_the_ledger_is_what_the_server_counted(kind, name):
     assert usage.cached_tokens == counted["cached"]
 
 
-@every_kind
+def test_rows_of_vllm_are_counted_as_its_metrics_count_them_once_a_prompt_is_cached():
+    with playing("vllm") as (server, proposer):
+        ask(proposer, *draws(start(), 1, END))
+        before = server.usage.copy()
+        rows = ask(proposer, *draws(start(), 8, END, seed=7))
+    assert server.usage["requests"] == before["requests"] + 1
+    held, looked_up = (server.usage[name] - before[name] for name in ("held", "looked_up"))
+    assert sum(row.cached_tokens for row in rows) == held > 0
+    assert sum(row.prompt_tokens for row in rows) == looked_up - held == 8
+
+
+@pytest.mark.parametrize("kind", ["llama.cpp", "chat"])
 def test_a_prompt_that_rows_share_is_counted_once(kind):
     with playing(kind) as (server, proposer):
         (result,) = solved(proposer, jobs_of("majority", n=8, of=1))

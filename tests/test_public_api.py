@@ -19,7 +19,7 @@ LAYERS = (
     {"report.study"},
     {"lab.build", "lab.facts", "sweeps"},
     {"reproduce", "minds"},
-    {"jobs", "bench"},
+    {"jobs", "bench", "bench_served"},
     {"api"},
     {"cli"},
     {""},

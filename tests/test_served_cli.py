@@ -97,6 +97,16 @@ def test_an_address_with_a_password_is_kept_nowhere():
     assert Models.of(models.words) == models
 
 
+def test_doctor_names_the_option_of_vllm_that_tells_what_was_cached(capsys):
+    for lacks, said in ((frozenset(), False), (frozenset({"cached_tokens"}), True)):
+        with FakeServer("vllm", lacks=lacks) as server:
+            assert main(["doctor", server.url]) == 0
+        assert ("--enable-prompt-tokens-details" in capsys.readouterr().out) is said
+    with FakeServer("chat", lacks=lacks) as server:
+        assert main(["doctor", server.url]) == 0
+    assert "--enable-prompt-tokens-details" not in capsys.readouterr().out
+
+
 def test_doctor_names_the_version_that_a_server_tells(capsys):
     with FakeServer("vllm") as server:
         assert main(["doctor", server.url]) == 0

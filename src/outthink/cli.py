@@ -146,6 +146,9 @@ def _parser() -> _Parser:
         bench, "strategies", _run_bench_strategies, _bench_strategies, "compare the strategies"
     )
     _command(bench, "engine", _run_bench_engine, _bench_engine, "speed and memory of the engines")
+    _command(
+        bench, "served", _run_bench_served, _bench_served, "how much of a server's speed is used"
+    )
     _command(bench, "grader", _run_bench_grader, _bench_grader, "agreement with published verdicts")
     return parser
 
@@ -1076,6 +1079,110 @@ def _run_bench_engine(options: argparse.Namespace) -> None:
     return _print_table(("figure", "value"), rows)
 
 
+def _bench_served(parser: _Parser) -> None:
+    from outthink.bench_served import Load
+
+    default = Load("reasoning-gym:gsm_symbolic?size=50&seed=1")
+    parser.description = (
+        "Measures how much of a model server's speed searches get: tokens a second of best-of-N\n"
+        "through the driver and of a bare client that sends the same requests, turn by turn; beam\n"
+        "search of all problems at once and of one after the other; and the share of prompts that\n"
+        "the server had in its prefix cache, by its own metrics. Works with whatever server\n"
+        "'outthink doctor' says runs every search. Scores are made up, tokens are not."
+    )
+    parser.epilog = (
+        "Wants a server that does nothing else, and that has not seen these problems yet.\n\n"
+        "  outthink bench served http://localhost:8000\n"
+        "  outthink bench served http://localhost:8000 --problems gsm8k.jsonl --budget 64"
+    )
+    parser.add_argument("url", metavar="URL", help="its address, with #MODEL where it has several")
+    parser.add_argument(
+        "--problems",
+        default=default.problems,
+        metavar="PROBLEMS",
+        help="as for 'outthink sweep' (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--beam",
+        type=_strategy,
+        default=default.beam,
+        metavar="A",
+        help="the search by steps, such as 'beam(width=2)' (default: %(default)s)",
+    )
+    for name, given, help in (
+        ("--budget", default.budget, "generations a problem"),
+        ("--repeats", default.repeats, "pairs of a run through the driver and a bare one"),
+        ("--concurrency", default.concurrency, "requests in flight"),
+        ("--most-tokens", default.most_tokens, "tokens of one solution"),
+    ):
+        help = f"{help} (default: %(default)s)"
+        parser.add_argument(name, type=_positive, default=given, metavar="N", help=help)
+    parser.add_argument(
+        "--step-end",
+        type=_unescaped,
+        default=default.step_end,
+        metavar="TEXT",
+        help="what a step of a beam search ends with, as in '\\n' (default: an empty line)",
+    )
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="write the JSON here too")
+    _seed_option(parser)
+
+
+def _run_bench_served(options: argparse.Namespace) -> None:
+    from outthink.bench_served import Load, served
+    from outthink.sweeps import make_place
+
+    names = ("problems", "budget", "beam", "repeats", "concurrency", "most_tokens", "step_end")
+    load = Load(**{name: getattr(options, name) for name in names}, seed=options.seed)
+    if options.out:
+        make_place(options.out)
+    outcome = served(options.url, load)
+    if options.out:
+        options.out.write_text(json.dumps(outcome, indent=1, allow_nan=False) + "\n", "utf-8")
+    if options.json:
+        return _print_json(outcome)
+    pairs, beam = outcome["best_of_n"], outcome["beam_search"]
+    print(
+        f"{outcome['server']}, {outcome['model']}; {outcome['count']} problems, "
+        f"{load.budget} generations each, {load.concurrency} requests in flight\n"
+    )
+    runs = [
+        (f"best-of-N, {name}, {number}", pair[name])
+        for number, pair in enumerate(pairs["pairs"], 1)
+        for name in ("driver", "bare")
+    ]
+    runs += [("beam, all at once", beam["together"]), ("beam, one by one", beam["one_by_one"])]
+    _print_table(
+        ("run", "seconds", "requests", "tokens", "tokens/s"),
+        [
+            (
+                name,
+                f"{run['seconds']:.1f}",
+                run["requests"],
+                run["decoded_tokens"],
+                f"{run['decoded_tokens_per_second']:.1f}",
+            )
+            for name, run in runs
+        ],
+    )
+    share = beam["prefix_cache_hit_share"]
+    print()
+    return _print_table(
+        ("figure", "value"),
+        [
+            (
+                "driver / bare client, best-of-N, tokens a second: median [lowest, highest]",
+                f"{pairs['driver_over_bare']:.3f} [{pairs['low']:.3f}, {pairs['high']:.3f}]",
+            ),
+            ("beam, all at once: times faster than one by one", f"{beam['times_faster']:.2f}"),
+            (
+                "beam, all at once: share of prompts in the prefix cache",
+                "not told" if share is None else f"{share:.3f}",
+            ),
+        ],
+    )
+
+
 # reproduce ---------------------------------------------------------------------------------------
 
 
@@ -1177,6 +1284,14 @@ def _run_bench_grader(options: argparse.Namespace) -> None:
 
 
 # What options are read as ------------------------------------------------------------------------
+
+
+def _unescaped(text: str) -> str:
+    """With \\n for the end of a line: a shell makes it hard to give one."""
+    found = text.replace("\\n", "\n")
+    if not found:
+        raise argparse.ArgumentTypeError("nothing ends no step; give some text")
+    return found
 
 
 def _whole(text: str) -> int:

@@ -20,6 +20,8 @@ class Finding:
 def findings(found: Capabilities) -> list[Finding]:
     """In the order of how much they matter."""
 
+    is_vllm = found.kind is Kind.VLLM
+
     def finding(what: str, has: bool, good: str, lack: str) -> Finding:
         return Finding(what, has, good if has else lack)
 
@@ -77,7 +79,8 @@ def findings(found: Capabilities) -> list[Finding]:
             "cached counts",
             found.cached_counts,
             "the ledger tells computed from cached prompt tokens",
-            "all prompt tokens count as computed: searches look dearer than they are",
+            "all prompt tokens count as computed: searches look dearer than they are"
+            + ("; start vLLM with --enable-prompt-tokens-details" if is_vllm else ""),
         ),
         finding(
             "cache metrics",

@@ -85,6 +85,8 @@ class Wire:
         variable = OPENAI_KEY if httpx.URL(self.root).host == OPENAI_HOST else KEY
         self._variable = variable
         self._key = os.environ.get(variable, "").strip()
+        self.headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        """What goes with every request."""
 
     def __repr__(self) -> str:
         return f"Wire({self.root!r})"
@@ -195,7 +197,7 @@ class Wire:
             secure = self.root.startswith("https")
             self._verify = httpx.create_ssl_context() if secure else False
         client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            headers=self.headers,
             timeout=httpx.Timeout(self._patience.request_s, connect=self._patience.connect_s),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._verify,
