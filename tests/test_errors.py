@@ -71,7 +71,6 @@ def test_the_family_knows_its_exit_codes():
         ("fit a.store -o p.json --frob", "unrecognized arguments: --frob"),
         ("fit a.store --ou p.json", "-o/--out"),
         ("fit a.store", "-o/--out"),
-        ("sweep lab:test", "-o/--store"),
         ("sweep lab:test -o b.store --budgets 0", "0 is below 1"),
         ("sweep lab:test -o b.store --budgets 1,x", "'x' is not a whole number"),
         ("sweep lab:test -o b.store --budgets 5..7", "no power of two"),
@@ -80,7 +79,10 @@ def test_the_family_knows_its_exit_codes():
         ("sweep lab:test -o b.store --strategies beam,beam", "beam is given twice"),
         ("sweep lab:test -o b.store --model gpt", "lab:s and lab:l"),
         ("sweep lab:test -o b.store --verifier x", "lab:prm, lab:orm, none"),
-        ("sweep lab:test -o b.store --verifier none", "best_of_n(answer=max) needs a verifier"),
+        (
+            "sweep lab:test -o b.store --verifier none --strategies majority,best_of_n(answer=max)",
+            "best_of_n(answer=max) needs a verifier",
+        ),
         ("sweep lab:test -o b.store --strategies revise --reviser x", "lab:reviser and lab:s"),
         ("sweep lab:test -o b.store --strategies revise --revision-verifier x", "lab:revision,"),
         (

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import sqlite3
+from pathlib import Path
 
 import fake_server
 import pytest
@@ -15,7 +16,7 @@ from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
 from outthink.propose import wire
 from outthink.store import Store
-from outthink.sweeps import accuracies, reopened
+from outthink.sweeps import Models, accuracies, reopened
 
 PLAN = ["--budgets", "1,4", "--pool", "4", "--oracle-samples", "0", "--verifier", "none"]
 PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=majority)"]
@@ -67,6 +68,33 @@ def test_doctor_says_what_a_server_can_do_and_what_each_lack_costs(kind, capsys)
         assert each["means"] in table
     assert ("no beam search, no lookahead" in table) == (kind == "chat")
     assert ("every search" in table) == (kind != "chat")
+
+
+def test_a_policy_brings_its_models_and_a_sweep_names_its_store(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": f"p{i}", "prompt": f"problem {i}", "reference": "right"} for i in range(100)]
+    Path("asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with FakeServer("vllm") as server:
+        sweep = ["sweep", "asked.jsonl", "--model", f"{server.url}/v1", "--budgets", "1..2"]
+        assert main([*sweep, "--verifier", "none", "--difficulty-samples", "2"]) == 0
+        assert main(["fit", "asked.store", "-o", "policy.json"]) == 0
+        told = json.loads(Path("policy.json").read_text())["provenance"]["words"]
+        assert told["model"] == f"{server.url}/v1" and told["verifier"] == "none"
+        capsys.readouterr()
+        solve = ["solve", "problem 7", "--policy", "policy.json", "--budget", "2", "--json"]
+        assert main(solve) == 0
+        assert json.loads(capsys.readouterr().out)["usage"]["generations"] == 2 + 2
+        assert main([*solve, "--verifier", "judge:http://localhost:1"]) == 2  # named: not kept
+        assert "http://localhost:1: no server answers" in capsys.readouterr().err
+    with Store.open("asked.store", write=False) as store:
+        assert {o.strategy for o in store.outcomes()} == {"majority"}  # what needs no verifier
+        assert store.noted("models") and store.noted("nothing") is None
+
+
+def test_an_address_with_a_password_is_kept_nowhere():
+    assert Models("http://me:secret@host:1/v1", "none", revision_verifier="none").words == {}
+    models = Models("lab:l", "none", Path("w"), "lab:s", "lab:orm", 9)
+    assert Models.of(models.words) == models
 
 
 def test_doctor_names_the_option_of_vllm_that_tells_what_was_cached(capsys):

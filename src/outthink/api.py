@@ -40,7 +40,7 @@ def run(doing: Coroutine[Any, Any, _T]) -> _T:
 async def solve(
     prompt: str,
     *,
-    model: str | Models = "lab:s",
+    model: str | Models | None = None,
     policy: Policy | str | Path | None = None,
     strategy: str | None = None,
     budget: int = 16,
@@ -49,8 +49,8 @@ async def solve(
 ) -> Solved:
     """Solve one problem by a policy, or by a strategy (`best_of_n`), with a budget in generations.
 
-    `model` is a name as `--model` takes it, or all the models at once; without a verifier of their
-    own only models in this process and the lab's can do more than `majority`. Problems that are
+    `model` is a name as `--model` takes it, or all the models at once; left out, those that the
+    policy was fitted with, or the lab's. Problems that are
     solved at the same time (`asyncio.gather`) with the same models, grader and seed share engines.
     `grader` finds a served model's answers: the policy's own, or `number`. Raises `UsageError` for
     what cannot be asked, `RunError` where a server failed.
@@ -65,7 +65,7 @@ async def solve(
         strategy=strategy,
         budget=budget,
         seed=seed,
-        models=_models(model),
+        models=None if model is None else _models(model),
         grader=grader,
     )
 

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -186,20 +186,19 @@ def _weights_option(parser: _Parser) -> None:
     )
 
 
-def _model_options(parser: _Parser) -> None:
+def _model_options(parser: _Parser, usual: str = "lab:s") -> None:
+    """Options that name models; left out, they are `None`."""
     parser.add_argument(
         "--model",
-        default="lab:s",
         metavar="NAME",
         help="the proposer: lab:s, lab:l; in this process local, which is SmolLM2-135M, "
         "local:MODEL.gguf, with options as ?slots=4&threads=2&context=4096, or hf:NAME, a model of "
         "transformers by its folder or its name of the hub; or the address of a server, as "
         "http://HOST:PORT or http://HOST:PORT#MODEL; a key comes from OUTTHINK_API_KEY "
-        "(default: %(default)s)",
+        f"(default: {usual})",
     )
     parser.add_argument(
         "--verifier",
-        default="auto",
         metavar="NAME",
         help="lab:prm, lab:orm or none; of any model: prm:MODEL and orm:MODEL (a folder or a name "
         "on the hub), prm:http://HOST:PORT (vLLM, for pooling), judge:http://HOST:PORT, or "
@@ -208,7 +207,6 @@ def _model_options(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--reviser",
-        default="auto",
         metavar="NAME",
         help="who writes revisions: lab:reviser, or a model that was not trained to, lab:s or "
         "lab:l; of any text an address or hf:NAME (default: lab:reviser for the lab's models, for "
@@ -216,7 +214,6 @@ def _model_options(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--revision-verifier",
-        default="auto",
         metavar="NAME",
         help="who scores them: lab:revision, lab:prm, lab:orm or none, or one of any "
         "model as for --verifier (default: lab:revision, or confidence)",
@@ -224,28 +221,30 @@ def _model_options(parser: _Parser) -> None:
     parser.add_argument(
         "--most-tokens",
         type=_positive,
-        default=2048,
         metavar="N",
         help="tokens of one solution of a served or hf: model, which is cut off there "
-        "(default: %(default)s)",
+        "(default: 2048)",
     )
     _weights_option(parser)
 
 
-def _models(options: argparse.Namespace) -> Models:
+def _models(options: argparse.Namespace, kept: Mapping[str, str] | None = None) -> Models:
+    """The models that options name; what they leave out is as in `kept`, or as usual."""
     from outthink.sweeps import Models
 
-    return Models(
-        options.model,
-        options.verifier,
-        options.weights,
-        options.reviser,
-        options.revision_verifier,
-        options.most_tokens,
-    )
+    return Models.of({**(kept or {}), **_named_models(options)})
 
 
-def _plan_options(parser: _Parser, *, pool: int, oracle: int, difficulty: int) -> None:
+def _named_models(options: argparse.Namespace) -> dict[str, str]:
+    names = ("model", "verifier", "reviser", "revision_verifier", "most_tokens", "weights")
+    given = {name: getattr(options, name) for name in names}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _plan_options(
+    parser: _Parser, *, pool: int | None, oracle: int | None, difficulty: int
+) -> None:
+    """Options of a plan; `None` stands for what suits the model."""
     from outthink.study import STRATEGIES, Plan
 
     parser.epilog = (
@@ -255,9 +254,8 @@ def _plan_options(parser: _Parser, *, pool: int, oracle: int, difficulty: int) -
     parser.add_argument(
         "--strategies",
         type=_strategies,
-        default=",".join(STRATEGIES),
         metavar="A,B",
-        help="what to compare (default: the seven below)",
+        help="what to compare (default: those of the seven below that the verifier allows)",
     )
     parser.add_argument(
         "--budgets",
@@ -272,7 +270,7 @@ def _plan_options(parser: _Parser, *, pool: int, oracle: int, difficulty: int) -
         default=pool,
         metavar="N",
         help="samples a problem that best-of-N and majority are read from, at least the largest "
-        "budget (default: %(default)s)",
+        f"budget (default: {pool or '256 for the lab, else the largest budget'})",
     )
     parser.add_argument(
         "--chains",
@@ -287,8 +285,8 @@ def _plan_options(parser: _Parser, *, pool: int, oracle: int, difficulty: int) -
         type=_whole,
         default=oracle,
         metavar="N",
-        help="samples a problem for oracle difficulty, 0 for none (default: %(default)s; the "
-        "paper takes 2048)",
+        help="samples a problem for oracle difficulty, an upper bound that needs labels, 0 for "
+        f"none (default: {oracle or '256 for the lab, else 0'}; the paper takes 2048)",
     )
     parser.add_argument(
         "--difficulty-samples",
@@ -301,15 +299,21 @@ def _plan_options(parser: _Parser, *, pool: int, oracle: int, difficulty: int) -
     _seed_option(parser)
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    from outthink.study import Plan
+def _plan(options: argparse.Namespace, models: Models) -> Plan:
+    from outthink.study import STRATEGIES, Plan, verifies
+    from outthink.sweeps import reads_any_text
 
+    # Samples of a real model are dear: what only shows how far a policy could go is left out.
+    usual = 0 if reads_any_text(models.proposer) else 256
+    able = (name for name in STRATEGIES if models.verifier != "none" or not verifies(name))
+    pool = usual if options.pool is None else options.pool
+    oracle = usual if options.oracle_samples is None else options.oracle_samples
     return Plan(
-        strategies=options.strategies,
+        strategies=options.strategies or tuple(able),
         budgets=options.budgets,
-        pool=max(options.pool, options.budgets[-1]),
+        pool=max(pool, options.budgets[-1]),
         chains=options.chains,
-        oracle_samples=options.oracle_samples,
+        oracle_samples=oracle,
         predicted_samples=options.difficulty_samples,
     )
 
@@ -400,27 +404,30 @@ def _sweep(parser: _Parser) -> None:
         "-o",
         "--store",
         type=Path,
-        required=True,
         metavar="STORE",
-        help="where everything is kept; made where it is missing, gone on with where not",
+        help="where everything is kept; made where it is missing, gone on with where not (default: "
+        "named after the problems, as gsm8k.store)",
     )
     _model_options(parser)
-    _plan_options(parser, pool=256, oracle=256, difficulty=8)
+    _plan_options(parser, pool=None, oracle=None, difficulty=8)
 
 
 def _run_sweep(options: argparse.Namespace) -> None:
     from outthink import as_json
+    from outthink.data.source import called
     from outthink.jobs import sweep
     from outthink.sweeps import Sweep
 
-    asked = Sweep(options.problems, _plan(options), _models(options), options.seed)
-    outcome = sweep(asked, options.store)
+    models = _models(options)
+    asked = Sweep(options.problems, _plan(options, models), models, options.seed)
+    store = options.store or Path(f"{called(options.problems)}.store")
+    outcome = sweep(asked, store)
     if options.json:
         return _print_json(as_json.sweep(outcome))
     _print_swept(outcome)
     if missing := outcome.problems - outcome.graded:
         _say(f"{missing} of {outcome.problems} problems have no reference and are not in here")
-    return _say(f"\nnext: outthink fit {options.store} -o policy.json")
+    return _say(f"\nnext: outthink fit {store} -o policy.json")
 
 
 def _doctor(parser: _Parser) -> None:
@@ -510,22 +517,25 @@ def _solve(parser: _Parser) -> None:
         "without a policy number)",
     )
     _seed_option(parser)
-    _model_options(parser)
+    _model_options(parser, "the policy's, or lab:s")
 
 
 def _run_solve(options: argparse.Namespace) -> None:
     from outthink import as_json, jobs
     from outthink.api import run
+    from outthink.policy import Policy
 
     if options.policy is not None and options.strategy is not None:
         raise UsageError("--policy and --strategy both say how to think; give one")
+    policy = None if options.policy is None else Policy.load(options.policy)
+    kept = None if policy is None else policy.provenance.words
     solving = jobs.solve(
         options.prompt,
-        policy=options.policy,
+        policy=policy,
         strategy=options.strategy,
         budget=options.budget,
         seed=options.seed,
-        models=_models(options),
+        models=_models(options, kept),
         grader=options.grader,
     )
     outcome = run(solving)
@@ -1013,7 +1023,7 @@ def _run_bench_strategies(options: argparse.Namespace) -> None:
         options.stopped = _GOES_ON
     problems = f"lab:test?size={options.problems}&seed={options.seed}"
     models = Models(weights=options.weights)
-    asked = Sweep(problems, _plan(options), models, options.seed)
+    asked = Sweep(problems, _plan(options, models), models, options.seed)
     outcome = strategies(asked, store=options.store)
     if options.json:
         return _print_json(outcome)

@@ -204,21 +204,24 @@ async def solve(
     strategy: str | None,
     budget: int,
     seed: int,
-    models: Models,
+    models: Models | None = None,
     grader: str | None = None,
 ) -> Solved:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
+
+    Without `models`, with those that the policy was fitted with, where it says what they were.
 
     Answers of a model that reads any text are found, and written alike to vote together, as
     `grader` has it: the policy's own, and without a policy `number` unless another is named. Raises
     `PolicyError` where policy and `grader` disagree.
     """
+    fitted = Policy.load(policy) if isinstance(policy, Path) else policy
+    models = models or Models.of(fitted.provenance.words if fitted else {})
     any_text = reads_any_text(models.proposer)
     problem = _asked(prompt) if any_text else _of_lab(prompt)
     # Whether the answer is right is for the person who asks: no label is used here.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
-    fitted = Policy.load(policy) if isinstance(policy, Path) else policy
     asked = known.name if fitted is None else _probe(fitted)[0]
     require_verifier(models, (asked,))
     reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
@@ -480,8 +483,8 @@ def _save(policy: Policy, out: Path) -> None:
         ) from error
 
 
-def _policy(analysis: Analysis, identity: Identity) -> Policy:
-    fitted = analysis.predicted
+def _policy(analysis: Analysis, found: Swept) -> Policy:
+    fitted, identity = analysis.predicted, found.identity
     checker = identity.settings.get("revision_verifier", "none")
     return Policy(
         fitted.binning,
@@ -499,6 +502,7 @@ def _policy(analysis: Analysis, identity: Identity) -> Policy:
             seed=fitted.fit.seed,
             created_by=f"outthink {VERSION}",
             grader=identity.settings.get(GRADER, EXACT),
+            words=found.words,
         ),
     )
 
@@ -513,7 +517,7 @@ def _fitted(analysis: Analysis, found: Swept, path: Path | None) -> Fitting:
     readings = [(analysis.predicted, False), (analysis.predicted, True)]
     readings += [(analysis.oracle, False)] if analysis.oracle else []
     worth = tuple(row for fit, charged in readings for row in _reading(analysis, fit, charged))
-    return Fitting(_policy(analysis, found.identity), found.problems, worth, path)
+    return Fitting(_policy(analysis, found), found.problems, worth, path)
 
 
 def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:

@@ -16,7 +16,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -245,6 +245,8 @@ class Provenance:
     revision_verifier: str | None = None
     grader: str = EXACT
     """What found and judged the answers: which of them vote together depends on it."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """What to type for the same models again, by the names of the options; empty if not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +443,7 @@ def _cell(wire: Mapping[str, Any]) -> Cell:
 
 
 def _provenance(wire: Mapping[str, Any]) -> Provenance:
+    words = _get(wire, "words", dict)
     return Provenance(
         proposer=_get(wire, "proposer", str),
         verifier=_maybe(wire, "verifier"),
@@ -452,6 +455,7 @@ def _provenance(wire: Mapping[str, Any]) -> Provenance:
         seed=_get(wire, "seed", int),
         created_by=_get(wire, "created_by", str),
         grader=grading(_get(wire, "grader", str)).name,
+        words={name: _get(words, name, str) for name in words},
     )
 
 

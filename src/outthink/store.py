@@ -386,6 +386,23 @@ class Store:
 
     # Reading --------------------------------------------------------------------------------------
 
+    def note(self, name: str, value: str) -> None:
+        """Keep a remark, in place of an earlier one of that name: no part of what the store is of,
+        and nothing that is recorded depends on it."""
+        if self.noted(name) == value:
+            return
+        with self._writing():
+            self._db.execute("CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value TEXT)")
+            self._db.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, value))
+
+    def noted(self, name: str) -> str | None:
+        """The remark of that name."""
+        with self._guard("read"):
+            if not self._db.execute(_NOTES_MADE).fetchone():
+                return None
+            found = self._db.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(found[0])
+
     @property
     def identity(self) -> Identity:
         """What it was made with."""
@@ -1084,6 +1101,7 @@ _MAKE_TEXTS = (
     " steps TEXT NOT NULL)"
 )
 """Apart from `solution`: ids that can be read without a model need none, nor had older stores."""
+_NOTES_MADE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'note'"
 _TEXTS_MADE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'text'"
 
 _LARGEST = {

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -43,6 +44,10 @@ AUTO = "auto"
 """Left to the model: of the lab's, the PRM, and the reviser with its verifier; of any other its own
 confidence, which needs no second model, and itself."""
 OWN_VERIFIER = "confidence"
+MOST_TOKENS = 2048
+_WORDS = "models"
+"""The remark in a store that tells what was typed for its models."""
+_SECRET = re.compile(r"://[^/]*@")
 IN_PROCESS = "hf:"
 """How the name of a model of transformers begins: a folder or a name of the hub follows."""
 REVISERS = ("lab:reviser", "lab:s", "lab:l")
@@ -79,7 +84,7 @@ class Models:
     """Who writes revisions: a model trained to, or any other, which is then merely shown what it
     wrote before."""
     revision_verifier: str = AUTO
-    most_tokens: int = 2048
+    most_tokens: int = MOST_TOKENS
     """Of one solution of a served model or one of transformers; one that needs more is
     truncated."""
 
@@ -93,6 +98,36 @@ class Models:
     def _settle(self, role: str, usual: str) -> None:
         if getattr(self, role) == AUTO:
             object.__setattr__(self, role, usual)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What to type for the same again, by the names of the options; nothing of an address with
+        a password in it, which is for nobody to keep."""
+        named = {
+            "model": self.proposer,
+            "verifier": self.verifier,
+            "reviser": self.reviser,
+            "revision_verifier": self.revision_verifier,
+        }
+        if any(_SECRET.search(name) for name in named.values()):
+            return {}
+        weights = {} if self.weights is None else {"weights": str(self.weights)}
+        return {**named, **weights, "most_tokens": str(self.most_tokens)}
+
+    @classmethod
+    def of(cls, words: Mapping[str, str]) -> Models:
+        """The models of such words; those that are not among them are as usual."""
+        known = dict(words)
+        weights = known.pop("weights", None)
+        most_tokens = known.pop("most_tokens", None)
+        return cls(
+            known.pop("model", MODELS[0]),
+            known.pop("verifier", AUTO),
+            None if weights is None else Path(weights),
+            known.pop("reviser", AUTO),
+            known.pop("revision_verifier", AUTO),
+            MOST_TOKENS if most_tokens is None else int(most_tokens),
+        )
 
     def load(self, grader: str = EXACT) -> Engines:
         """What searches use; answers of a model of any text are found and written as `grader` has
@@ -212,6 +247,8 @@ class Swept:
     identity: Identity
     problems: int
     """Problems asked, with a reference or without."""
+    words: Mapping[str, str]
+    """What was typed for the models (`Models.words`), empty where that is not known."""
 
 
 @contextmanager
@@ -246,6 +283,7 @@ class _Ready:
     revision: Engines | None
     judge: Grading
     identity: Identity
+    words: Mapping[str, str]
 
     @property
     def asked(self) -> tuple[Plan, Sequence[Problem], Engines, Engines | None]:
@@ -259,6 +297,7 @@ class _Ready:
             store = folder / f"{_digest(self.identity)}.store"
         make_place(store)
         with Store.open(store, identity=self.identity, write=True) as opened:
+            opened.note(_WORDS, json.dumps(self.words))
             yield opened
 
     def swept(self, store: Store) -> Swept:
@@ -287,7 +326,7 @@ def _ready(sweep: Sweep) -> _Ready:
         sweep.seed,
         {**settings, **_named(revision), **_settings(plan)},
     )
-    return _Ready(plan, asked, engines, revision, judge, identity)
+    return _Ready(plan, asked, engines, revision, judge, identity, sweep.models.words)
 
 
 @contextmanager
@@ -386,7 +425,8 @@ def make_place(path: Path) -> None:
 def _swept(plan: Plan, asked: Sequence[Problem], store: Store, identity: Identity) -> Swept:
     graded = tuple(problem for problem in asked if problem.reference is not None)
     grader = grading(identity.settings.get(GRADER, EXACT)).grade
-    return Swept(Study(plan, graded, store, grader), identity, len(asked))
+    words: Mapping[str, str] = json.loads(store.noted(_WORDS) or "{}")
+    return Swept(Study(plan, graded, store, grader), identity, len(asked), words)
 
 
 def _settings(plan: Plan) -> dict[str, str]:

@@ -74,6 +74,14 @@ def read(words: str) -> Problems:
     return _from_file(words)
 
 
+def called(words: str) -> str:
+    """What to name after these problems: `gsm8k` for gsm8k.jsonl, `lab-test` for lab:test."""
+    plain = words.partition("?")[0].rstrip("/")
+    if plain.startswith(LAB):
+        return plain.replace(":", "-")
+    return Path(plain.rpartition(":")[2]).stem
+
+
 def require_lab(problems: Problems, words: str) -> None:
     """Raises `ProblemFileError` where the lab's models cannot read these problems."""
     if problems.layout != "lab":

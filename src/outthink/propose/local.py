@@ -44,7 +44,8 @@ class Options:
     slots: int = 4
     """Answers written at once."""
     threads: int = 0
-    """0 stands for one on each core."""
+    """0 stands for one on each core but one: threads that wait for each other spin, and where
+    whoever asks them, or anybody else, needs a core too, all of them stand still."""
 
 
 class LocalServer:
@@ -62,7 +63,7 @@ class LocalServer:
         # A name without the file's place: the same model is the same wherever it lies.
         asked.model_alias = {f"{_fingerprint(model)}/{model.stem}"}
         asked.n_parallel, asked.n_ctx = options.slots, options.slots * options.context
-        threads = options.threads or _cores()
+        threads = options.threads or max(1, _cores() - 1)
         asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = threads
         asked.cache_ram_mib = _CACHE_MIB
         asked.endpoint_metrics, asked.ui, asked.warmup = True, False, False
