@@ -50,7 +50,7 @@ def judged(count, seed=0):
     return found
 
 
-def teach(path, make=reviser, data=None, recipe=RECIPE, trunk=None, held_out=None):
+def teach(path, make=reviser, data=None, recipe=RECIPE, trunk=None, held_out=None, **options):
     return make(
         trunk or random_gpt(sharpness=0.01),
         recipe,
@@ -58,6 +58,7 @@ def teach(path, make=reviser, data=None, recipe=RECIPE, trunk=None, held_out=Non
         held_out or follow(64, 1),
         checkpoint=path,
         label="tiny",
+        **options,
     )
 
 
@@ -167,6 +168,23 @@ def test_a_verifier_of_revisions_learns_to_compare_with_what_came_before(path, t
     scores = np.array([row.scores.last for row in rows])
     assert auc(scores, np.array([led.label == 1 for led in unseen])) > 0.9
     assert trained.model.shape.history == HISTORY
+
+
+def test_a_verifier_that_was_not_taught_to_reads_no_earlier_answers(path):
+    unled = [replace(led, history=()) for led in judged(64)]
+    recipe = replace(RECIPE, steps=2, batch=16)
+    model = random_gpt(replace(TINY, history=HISTORY), sharpness=0.01)
+    alone = teach(path, revision_verifier, unled, recipe, model, unled, history=0).model
+    assert alone.shape.history == 0
+    led = [solution_of(led) for led in judged(20, 2)]
+    assert all(solution.history for solution in led)
+    for reader in (alone, random_gpt(TINY_VERIFIER, seed=3)):
+        seen, unseen = (
+            LabVerifier(reader, "tiny").verify(solutions)
+            for solutions in (led, [replace(each, history=()) for each in led])
+        )
+        assert [row.scores for row in seen] == [row.scores for row in unseen]
+        assert [row.computed_tokens for row in seen] == [row.computed_tokens for row in unseen]
 
 
 def solution_of(led):

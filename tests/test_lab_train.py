@@ -17,11 +17,12 @@ from safetensors.torch import load_file
 
 from outthink.errors import RunError, WeightsError
 from outthink.lab import recipes, task, tokenizer
-from outthink.lab.build import Build, build
+from outthink.lab.build import Build, Labels, build, relabelled
 from outthink.lab.gpt import GPT
-from outthink.lab.models import LabModels
+from outthink.lab.models import VARIANTS, LabModels
 from outthink.lab.train import Examples, Recipe, Watch, language_model, train, verifier
 from outthink.train.rollouts import Labelled
+from outthink.types import Solution
 
 SHORT = Recipe(steps=30, batch=8, rate=1e-2, seed=3, warmup=5)
 
@@ -321,6 +322,25 @@ def test_a_verifier_trains_on_fewer_examples_than_a_batch(path, count):
     assert np.isfinite(trained.loss)
 
 
+def test_labels_of_other_kinds_follow_from_the_shares():
+    problem = task.problems(task.Stream.TRAIN, 1, 0)[0]
+    samples = [
+        Labelled(
+            Solution(problem, (7, number, 9), (1, 2, 3), True), (0.25, 0.75, float(number % 2))
+        )
+        for number in range(4000)
+    ]
+    assert relabelled(samples, Labels.SOFT, 0) == samples
+    hard = relabelled(samples, Labels.HARD, 0)
+    assert {each.labels for each in hard} == {(1.0, 1.0, 0.0), (1.0, 1.0, 1.0)}
+    once = relabelled(samples, Labels.ONCE, 0)
+    first, second, last = np.array([each.labels for each in once]).T
+    assert len(set(first)) == 1  # one prefix, one rollout
+    assert set(second) == {0.0, 1.0} and abs(second.mean() - 0.75) < 0.03
+    assert (last == np.arange(4000) % 2).all()
+    assert relabelled(samples, Labels.ONCE, 0) == once != relabelled(samples, Labels.ONCE, 1)
+
+
 # Killed by the system ----------------------------------------------------------------------------
 
 
@@ -345,7 +365,7 @@ def test_resume_of_a_build_killed_at_random_gives_the_same_models(tmp_path):
         made = {file.name: file.stat().st_mtime_ns for file in killed.glob("*.safetensors")}
         assert process.run(killed)  # once more: everything is there
     assert made == {f.name: f.stat().st_mtime_ns for f in killed.glob("*.safetensors")}
-    names = ("s", "l", "prm", "orm", "reviser", "revision")
+    names = ("s", "l", "prm", "orm", "reviser", "revision", *VARIANTS)
     assert set(made) == {f"{name}.safetensors" for name in names}
     for name in made:
         assert same(load_file(whole / name), load_file(killed / name)), name

@@ -49,8 +49,9 @@ def recorded(path):
                     tree = store.tree(problem.id, name, BUDGET)
                 except StoreError:
                     continue
-                outcome = tree.outcome and timeless(tree.outcome)
-                trees[name, problem.id] = replace(tree, outcome=outcome)
+                outcome = tree.outcome and folded(tree.outcome)
+                nodes = tuple(map(folded_node, tree.nodes))
+                trees[name, problem.id] = replace(tree, outcome=outcome, nodes=nodes)
     return trees
 
 
@@ -94,6 +95,17 @@ def folded(outcome):
             prompt_attended=0,
             verifier_attended=0,
         ),
+    )
+
+
+def folded_node(node):
+    """The same of one solution."""
+    return replace(
+        node,
+        prompt_tokens=node.prompt_tokens + node.cached_tokens,
+        cached_tokens=0,
+        verifier_tokens=node.verifier_tokens + node.verifier_cached_tokens,
+        verifier_cached_tokens=0,
     )
 
 

@@ -348,7 +348,7 @@ def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_tha
 def test_confidence_says_what_it_needs_where_a_server_does_not_tell():
     with FakeServer("chat") as server:
         proposer = asyncio.run(OpenAIProposer.connect(server.url, patience=QUICK))
-        with pytest.raises(UsageError, match="serve the model with vLLM"):
+        with pytest.raises(UsageError, match="serve it with vLLM"):
             confidence(proposer)
     with pytest.raises(UsageError, match="does not tell how likely"):
         confidence(Letters())

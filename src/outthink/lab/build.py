@@ -29,9 +29,9 @@ from outthink.driver import Driver, Job, Result, exact
 from outthink.errors import RunError, WeightsError
 from outthink.lab import recipes, task, tokenizer
 from outthink.lab.engine import LabProposer
-from outthink.lab.gpt import GPT, alone, load, save
+from outthink.lab.gpt import GPT, load, save
 from outthink.lab.models import LabModels, fingerprint
-from outthink.lab.revisions import Led, reviser, revision_verifier
+from outthink.lab.revisions import HISTORY, Led, reviser, revision_verifier
 from outthink.lab.train import Examples, Recipe, Trained, language_model, verifier
 from outthink.progress import Progress, duration
 from outthink.search import strategy
@@ -284,12 +284,13 @@ def _revision(plan: Build, called: str, model: GPT, asked: Sequence[Problem]) ->
     ]
     training, held_out = _split(groups)
     return revision_verifier(
-        model if led else alone(model),
+        model,
         plan.recipe(recipes.REVISION_RECIPE),
         training,
         held_out,
         checkpoint=plan.out / f"{called}.checkpoint",
         label=f"training {called}",
+        history=HISTORY if led else 0,
     )
 
 

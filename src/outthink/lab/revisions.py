@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from outthink.lab import tokenizer
 from outthink.lab.engine import HOPE
-from outthink.lab.gpt import GPT, told_apart, with_hope
+from outthink.lab.gpt import GPT, alone, told_apart, with_hope
 from outthink.lab.train import ALMOST_SURE, IGNORED, Recipe, Trained, Watch, train
 
 HISTORY = 4
@@ -76,16 +76,21 @@ def revision_verifier(
     *,
     checkpoint: Path,
     label: str,
+    history: int = HISTORY,
 ) -> Trained:
     """Train an outcome verifier on a revision model's own chains, from a model's weights.
 
-    `trunk` is best the revision model itself, which has learnt to read earlier solutions; one that
-    does not tell them apart needs data without a history. Binary cross-entropy against whether the
-    solution is right; the weights of the lowest held-out loss are kept (appendix J).
+    `trunk` is best the revision model itself, which has learnt to read earlier solutions; with a
+    `history` of 0 the verifier reads none, and `data` must have none. Binary cross-entropy against
+    whether the solution is right; the weights of the lowest held-out loss are kept (appendix J).
     """
     torch.manual_seed(recipe.seed)
     if trunk.shape.outputs == tokenizer.VOCABULARY:
         trunk = with_hope(trunk)
+    if not history:
+        trunk = alone(trunk)
+    elif not trunk.shape.history:
+        trunk = told_apart(trunk, history)
 
     def loss(model: GPT, rows: _Rows) -> Tensor:
         outputs = model.read(rows.ids).float()
