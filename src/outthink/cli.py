@@ -484,7 +484,7 @@ def _run_fit(options: argparse.Namespace) -> None:
     _print_policy(outcome)
     return _say(
         f"\npolicy: {options.out}\n"
-        f"next:   outthink solve '40713 *7 *13' --policy {options.out} --budget 16"
+        f"next:   outthink solve PROBLEM --policy {options.out} --budget 16"
     )
 
 
@@ -1409,8 +1409,8 @@ def _print_policy(found: Fitting) -> None:
         rows.append((name, cell.budget, cell.strategy, _between(cell.accuracy)))
     _print_table(("difficulty bin", "N", "strategy", "accuracy"), rows)
     print(
-        "\nthe policy against best-of-N (weighted) at the same cost: accuracy in %, difference in\n"
-        "points, and the times its own cost that best-of-N needs to be as good (CEF)"
+        f"\nthe policy against {found.base} at the same cost: accuracy in %, difference in\n"
+        f"points, and the times its own cost that {found.base} needs to be as good (CEF)"
     )
     compared = [
         (
@@ -1424,7 +1424,7 @@ def _print_policy(found: Fitting) -> None:
         )
         for row in found.worth
     ]
-    _print_table(("bins", "N", "cost", "policy", "best-of-N", "difference", "CEF"), compared)
+    _print_table(("bins", "N", "cost", "policy", found.base, "difference", "CEF"), compared)
 
 
 _BINS = {

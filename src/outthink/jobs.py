@@ -517,7 +517,7 @@ def _fitted(analysis: Analysis, found: Swept, path: Path | None) -> Fitting:
     readings = [(analysis.predicted, False), (analysis.predicted, True)]
     readings += [(analysis.oracle, False)] if analysis.oracle else []
     worth = tuple(row for fit, charged in readings for row in _reading(analysis, fit, charged))
-    return Fitting(_policy(analysis, found), found.problems, worth, path)
+    return Fitting(_policy(analysis, found), found.problems, worth, analysis.base, path)
 
 
 def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:

@@ -67,6 +67,8 @@ class Fitting:
     policy: Policy
     problems: int
     worth: tuple[Worth, ...]
+    base: str
+    """The strategy it is compared with."""
     path: Path | None = None
     """Where the policy was saved, if it was."""
 
