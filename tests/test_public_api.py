@@ -113,7 +113,7 @@ def test_torch_is_imported_by_engines_in_process_alone():
     }
     assert users
     others = {name for name in users if name.split(".")[0] not in ("lab", "hf", "verify")}
-    assert others == {"propose.hf", "train.card", "train.fit", "train.own"}
+    assert others == {"propose.hf", "train.card", "train.checkpoint", "train.fit", "train.own"}
 
 
 _OF_ONE_MACHINE = re.compile(r"/(home|root|Users|work|tmp)/|index-url|files\.pythonhosted|/simple/")

@@ -7,12 +7,10 @@ warm-up, constant, linear decay.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from outthink.errors import RunError, WeightsError
 from outthink.lab import task, tokenizer
 from outthink.lab.engine import log_likelihood, score
 from outthink.lab.gpt import GPT, Shape, with_hope
 from outthink.progress import Progress
+from outthink.train import checkpoint as checkpoint_file
 from outthink.train.rollouts import Labelled
 
 CHECKPOINT_S = 20.0
@@ -175,30 +173,10 @@ class _State:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        partial = self.path.with_suffix(".partial")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(kept, partial)
-            os.replace(partial, self.path)
-        except (OSError, RuntimeError) as error:
-            raise RunError(
-                f"{self.path}: cannot write the checkpoint ({error}); free some space and run the "
-                "same command again, it goes on from the last one written"
-            ) from error
+        checkpoint_file.write(self.path, kept)
 
     def _load(self) -> None:
-        try:
-            kept = torch.load(self.path, weights_only=True)
-        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise WeightsError(
-                f"{self.path}: cannot read the checkpoint ({reason}); delete it to start again"
-            ) from error
-        if kept["identity"] != self.identity:
-            raise WeightsError(
-                f"{self.path}: a checkpoint of another recipe or shape; give another --out folder "
-                "or delete it"
-            )
+        kept = checkpoint_file.read(self.path, self.identity)
         self.model.load_state_dict(kept["model"])
         self.optimiser.load_state_dict(kept["optimiser"])
         for name in self._KEPT:

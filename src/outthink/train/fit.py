@@ -10,13 +10,11 @@ D and H).
 from __future__ import annotations
 
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -24,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from outthink.errors import RunError, WeightsError
 from outthink.hf.load import is_head, peft
 from outthink.progress import Progress
+from outthink.train import checkpoint as checkpoint_file
 from outthink.verify.families import Classes, MeanLogit, Readout, Value, Words
 
 CHECKPOINT_S = 60.0
@@ -328,28 +326,10 @@ class _State:
             "weights": {name: each.detach() for name, each in self._trained.items()},
             "optimiser": self._optimiser.state_dict(),
         }
-        partial = self.path.with_suffix(".partial")
-        try:
-            torch.save(kept, partial)
-            os.replace(partial, self.path)
-        except (OSError, RuntimeError) as error:
-            raise RunError(
-                f"{self.path}: cannot write the checkpoint ({error}); free some space and run the "
-                "same command again, it goes on from the last one written"
-            ) from error
+        checkpoint_file.write(self.path, kept)
 
     def _load(self) -> None:
-        try:
-            kept = torch.load(self.path, weights_only=True, map_location="cpu")
-        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise WeightsError(
-                f"{self.path}: cannot read the checkpoint ({reason}); delete it to start again"
-            ) from error
-        if kept["identity"] != self._identity:
-            raise WeightsError(
-                f"{self.path}: a checkpoint of another recipe; give another --out or delete it"
-            )
+        kept = checkpoint_file.read(self.path, self._identity)
         with torch.no_grad():
             for name, each in self._trained.items():
                 each.copy_(kept["weights"][name])
