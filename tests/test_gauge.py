@@ -7,7 +7,7 @@ from contract import STEPWISE, no_clock, problems
 from test_driver_served import FIVE_STEPS, Remote
 
 from outthink.models.scripted import ScriptedVerifier
-from outthink.run.gauge import Gauge
+from outthink.run.progress import SweepProgress
 from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.search.revise import pool, pool_lengths
@@ -44,12 +44,12 @@ def jobs_of(*strategies, n=4, of=3):
 def followed(jobs, proposer, **options):
     """What a bar was told until the first result, and at the end."""
     bar = Noted()
-    gauge = Gauge(bar, drawn_by)
-    driver = Driver(proposer, ScriptedVerifier(), clock=no_clock, watch=gauge.drawn, **options)
+    progress = SweepProgress(bar, drawn_by)
+    driver = Driver(proposer, ScriptedVerifier(), clock=no_clock, watch=progress.drawn, **options)
     first = None
     for result in driver.run(jobs):
         first = bar.done if first is None else first
-        gauge.ended(result.job)
+        progress.ended(result.job)
     return bar, first
 
 
@@ -79,14 +79,14 @@ def test_a_row_counts_while_the_others_of_its_request_are_still_awaited():
         before.append(bar.done)
         held.set()
 
-    gauge = Gauge(bar, drawn_by)
-    driver = Driver(Remote(FIVE_STEPS, trouble), clock=no_clock, watch=gauge.drawn)
+    progress = SweepProgress(bar, drawn_by)
+    driver = Driver(Remote(FIVE_STEPS, trouble), clock=no_clock, watch=progress.drawn)
 
     async def run():
         async with asyncio.TaskGroup() as group:
             group.create_task(last())
             async for result in driver.run_async(jobs_of(strategy("majority"), n=8, of=1)):
-                gauge.ended(result.job)
+                progress.ended(result.job)
 
     asyncio.run(run())
     assert before == [0, 7]
@@ -106,31 +106,31 @@ def test_steps_advance_the_bar_to_what_was_to_be_drawn(name, proposer):
 def test_rows_never_count_for_more_than_their_search_is_to_draw():
     (job,) = jobs_of(strategy("beam"), n=4, of=1)
     bar = Noted()
-    gauge = Gauge(bar, drawn_by)
+    progress = SweepProgress(bar, drawn_by)
     step = Propose([Solution.start(job.problem)] * 4, until=1)
     for _ in range(1000):
-        gauge.drawn(job, step, 4)
+        progress.drawn(job, step, 4)
     assert bar.done == 4
-    gauge.ended(job)
+    progress.ended(job)
     assert bar.done == 4
 
 
 def test_a_step_is_worth_what_it_was_in_searches_that_ended():
     jobs = jobs_of(strategy("beam"), n=4, of=200)
     bar = Noted()
-    gauge = Gauge(bar, drawn_by)
+    progress = SweepProgress(bar, drawn_by)
     step = Propose([Solution.start(jobs[0].problem)] * 4, until=1)
     for job in jobs[:-1]:  # each takes five rounds
         for _ in range(5):
-            gauge.drawn(job, step, 4)
-        gauge.ended(job)
+            progress.drawn(job, step, 4)
+        progress.ended(job)
     assert bar.done == pytest.approx(4 * 199)
-    gauge.drawn(jobs[-1], step, 4)
+    progress.drawn(jobs[-1], step, 4)
     assert bar.amounts[-1] == pytest.approx(4 / 5, rel=0.02)
 
 
 def test_what_a_journal_holds_is_counted_when_its_search_ends():
     (job,) = jobs_of(strategy("majority"), n=4, of=1)
     bar = Noted()
-    Gauge(bar, drawn_by).ended(job)
+    SweepProgress(bar, drawn_by).ended(job)
     assert bar.done == 4

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic import World, evidence
 from test_report import Page
 
-from outthink import jobs, main
+from outthink import jobs
+from outthink.cli import main
 from outthink.errors import UsageError
 from outthink.paper import outcome as outcomes
 from outthink.paper.claims import CLAIMS, judge_all

@@ -10,10 +10,11 @@ import fake_server
 import pytest
 from fake_server import FakeServer
 
+from outthink.cli import main
 from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
 from outthink.models import http as wire
-from outthink.policy import as_json, main
+from outthink.policy import as_json
 from outthink.run.store import Store
 from outthink.study import plan as study
 from outthink.study.sweep import Models, accuracies, reopened

@@ -6,9 +6,10 @@ Nothing here knows of a tensor, a file or a server.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from enum import StrEnum
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from outthink.errors import UsageError
 
@@ -129,7 +130,7 @@ class Usage:
     """Verifier tokens computed."""
     verifier_cached_tokens: int = 0
     """Verifier tokens served from cached state."""
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     """Engine seconds, a batch's time shared by its rows. Differs between runs; never compared."""
     prompt_attended: int = 0
     """Sum over the prompt tokens of the tokens each attends to: itself and all before it."""
@@ -172,9 +173,29 @@ class Budget:
 # What a search asks for, and is sent in return ------------------------------------------------
 
 
+PROPOSER, REVISER, LARGER = "proposer", "reviser", "larger"
+"""Roles of those who write, as `Propose` names them. A user may add others."""
+
+VERIFIER, REVISION_VERIFIER = "verifier", "revision_verifier"
+"""Roles of those who score, as `Verify` names them."""
+
+
+class Purpose(StrEnum):
+    """What a row is drawn for; the ledger counts generations by it."""
+
+    SAMPLE = "sample"
+    """A whole solution: one generation a row."""
+    STEP = "step"
+    """A further step of solutions that are drawn step by step, or what is left of them."""
+    ROLLOUT = "rollout"
+    """Steps that are drawn to judge a prefix and thrown away."""
+    REVISION = "revision"
+    """A whole solution that revises earlier ones: one generation a row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """Extend each prefix once, in order; the driver sends back a list of as many solutions.
+    """Extend each prefix once, in order; the runner sends back a list of as many solutions.
 
     A prefix that is finished or truncated comes back as it is, and costs nothing.
     """
@@ -184,13 +205,24 @@ class Propose:
     """Number of further steps, or `END`."""
     temperature: float = 1.0
     """0 is greedy."""
+    role: str = PROPOSER
+    """Who writes."""
+    purpose: Purpose | None = None
+    """Left out: `SAMPLE` where whole solutions are drawn, `STEP` where steps are."""
+
+    def __post_init__(self) -> None:
+        if self.purpose is None:
+            usual = Purpose.SAMPLE if self.until is END else Purpose.STEP
+            object.__setattr__(self, "purpose", usual)
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Score each solution; the driver sends back a list of as many `Scores`."""
+    """Score each solution; the runner sends back a list of as many `Scores`."""
 
     solutions: Sequence[Solution]
+    role: str = VERIFIER
+    """Who scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +289,7 @@ class Draw:
 class Drawn:
     """A proposer's result for one `Draw`; token counts are of this row as if it were alone.
 
-    What rows share the driver counts once.
+    What rows share the runner counts once.
     """
 
     solution: Solution
@@ -285,37 +317,35 @@ class Verified:
     """Those of the computed tokens that every solution of this problem has."""
 
 
+Row = TypeVar("Row")
+
+
+class Arrival(NamedTuple, Generic[Row]):
+    """A row as it comes from an engine."""
+
+    place: int
+    """Of the row that it answers, among those asked."""
+    row: Row
+    seconds: float
+    """Engine seconds it took; rows in flight at the same time share the time they take."""
+
+
 class Proposer(Protocol):
-    """The model that writes. `name` goes into stores and policies; it must pin the weights."""
+    """A model that writes. `name` goes into stores and policies; it must pin the weights.
+
+    Where it has an attribute `asked`, that says how the model is asked (template, limits,
+    sampling): draws of one name that are asked in two ways are kept apart.
+    """
 
     name: str
 
-    def propose(self, draws: Sequence[Draw]) -> list[Drawn]:
-        """Extend every row; row i of the result belongs to row i of `draws`."""
-        ...
+    def propose(self, draws: Sequence[Draw]) -> AsyncIterator[Arrival[Drawn]]:
+        """Extend every row, in any order, each as soon as it is there.
 
-    def text(self, tokens: Sequence[int]) -> str:
-        """The text of these token ids."""
-        ...
-
-
-class Verifier(Protocol):
-    """The model that scores. A solution it cannot score gets `Scores()` and counts no tokens."""
-
-    name: str
-
-    def verify(self, solutions: Sequence[Solution]) -> list[Verified]: ...
-
-
-class AsyncProposer(Protocol):
-    """A model that writes and is served: every row is a request of its own, in flight beside the
-    others. A row that fails for good raises a `RunError`, which ends its problem alone; a
-    `UsageError`, which would fail every row, ends the run."""
-
-    name: str
-
-    async def propose(self, draw: Draw) -> Drawn:
-        """Extend one row."""
+        A row that fails for good raises a `RunError` once all others have come, and ends its
+        problem alone. A `UsageError`, which would fail every row, is raised at once and ends the
+        run.
+        """
         ...
 
     async def text(self, tokens: Sequence[int]) -> str:
@@ -323,12 +353,39 @@ class AsyncProposer(Protocol):
         ...
 
 
-class AsyncVerifier(Protocol):
-    """A model that scores and is served; see `AsyncProposer` and `Verifier`."""
+class Verifier(Protocol):
+    """A model that scores. A solution it cannot score gets `Scores()` and counts no tokens."""
 
     name: str
 
-    async def verify(self, solution: Solution) -> Verified: ...
+    def verify(self, solutions: Sequence[Solution]) -> AsyncIterator[Arrival[Verified]]:
+        """Score every solution; as `Proposer.propose`."""
+        ...
+
+
+@runtime_checkable
+class BatchProposer(Protocol):
+    """A proposer in this process: all rows in one call. `models.in_process` makes a `Proposer` of
+    it, which `Team.of` does by itself."""
+
+    name: str
+
+    def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
+        """Extend every row; row i of the result belongs to row i of `draws`."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of these token ids."""
+        ...
+
+
+@runtime_checkable
+class BatchVerifier(Protocol):
+    """A verifier in this process; see `BatchProposer`."""
+
+    name: str
+
+    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]: ...
 
 
 @runtime_checkable
@@ -336,18 +393,6 @@ class Closes(Protocol):
     """An engine that holds connections, and opens new ones when it is asked again."""
 
     async def aclose(self) -> None: ...
-
-
-AnyProposer = Proposer | AsyncProposer
-AnyVerifier = Verifier | AsyncVerifier
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Engines:
-    """Who writes and who scores; each in process or served, in any combination."""
-
-    proposer: AnyProposer
-    verifier: AnyVerifier | None = None
 
 
 class Grader(Protocol):
@@ -364,5 +409,37 @@ class Strategy:
     """As printed and stored, e.g. `beam(width=sqrt)`: the same name is the same algorithm."""
     start: SearchFunction = field(compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    revises: bool = False
-    """Whether its solutions come from the revision model, and are scored by its verifier."""
+    about: About = field(default_factory=lambda: About(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a search says of itself."""
+
+    label: str = ""
+    """How pages call it; empty for its name."""
+    source: str = ""
+    """Paper and section."""
+    roles: frozenset[str] | None = None
+    """Roles it asks with these options; `None` where it does not say."""
+    reading: Reading | None = None
+    """How it is read from a pool; `None` for a search that has to be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the outcome of a search follows from a pool of solutions that was drawn once."""
+
+    choose: Chooser
+    """Its answer, given N solutions of the pool and their scores."""
+    sequential: int | None = None
+    """Of a pool of chains of revisions: the length of its chains. `None` for a pool of independent
+    samples."""
+
+
+class Chooser(Protocol):
+    """Chooses an answer among candidates; `search.select.Selection` is one."""
+
+    def __call__(
+        self, candidates: Sequence[Solution], scores: Sequence[Scores] | None = None
+    ) -> Choice: ...

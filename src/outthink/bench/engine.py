@@ -21,13 +21,19 @@ from outthink.measure.arrays import Floats
 from outthink.measure.difficulty import BINS, bins
 from outthink.measure.intervals import paired
 from outthink.policy import as_json
+from outthink.run.journal import Book, Job, Journal, Result
 from outthink.run.progress import Progress
-from outthink.run.runner import Driver, Job, Journal, Replay, Result, exact
-from outthink.run.store import Identity, Node, Store
+from outthink.run.runner import Runner, run_jobs
+from outthink.run.store import Node, Store
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import Study
 from outthink.study.sweep import Sweep, accuracies, swept
-from outthink.types import Budget, Drawn, Problem, Solution, Usage, Verified
+from outthink.types import (
+    Budget,
+    Problem,
+    Usage,
+)
 
 COMPARED = (("best_of_n", "majority"), ("beam", "best_of_n"), ("best_of_n(answer=max)", "majority"))
 """Pairs compared at every budget."""
@@ -110,15 +116,17 @@ def _search(models: LabModels, asked: Sequence[Problem], name: str, budget: int)
     """Where the time of a search goes, and how much of what it verified was computed."""
     proposer, verifier = models.proposer(), models.verifier()
     label = f"{name}_{budget}"
-    with tempfile.TemporaryDirectory() as scratch:
-        identity = Identity(proposer.name, verifier.name, 0)
-        with Store.open(Path(scratch) / "bench.store", identity=identity, write=True) as store:
-            driver = Driver(proposer, verifier, grader=exact, seed=0, journal=store)
-            began = time.perf_counter()
-            usage = _run(driver, asked, name, budget, label)
-            seconds = time.perf_counter() - began
-            trees = (store.tree(problem.id, name, budget) for problem in asked)
-            existing = sum(_verifiable(tree.nodes) for tree in trees)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Store.open(Path(scratch) / "bench.store", write=True) as store,
+    ):
+        runner = Runner(Team.of(proposer, verifier), journal=store)
+        began = time.perf_counter()
+        usage = _run(runner, asked, name, budget, label)
+        seconds = time.perf_counter() - began
+        view = store.view()
+        trees = (view.tree(problem.id, name, budget) for problem in asked)
+        existing = sum(_verifiable(tree.nodes) for tree in trees)
     watches = (proposer.watch, verifier.watch)
     wall = sum(watch.wall_seconds for watch in watches)
     worked = sum(watch.worker_seconds for watch in watches)
@@ -130,13 +138,17 @@ def _search(models: LabModels, asked: Sequence[Problem], name: str, budget: int)
     }
 
 
-def _run(driver: Driver, asked: Sequence[Problem], name: str, budget: int, label: str) -> Usage:
+def _run(runner: Runner, asked: Sequence[Problem], name: str, budget: int, label: str) -> Usage:
     """What a strategy spends on these problems."""
     made, usage = strategy(name), Usage()
     with Progress(label, len(asked), "problems") as bar:
-        for result in driver.run(Job(problem, made, Budget(budget)) for problem in asked):
+
+        def count(result: Result) -> None:
+            nonlocal usage
             usage += result.outcome.usage
             bar.advance(1)
+
+        run_jobs(runner, (Job(problem, made, Budget(budget)) for problem in asked), count)
     return usage
 
 
@@ -151,20 +163,21 @@ def _verifiable(nodes: Sequence[Node]) -> int:
 def _speed(proposer: LabProposer, asked: Sequence[Problem], budget: int) -> int:
     """Decoded tokens a second."""
     began = time.perf_counter()
-    usage = _run(Driver(proposer, seed=0), asked, "majority", budget, f"speed of {proposer.name}")
+    usage = _run(Runner(Team.of(proposer)), asked, "majority", budget, f"speed of {proposer.name}")
     return round(usage.decoded_tokens / (time.perf_counter() - began))
 
 
 def _pool(models: LabModels, asked: Sequence[Problem], pool: int) -> dict[str, Any]:
     """A large pool, drawn into a store: peak memory of the process, bytes and rows a second."""
     proposer = models.proposer()
-    with tempfile.TemporaryDirectory() as scratch:
-        identity = Identity(proposer.name, None, 0)
-        with Store.open(Path(scratch) / "pool.store", identity=identity, write=True) as store:
-            journal = Timed(store)
-            driver = Driver(proposer, grader=exact, seed=0, journal=journal)
-            _run(driver, asked, "majority", pool, f"pool of {pool}")
-            solutions, size = store.counts().solutions, store.bytes_per_solution()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Store.open(Path(scratch) / "pool.store", write=True) as store,
+    ):
+        journal = Timed(store)
+        runner = Runner(Team.of(proposer), journal=journal)
+        _run(runner, asked, "majority", pool, f"pool of {pool}")
+        solutions, size = store.counts().draws, store.bytes_per_solution()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "pool_problems": len(asked),
@@ -177,35 +190,48 @@ def _pool(models: LabModels, asked: Sequence[Problem], pool: int) -> dict[str, A
 
 
 class Timed:
-    """A journal that adds up the seconds spent writing into another."""
+    """A journal that adds up the seconds spent in another, and in the books of its jobs."""
+
+    keeps = True
 
     def __init__(self, journal: Journal) -> None:
         self.seconds = 0.0
         self._journal = journal
 
-    def replay(self, job: Job) -> Replay:
-        return self._journal.replay(job)
+    def book(self, job: Job) -> Any:
+        return _TimedCalls(self._journal.book(job), self)
 
-    def proposed(self, job: Job, rows: Sequence[tuple[Solution, Drawn]]) -> None:
-        with self._watch():
-            self._journal.proposed(job, rows)
+    def verdict(self, problem: Problem, grader: str, answer: str) -> bool | None:
+        return self._journal.verdict(problem, grader, answer)
 
-    def verified(self, job: Job, rows: Sequence[tuple[Solution, Verified]]) -> None:
-        with self._watch():
-            self._journal.verified(job, rows)
-
-    def finished(self, result: Result) -> None:
-        with self._watch():
-            self._journal.finished(result)
+    def keep_verdict(self, problem: Problem, grader: str, answer: str, right: bool) -> None:
+        self._journal.keep_verdict(problem, grader, answer, right)
 
     def commit(self) -> None:
-        with self._watch():
+        with self.watch():
             self._journal.commit()
 
     @contextmanager
-    def _watch(self) -> Iterator[None]:
+    def watch(self) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield
         finally:
             self.seconds += time.perf_counter() - began
+
+
+class _TimedCalls:
+    """A book whose every call is on the clock."""
+
+    def __init__(self, book: Book, timed: Timed) -> None:
+        self._book = book
+        self._timed = timed
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._book, name)
+
+        def timed(*words: Any, **options: Any) -> Any:
+            with self._timed.watch():
+                return call(*words, **options)
+
+        return timed

@@ -33,11 +33,20 @@ from outthink.models import metrics
 from outthink.models.capabilities import Capabilities, examine
 from outthink.models.http import Wire
 from outthink.models.openai import OpenAIProposer, Setting
+from outthink.run.journal import Job
 from outthink.run.progress import Progress
-from outthink.run.runner import Driver, Job
-from outthink.run.store import Identity, Store
+from outthink.run.runner import Runner
+from outthink.run.store import Store
+from outthink.run.team import Team
 from outthink.search import strategy
-from outthink.types import Budget, Problem, Scores, Solution, Usage, Verified
+from outthink.types import (
+    Budget,
+    Problem,
+    Scores,
+    Solution,
+    Usage,
+    Verified,
+)
 
 _DRAWS = ("/v1/completions", "/completion", "/v1/chat/completions")
 """Paths of requests that draw."""
@@ -82,7 +91,7 @@ class StandIn:
 
     name = "stand-in"
 
-    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order; no tokens are read."""
         return [
             Verified(Scores(tuple(_score(each.tokens[:end]) for end in each.step_ends)), 0, 0)
@@ -231,25 +240,26 @@ class _Bench:
         made, usage = strategy(name), Usage()
         jobs = [Job(problem, made, Budget(load.budget)) for problem in self._problems]
         wire.forget()
-        with tempfile.TemporaryDirectory() as scratch:
-            identity = Identity(proposer.name, StandIn.name, load.seed)
-            with Store.open(Path(scratch) / "bench.store", identity=identity, write=True) as store:
-                driver = Driver(
-                    proposer,
-                    StandIn(),
-                    grader=self._judge.grade,
-                    seed=load.seed,
-                    journal=store,
-                )
-                began = time.perf_counter()
-                with Progress(label, len(jobs), "problems") as bar:
-                    for some in [jobs] if at_once else [[job] for job in jobs]:
-                        async for result in driver.run_async(some):
-                            if result.outcome.error is not None:
-                                raise RunError(result.outcome.error)
-                            usage += result.outcome.usage
-                            bar.advance(1)
-                seconds = time.perf_counter() - began
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            Store.open(Path(scratch) / "bench.store", write=True) as store,
+        ):
+            runner = Runner(
+                Team.of(proposer, StandIn()),
+                grader=self._judge.grade,
+                grader_name=self._judge.name,
+                seed=load.seed,
+                journal=store,
+            )
+            began = time.perf_counter()
+            with Progress(label, len(jobs), "problems") as bar:
+                for some in [jobs] if at_once else [[job] for job in jobs]:
+                    async for result in runner.run(some):
+                        if result.outcome.error is not None:
+                            raise RunError(result.outcome.error)
+                        usage += result.outcome.usage
+                        bar.advance(1)
+            seconds = time.perf_counter() - began
         return Run(seconds, len(wire.sent), wire.decoded_tokens), usage
 
     async def _bare(self, sent: Sequence[tuple[str, bytes]], label: str) -> Run:

@@ -33,9 +33,11 @@ from outthink.lab.gpt import GPT, load, save
 from outthink.lab.models import LabModels, fingerprint
 from outthink.lab.revisions import HISTORY, Led, reviser, revision_verifier
 from outthink.lab.train import Examples, Recipe, Trained, language_model, verifier
+from outthink.run.journal import Job, Result
 from outthink.run.progress import Progress, duration
-from outthink.run.runner import Driver, Job, Result, exact
-from outthink.run.store import Identity, Store
+from outthink.run.runner import Runner, exact, run_jobs
+from outthink.run.store import Store
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.train.revise import trajectories
 from outthink.train.rollouts import Labelled, labelling, labels
@@ -305,16 +307,18 @@ def _drawn(
     label: str,
 ) -> list[Result]:
     """A search on every problem, in their order; kept in a store, so that it can be resumed."""
-    identity = Identity(name, None, plan.seed)
     found: dict[str, Result] = {}
     with (
-        Store.open(plan.out / f"{name}.store", identity=identity, write=True) as store,
+        Store.open(plan.out / f"{name}.store", write=True) as store,
         Progress(label, len(asked), "problems") as bar,
     ):
-        driver = Driver(LabProposer(model, name), seed=plan.seed, journal=store)
-        for result in driver.run(Job(each, strategy(how), Budget(count)) for each in asked):
+        runner = Runner(Team.of(LabProposer(model, name)), seed=plan.seed, journal=store)
+
+        def keep(result: Result) -> None:
             found[result.job.problem.id] = result
             bar.advance(1)
+
+        run_jobs(runner, (Job(each, strategy(how), Budget(count)) for each in asked), keep)
     return [found[problem.id] for problem in asked]
 
 
@@ -336,21 +340,23 @@ def label(plan: Build, small: GPT) -> list[list[Labelled]]:
     asked = task.problems(task.Stream.TRAIN, plan.problems, plan.seed)
     name = f"lab-s-{fingerprint(plan.out / 's.safetensors')}"
     how = labelling(plan.rollouts)
-    identity = Identity(name, None, plan.seed, {"samples": str(plan.samples)})
     found: dict[str, list[Labelled]] = {}
     with (
-        Store.open(plan.out / "labels.store", identity=identity, write=True) as store,
+        Store.open(plan.out / "labels.store", write=True) as store,
         Progress("labelling steps", len(asked), "problems") as bar,
     ):
         # A problem asks for some hundred rollouts at once, so few are enough to fill a batch.
-        driver = Driver(
-            LabProposer(small, name),
+        runner = Runner(
+            Team.of(LabProposer(small, name)),
             seed=plan.seed,
             journal=store,
             rows_in_flight=64 * plan.samples,
         )
         jobs = (Job(problem, how, Budget(plan.samples)) for problem in asked)
-        for result in driver.run(jobs):
+
+        def keep(result: Result) -> None:
             found[result.job.problem.id] = labels(result, each=plan.rollouts, grader=exact)
             bar.advance(1)
+
+        run_jobs(runner, jobs, keep)
     return [found[problem.id] for problem in asked]

@@ -233,10 +233,10 @@ class LabProposer:
         """For the cost models."""
         return self._reader.model.model_shape(self.name)
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         return tokenizer.decode(tokens)
 
-    def propose(self, draws: Sequence[Draw]) -> list[Drawn]:
+    def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
         """Extend every row. A row that fills the context comes back truncated.
 
         A step is over at the end of its line, and where the solution ends there, with its end: a
@@ -380,7 +380,7 @@ class LabVerifier:
         """For the cost models."""
         return self._reader.model.model_shape(self.name)
 
-    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order; only tokens that the verifier has not read before are computed."""
         verified: list[Verified | None] = [None] * len(solutions)
         groups: dict[tuple[int, int, int], list[int]] = {}

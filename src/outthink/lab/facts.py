@@ -20,9 +20,11 @@ from outthink.lab.models import LabModels
 from outthink.measure.difficulty import bins
 from outthink.measure.intervals import Interval, interval, paired
 from outthink.measure.quality import auc, calibration_error
-from outthink.run.gauge import Gauge
+from outthink.run.progress import SweepProgress
+from outthink.run.journal import Job, Result
 from outthink.run.progress import Progress
-from outthink.run.runner import Driver, Job
+from outthink.run.runner import Runner, run_jobs
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.types import Budget, Draw, Problem, Solution
 
@@ -131,18 +133,21 @@ def _model(
     proposer: LabProposer, asked: Sequence[Problem], samples: int, seed: int, label: str
 ) -> tuple[ModelFacts, list[Solution]]:
     """Facts of a language model, and its first SCORED solutions of every problem."""
-    driver = Driver(proposer, seed=seed)
+    runner = Runner(Team.of(proposer), seed=seed)
     right = np.zeros((len(asked), samples), bool)
     place = {problem.id: at for at, problem in enumerate(asked)}
     held: list[Solution] = []
     jobs = (Job(problem, strategy("majority"), Budget(samples)) for problem in asked)
     with Progress(f"{label}: {samples} samples each", len(asked), "problems") as bar:
-        for result in driver.run(jobs):
+
+        def read(result: Result) -> None:
             problem = result.job.problem
             candidates = result.choice.candidates
             right[place[problem.id]] = [c.answer == problem.reference for c in candidates]
-            held += candidates[:SCORED]
+            held.extend(candidates[:SCORED])
             bar.advance(1)
+
+        run_jobs(runner, jobs, read)
     half = samples // 2
     order, _ = bins(right[:, :half].mean(axis=1))
     measured = right[:, half:].mean(axis=1)
@@ -165,15 +170,18 @@ def _revision(models: LabModels, asked: Sequence[Problem], seed: int) -> Revisio
     jobs = (Job(problem, way, Budget(CHAIN)) for way in ways for problem in asked)
     work, label = 2 * len(asked) * CHAIN, f"chains of {CHAIN}, and as many answers"
     with Progress(label, work, "generations") as bar:
-        gauge = Gauge(bar, lambda job: job.budget.generations)
-        driver = Driver(reviser, verifier, seed=seed, watch=gauge.drawn)
-        for result in driver.run(jobs):
+        progress = SweepProgress(bar, lambda job: job.budget.generations)
+        runner = Runner(Team.of(reviser, verifier), seed=seed, watch=progress.drawn)
+
+        def read(result: Result) -> None:
             problem, candidates = result.job.problem, result.choice.candidates
             way = ways.index(result.job.strategy)
             chosen[way, place[problem.id]] = bool(result.outcome.right)
             if way == 0:
                 right[place[problem.id]] = [c.answer == problem.reference for c in candidates]
-            gauge.ended(result.job)
+            progress.ended(result.job)
+
+        run_jobs(runner, jobs, read)
     before, after = right[:, :-1], right[:, 1:]
     return RevisionFacts(
         pass_at_1=tuple(interval(step) for step in right.T.astype(float)),
@@ -188,7 +196,9 @@ def _revision(models: LabModels, asked: Sequence[Problem], seed: int) -> Revisio
 
 def greedy(proposer: LabProposer, asked: Sequence[Problem]) -> NDArray[np.float64]:
     """[P] 1.0 where the greedy solution is right."""
-    drawn = proposer.propose([Draw(Solution.start(problem), None, 0.0, 0) for problem in asked])
+    drawn = proposer.propose_batch(
+        [Draw(Solution.start(problem), None, 0.0, 0) for problem in asked]
+    )
     return np.array([float(row.solution.answer == row.solution.problem.reference) for row in drawn])
 
 
@@ -212,7 +222,7 @@ def _verifier(verifier: LabVerifier, held: Sequence[Solution], label: str) -> Ve
     last: list[bool] = []
     with Progress(f"{label}: scoring", len(held), "solutions") as bar:
         for part in _parts(held, 4096):
-            for solution, row in zip(part, verifier.verify(part), strict=True):
+            for solution, row in zip(part, verifier.verify_batch(part), strict=True):
                 right = solution.answer == solution.problem.reference
                 verdicts = exact_steps(solution)
                 for place, score in enumerate(row.scores.steps):

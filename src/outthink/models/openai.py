@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -34,7 +34,8 @@ from outthink.models.dialects import (
     Vllm,
 )
 from outthink.models.http import REQUESTS_IN_FLIGHT, Patience, Wire
-from outthink.types import END, SEED_STRIDE, Draw, Drawn, Solution, State
+from outthink.models.in_process import SharedTime, in_flight
+from outthink.types import Arrival, END, SEED_STRIDE, Draw, Drawn, Solution, State
 
 MOST_TOKENS = 2048
 STEP_END = "\n\n"
@@ -99,17 +100,20 @@ class OpenAIProposer:
         capabilities: Capabilities,
         setting: Setting = Setting(),
         read: Read | None = None,
-        held: object = None,
+        keep_alive: object = None,
+        reader: str = "",
     ) -> None:
         self.name = _name(capabilities, setting)
         self.capabilities = capabilities
         self._wire = wire
         self._setting = setting
-        self._read = read or extract.answer
+        self.read = read or extract.answer
+        self.reader = reader
         self._dialect = _dialect(wire, capabilities)
         self._together = _Together(self._dialect.complete, self._dialect.most_rows)
         self._earlier: dict[tuple[int, ...], str] = {}
-        self._held = held
+        self._keep_alive = keep_alive
+        self._time = SharedTime()
         self._leaves = 0
 
     @classmethod
@@ -122,26 +126,32 @@ class OpenAIProposer:
         read: Read | None = None,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
         patience: Patience = Patience(),  # noqa: B008 - frozen
-        held: object = None,
+        keep_alive: object = None,
+        reader: str = "",
     ) -> OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
 
         Raises `ServerRefused` where there is no server, or none that this can use, or no such
         model; the message says what would do. `read` is that of the grader which will judge
-        (`outthink.grade.grading`); by default an answer is taken as it is declared. `held` is kept
-        as long as the proposer is: a server of this process, which ends when nobody holds it.
+        (`outthink.grade.grading`) and `reader` its name; by default an answer is taken as it is
+        declared. `keep_alive` is kept as long as the proposer is: a server of this process, which
+        ends when nothing refers to it.
         """
         wire = Wire(url, requests_in_flight=requests_in_flight, patience=patience)
         try:
             capabilities = await examine(wire, model)
         finally:
             await wire.aclose()
-        return cls(wire, capabilities, setting, read, held)
+        return cls(wire, capabilities, setting, read, keep_alive, reader)
 
     def __repr__(self) -> str:
         return f"OpenAIProposer({self.name!r})"
 
-    async def propose(self, draw: Draw) -> Drawn:
+    def propose(self, draws: Sequence[Draw]) -> AsyncIterator[Arrival[Drawn]]:
+        """Rows as they come, each a request in flight."""
+        return in_flight(self._extend, draws, self._time)
+
+    async def _extend(self, draw: Draw) -> Drawn:
         """One row; raises `ServerError` or `ContextError` for this row, `ServerRefused` for all."""
         prefix, dialect = draw.prefix, self._dialect
         if not dialect.continues and (prefix.tokens or draw.until is not END):
@@ -177,7 +187,7 @@ class OpenAIProposer:
         if row.finished:
             text = row.text if not prefix.tokens else await self.text(row.tokens)
             # Some readers compute for a while, and other rows are in flight.
-            answer = await asyncio.to_thread(self._read, text)
+            answer = await asyncio.to_thread(self.read, text)
         return row.drawn(answer)
 
     async def text(self, tokens: Sequence[int]) -> str:

@@ -31,10 +31,10 @@ class ScriptedProposer:
     """Share of draws that misbehave, at the end of a step: an empty, cut or unparsable end."""
     name: str = "scripted"
 
-    def propose(self, draws: Sequence[Draw]) -> list[Drawn]:
+    def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
         return [self._extend(draw) for draw in draws]
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         return " ".join(map(str, tokens)).replace(f" {STEP_END}", "\n")
 
     def _extend(self, draw: Draw) -> Drawn:
@@ -95,7 +95,7 @@ class ScriptedVerifier:
     """Share of solutions for which nothing comes back."""
     name: str = "scripted"
 
-    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         return [self._score(solution) for solution in solutions]
 
     def _score(self, solution: Solution) -> Verified:

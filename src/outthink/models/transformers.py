@@ -89,10 +89,10 @@ class HFProposer:
         """For the cost models."""
         return self._loaded.shape
 
-    def text(self, tokens: Sequence[int]) -> str:
-        return self._turns.text(tokens)
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self._turns.decode(tokens)
 
-    def propose(self, draws: Sequence[Draw]) -> list[Drawn]:
+    def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
         """Extend every row. One that fills its context, or `most_tokens`, comes back truncated; so
         does, at once, one whose prompt leaves no room."""
         rows = [self._row(draw) for draw in draws]
@@ -188,7 +188,7 @@ class HFProposer:
         if token in self._ends:
             row.decoded += 1
             row.finished = row.over = True
-            if self._turns.text(row.tokens[row.begun :]).strip():
+            if self._turns.decode(row.tokens[row.begun :]).strip():
                 row.end_step()
         elif row.has_its_steps:
             row.over = True
@@ -214,7 +214,7 @@ class HFProposer:
             tuple(row.ends),
             row.finished,
             row.truncated,
-            self._read(self.text(row.tokens)) if row.finished else None,
+            self._read(self.decode(row.tokens)) if row.finished else None,
             state=None if row.kept is None else State(proposer=row.kept),
             history=prefix.history,
         )
@@ -224,7 +224,7 @@ class HFProposer:
             cached_tokens=0 if row.was_read else held,
             decoded_tokens=row.decoded,
             shared_tokens=len(row.prompt) if row.was_read and not prefix.history else 0,
-            texts=past(prefix, solution, self.text),
+            texts=past(prefix, solution, self.decode),
         )
 
 
@@ -271,7 +271,7 @@ class Turns:
         """By token, whether its text holds the last letter of a delimiter."""
         self.prompt: Callable[..., tuple[int, ...]] = lru_cache(4096)(self._prompt)
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         if not tokens:
             return ""
         found: str = self._tokenizer.decode(
@@ -287,13 +287,13 @@ class Turns:
         """Whether the last token completes the delimiter of the step that begins at `begun`."""
         last = tokens[-1]
         if last not in self._may_end:
-            piece = self.text([last])
+            piece = self.decode([last])
             # A letter that is cut in two tokens shows in neither.
             self._may_end[last] = self._step_end[-1] in piece or "\ufffd" in piece
-        return self._may_end[last] and self._step_end in self.text(tokens[begun:]).lstrip()
+        return self._may_end[last] and self._step_end in self.decode(tokens[begun:]).lstrip()
 
     def _prompt(self, prompt: str, history: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
-        earlier = [self.text(tokens).strip() for tokens in history]
+        earlier = [self.decode(tokens).strip() for tokens in history]
         messages = self._wording.messages(prompt, earlier)
         if getattr(self._tokenizer, "chat_template", None):
             turns = [{"role": turn.role, "content": turn.content} for turn in messages]

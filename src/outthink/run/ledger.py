@@ -1,54 +1,62 @@
-"""What a search spent, counted once, as the driver sees it happen.
+"""What a search spent, counted once, as the runner sees it happen.
 
-A `Meter` belongs to one search on one problem. Only the driver feeds it; a search never counts.
-What a usage costs is `costs`' to say; what its cost models need is counted here.
+A `Meter` belongs to one search on one problem. Only the runner feeds it; a search never counts.
+Costs add up: what a search spends that runs others is the sum of what they spend. What a usage
+costs in FLOPs is for `measure.costs` to say; what its cost models need is counted here.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from outthink.types import END, Drawn, Propose, Solution, Usage, Verified
+from outthink.types import Drawn, Propose, Purpose, Solution, Usage, Verified
+
+
+@dataclass(slots=True)
+class _Tree:
+    """Solutions that one request began to draw step by step, and all that goes on from them."""
+
+    widths: Counter[int] = field(default_factory=Counter)
+    """Rows drawn at each depth, in steps from the first; rollouts count at the depth they judge."""
+
+    @property
+    def generations(self) -> int:
+        return max(self.widths.values(), default=0)
 
 
 class Meter:
     """Adds up one search. Generations are counted as the paper counts them (5.3; F11).
 
-    A row drawn to its end is a generation. Drawing step by step, the N rows of a round are one N-th
-    part of N generations each, so a search costs the rows of its widest round; a round of greedy
-    rollouts k steps ahead costs its rows k times over, whether or not they end early, and belongs
-    to the round before it.
+    A sample is a generation, and so is a revision. Drawn step by step, the N rows of a round are
+    one N-th part of N generations each, so a tree of steps costs the rows of its widest depth.
+    Greedy rollouts k steps ahead cost their rows k times over, whether or not they end early, at
+    the depth of the prefixes they judge. A request that begins to draw by steps begins a tree.
     """
 
     def __init__(self) -> None:
         self._whole = 0
-        self._round = 0
-        self._widest = 0
+        self._trees: list[_Tree] = []
+        self._places: dict[int, tuple[_Tree, int]] = {}
+        """Tree and depth of each solution that was drawn by steps, by its number."""
         self._tokens = Usage()
         self._lengths: dict[int, tuple[int, int]] = {}
-        self._blank: set[int] = set()
-        """Rows drawn by steps that have no token yet; going on with one looks like revising it."""
+        """Parent and tokens drawn of each solution, by its number."""
 
     def proposed(self, request: Propose, drawn: Sequence[Drawn], seconds: float) -> None:
         """Count one request; rows that were already ended cost nothing."""
-        rows = sum(prefix.is_open for prefix in request.prefixes)
-        if request.until is END:
-            # What this search drew before is part of the generation that is being completed; a
-            # revision takes nothing over and is a generation of its own.
-            self._whole += sum(p.is_open and not self._goes_on(p) for p in request.prefixes)
-        elif request.temperature == 0.0:
-            self._round += len(request.prefixes) * request.until
+        if request.purpose is Purpose.ROLLOUT:
+            self._count_rollouts(request)
         else:
-            self._round = rows
-        self._widest = max(self._widest, self._round)
+            self._count_rows(request, drawn)
+        rows = sum(prefix.is_open for prefix in request.prefixes)
         prompt = cached = decoded = prompt_attended = decoded_attended = on_prompts = 0
         for prefix, row in zip(request.prefixes, drawn, strict=True):
             if not prefix.is_open:
                 continue
             read, held, written = row.prompt_tokens, row.cached_tokens, row.decoded_tokens
             self._lengths[row.solution.number] = (prefix.number, written)
-            if request.until is not END and not row.solution.tokens:
-                self._blank.add(row.solution.number)
             prompt += read
             cached += held
             decoded += written
@@ -67,13 +75,38 @@ class Meter:
             kv_reads=decoded_attended - on_prompts + round(on_prompts / max(1, rows)),
         )
 
-    def _goes_on(self, prefix: Solution) -> bool:
-        """Whether it is a row of this search that is being drawn on."""
-        drawn = prefix.number in self._lengths
-        return drawn and (bool(prefix.tokens) or prefix.number in self._blank)
+    def _count_rows(self, request: Propose, drawn: Sequence[Drawn]) -> None:
+        by_steps = request.purpose is Purpose.STEP
+        begun = _Tree()
+        for prefix, row in zip(request.prefixes, drawn, strict=True):
+            if not prefix.is_open:
+                continue
+            place = self._places.get(prefix.number)
+            if request.purpose is Purpose.REVISION or not (by_steps or place):
+                self._whole += 1
+                continue
+            # What is left of a solution drawn by steps is part of the generation it completes.
+            tree, depth = place or (begun, -1)
+            tree.widths[depth + 1] += 1
+            self._places[row.solution.number] = tree, depth + 1
+        if begun.widths:
+            self._trees.append(begun)
+
+    def _count_rollouts(self, request: Propose) -> None:
+        judged: dict[int, tuple[_Tree, int, int]] = {}
+        begun = _Tree()
+        for prefix in request.prefixes:
+            tree, depth = self._places.get(prefix.number, (begun, 0))
+            _, deepest, rows = judged.get(id(tree), (tree, 0, 0))
+            # A beam that ended earlier is judged again beside those that go on.
+            judged[id(tree)] = tree, max(deepest, depth), rows + 1
+        for tree, depth, rows in judged.values():
+            tree.widths[depth] += rows * (request.until or 1)
+        if begun.widths:
+            self._trees.append(begun)
 
     def verified(self, rows: Sequence[Verified], seconds: float) -> None:
-        """Count one request to the verifier."""
+        """Count one request to a verifier."""
         self._tokens += Usage(
             verifier_tokens=sum(row.computed_tokens for row in rows),
             verifier_cached_tokens=sum(row.cached_tokens for row in rows),
@@ -90,7 +123,8 @@ class Meter:
                 kept.add(number)
                 number = self._lengths[number][0]
         tokens = sum(length for number, (_, length) in self._lengths.items() if number not in kept)
-        return self._tokens + Usage(generations=self._whole + self._widest, discarded_tokens=tokens)
+        generations = self._whole + sum(tree.generations for tree in self._trees)
+        return self._tokens + Usage(generations=generations, discarded_tokens=tokens)
 
 
 def attended(new: int, before: int) -> int:

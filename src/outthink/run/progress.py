@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
+
+from outthink.run.journal import Job
+from outthink.types import END, MAX_ROUNDS, Propose
 
 _QUIET_S = 2.0
 _REDRAW_S = 0.2
@@ -98,3 +102,46 @@ def compact(number: float) -> str:
         if abs(number) >= size * 0.9995:  # 999.6 is 1k to three figures
             return f"{number / size:.3g}{unit}"
     return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"
+
+
+class SweepProgress:
+    """Advances a bar by the generations that a run draws: `Runner(..., watch=progress.drawn)`, and
+    `ended` for each result.
+
+    A row drawn to its end is a generation. How many steps a search draws for each of its
+    generations is known once it has ended, so a step counts for as much as it did in searches that
+    have ended; what is then missing of a search, or was never to be drawn, is counted at its end.
+    """
+
+    def __init__(self, bar: Progress, generations: Callable[[Job], int]) -> None:
+        self._bar = bar
+        self._generations = generations
+        self._counted: dict[Job, float] = {}
+        self._steps: Counter[Job] = Counter()
+        # Before any search has ended, a step is worth least; a bar that jumps ahead is no harm.
+        self._ended_steps: float = MAX_ROUNDS
+        self._ended_generations: float = 1
+
+    def drawn(self, job: Job, request: Propose, rows: int) -> None:
+        """Count rows of a request of this job; they never come to more than it is to draw."""
+        if request.until is END:
+            worth = float(rows)
+        else:
+            self._steps[job] += rows
+            worth = rows * self._ended_generations / self._ended_steps
+        before = self._counted.get(job, 0.0)
+        after = min(self._generations(job), before + worth)
+        self._counted[job] = after
+        self._bar.advance(after - before, _note(job))
+
+    def ended(self, job: Job) -> None:
+        """Count what is left of a job, whatever came of it."""
+        whole = self._generations(job)
+        if steps := self._steps.pop(job, 0):
+            self._ended_steps += steps
+            self._ended_generations += whole
+        self._bar.advance(whole - self._counted.pop(job, 0.0), _note(job))
+
+
+def _note(job: Job) -> str:
+    return f"{job.strategy.name} at {job.budget.generations}"

@@ -8,31 +8,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from outthink.errors import UsageError
+from outthink.search.describe import describe
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
 from outthink.types import (
     END,
     MAX_ROUNDS,
+    PROPOSER,
     STEP,
+    VERIFIER,
     Budget,
     Problem,
     Propose,
+    Purpose,
     Scores,
     Search,
     Solution,
     Verify,
 )
 
-SQRT = "sqrt"
+SQRT: Literal["sqrt"] = "sqrt"
 """`width=SQRT`: M = sqrt(N), rounded."""
 
 
+@describe(label="beam search", source="Snell et al. 2024, section 5.2", roles={PROPOSER, VERIFIER})
 def beam(
     problem: Problem,
     budget: Budget,
     *,
-    width: int | str = 4,
+    width: int | Literal["sqrt"] = 4,
     rounds: int = MAX_ROUNDS,
     step: StepAggregation = StepAggregation.LAST,
     answer: AnswerAggregation = AnswerAggregation.WEIGHTED,
@@ -96,6 +102,6 @@ def children(pool: Sequence[Solution], kept: Sequence[int], *, n: int, m: int) -
 def finish(pool: Sequence[Solution], scores: Sequence[Scores], selection: Selection) -> Search:
     """Vote among the ended candidates; where a search ran out of rounds, end its beams first."""
     if not any(solution.finished for solution in pool) and any(s.is_open for s in pool):
-        pool = yield Propose(pool, until=END)
+        pool = yield Propose(pool, until=END, purpose=Purpose.STEP)
         scores = yield Verify(pool)
     return selection(pool, scores)

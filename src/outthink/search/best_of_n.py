@@ -5,10 +5,32 @@ Cobbe et al. 2021, https://arxiv.org/abs/2110.14168; weighted as in Snell et al.
 
 from __future__ import annotations
 
+from outthink.search.describe import describe
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
-from outthink.types import END, Budget, Problem, Propose, Search, Solution, Verify
+from outthink.types import (
+    END,
+    PROPOSER,
+    VERIFIER,
+    Budget,
+    Problem,
+    Propose,
+    Reading,
+    Search,
+    Solution,
+    Verify,
+)
 
 
+def _reading(step: StepAggregation, answer: AnswerAggregation) -> Reading:
+    return Reading(Selection(step, answer))
+
+
+@describe(
+    label="best of N",
+    source="Snell et al. 2024, section 5.1",
+    roles={PROPOSER, VERIFIER},
+    reading=_reading,
+)
 def best_of_n(
     problem: Problem,
     budget: Budget,

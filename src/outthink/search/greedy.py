@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from outthink.search.describe import describe
 from outthink.search.select import MAJORITY
-from outthink.types import END, Budget, Problem, Propose, Search, Solution
+from outthink.types import END, PROPOSER, Budget, Problem, Propose, Search, Solution
 
 
+@describe(label="one greedy answer", roles={PROPOSER})
 def greedy(problem: Problem, budget: Budget) -> Search:
     """Spends one generation of any budget: a second one would be the same."""
     drawn = yield Propose([Solution.start(problem)], until=END, temperature=0.0)

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Literal
 
 from outthink.errors import UsageError
 from outthink.search.beam import best, children, finish, resolve_width
+from outthink.search.describe import describe
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.types import (
     MAX_ROUNDS,
+    PROPOSER,
     STEP,
+    VERIFIER,
     Budget,
     Problem,
     Propose,
+    Purpose,
     Request,
     Scores,
     Search,
@@ -28,12 +32,15 @@ from outthink.types import (
 )
 
 
+@describe(
+    label="lookahead search", source="Snell et al. 2024, section 5.2", roles={PROPOSER, VERIFIER}
+)
 def lookahead(
     problem: Problem,
     budget: Budget,
     *,
     depth: int = 1,
-    width: int | str = 4,
+    width: int | Literal["sqrt"] = 4,
     rounds: int = MAX_ROUNDS,
     step: StepAggregation = StepAggregation.LAST,
     answer: AnswerAggregation = AnswerAggregation.WEIGHTED,
@@ -65,6 +72,6 @@ def _look(pool: list[Solution], k: int) -> Generator[Request, Any, list[Scores]]
     """Scores of the candidates, read k greedy steps ahead."""
     ahead: list[Solution] = pool
     if k > 0:
-        ahead = yield Propose(pool, until=k, temperature=0.0)
+        ahead = yield Propose(pool, until=k, temperature=0.0, purpose=Purpose.ROLLOUT)
     scores: list[Scores] = yield Verify(ahead)
     return scores

@@ -5,10 +5,17 @@ Wang et al. 2023 (self-consistency), https://arxiv.org/abs/2203.11171
 
 from __future__ import annotations
 
+from outthink.search.describe import describe
 from outthink.search.select import MAJORITY
-from outthink.types import END, Budget, Problem, Propose, Search, Solution
+from outthink.types import END, PROPOSER, Budget, Problem, Propose, Reading, Search, Solution
 
 
+@describe(
+    label="majority vote",
+    source="Wang et al. 2023",
+    roles={PROPOSER},
+    reading=lambda: Reading(MAJORITY),
+)
 def majority(problem: Problem, budget: Budget) -> Search:
     """Spends N generations. Ties go to the answer drawn first."""
     drawn = yield Propose([Solution.start(problem)] * budget.generations, until=END)

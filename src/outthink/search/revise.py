@@ -13,13 +13,45 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from outthink.errors import UsageError
+from outthink.search.describe import describe
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
-from outthink.types import END, Budget, Problem, Propose, Request, Scores, Search, Solution, Verify
+from outthink.types import (
+    END,
+    REVISER,
+    REVISION_VERIFIER,
+    Budget,
+    Problem,
+    Propose,
+    Purpose,
+    Reading,
+    Request,
+    Scores,
+    Search,
+    Solution,
+    Verify,
+)
 
 WINDOW = 4
 """Earlier answers a revision sees (section 6.1)."""
 
 
+def _roles(answer: AnswerAggregation, **_: object) -> set[str]:
+    votes_alone = answer is AnswerAggregation.MAJORITY
+    return {REVISER} if votes_alone else {REVISER, REVISION_VERIFIER}
+
+
+def _reading(
+    sequential: int, window: int, step: StepAggregation, answer: AnswerAggregation
+) -> Reading | None:
+    """Of a pool of chains, which has all lengths that are powers of two."""
+    of_chains = (AnswerAggregation.HIERARCHICAL, AnswerAggregation.MAJORITY)
+    usual = window == WINDOW and step is StepAggregation.LAST
+    if not usual or sequential & (sequential - 1) or answer not in of_chains:
+        return None
+    return Reading(Selection(step, answer), sequential)
+
+
+@describe(label="revisions", source="Snell et al. 2024, section 6", roles=_roles, reading=_reading)
 def revise(
     problem: Problem,
     budget: Budget,
@@ -44,11 +76,15 @@ def revise(
     selection = Selection(step, answer)
     if answer is AnswerAggregation.MAJORITY:
         return selection(drawn)
-    scores: list[Scores] = yield Verify(drawn)
+    scores: list[Scores] = yield Verify(drawn, role=REVISION_VERIFIER)
     return selection.among(chains, drawn, scores)
 
 
-def pool(problem: Problem, budget: Budget, *, scored: bool = True) -> Search:
+@describe(
+    label="a pool of chains",
+    roles=lambda scored: {REVISER, REVISION_VERIFIER} if scored else {REVISER},
+)
+def chains(problem: Problem, budget: Budget, *, scored: bool = True) -> Search:
     """Draws what every split of every power of two up to N is read from: N first answers, of which
     N / 2 chains go on to a second, N / 4 to a fourth, ..., one to an N-th.
 
@@ -57,11 +93,11 @@ def pool(problem: Problem, budget: Budget, *, scored: bool = True) -> Search:
     n = budget.generations
     if n & (n - 1):
         raise UsageError(f"a pool of chains of {n}; give a power of two")
-    drawn, chains = yield from _draw(problem, pool_lengths(n), WINDOW)
+    drawn, places = yield from _draw(problem, pool_lengths(n), WINDOW)
     if not scored:
         return Selection()(drawn)
-    scores: list[Scores] = yield Verify(drawn)
-    return Selection().among(chains, drawn, scores)
+    scores: list[Scores] = yield Verify(drawn, role=REVISION_VERIFIER)
+    return Selection().among(places, drawn, scores)
 
 
 def pool_lengths(n: int) -> list[int]:
@@ -86,7 +122,8 @@ def _draw(
             else Solution.start(problem)
             for chain in going
         ]
-        for chain, solution in zip(going, (yield Propose(prefixes, until=END)), strict=True):
+        revised = yield Propose(prefixes, until=END, role=REVISER, purpose=Purpose.REVISION)
+        for chain, solution in zip(going, revised, strict=True):
             chain.append(len(drawn))
             drawn.append(solution)
     return drawn, chains

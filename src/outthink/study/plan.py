@@ -24,7 +24,7 @@ from outthink.measure.chains import Chains
 from outthink.measure.difficulty import Difficulty, oracle, predicted
 from outthink.measure.grid import Grid
 from outthink.measure.pools import Estimator, Pool
-from outthink.run.gauge import Gauge
+from outthink.run.progress import SweepProgress
 from outthink.run.progress import Progress
 from outthink.run.runner import Driver, Job, Result
 from outthink.run.store import Store
@@ -328,7 +328,7 @@ def _running(
     label = "sweep" if work == total else f"sweep, from {1 - work / total:.0%} on"
     failed: list[Outcome] = []
     with Progress(label, total, "generations", done=total - work) as bar:
-        gauge = Gauge(bar, _generations)
+        progress = SweepProgress(bar, _generations)
         driver = Driver(
             engines.proposer,
             engines.verifier,
@@ -336,12 +336,12 @@ def _running(
             grader=grader,
             seed=seed,
             journal=store,
-            watch=gauge.drawn,
+            watch=progress.drawn,
         )
 
         def saw(result: Result) -> bool:
             nonlocal in_a_row
-            gauge.ended(result.job)
+            progress.ended(result.job)
             if result.outcome.error is None:
                 in_a_row = 0
                 return True

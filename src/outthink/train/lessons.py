@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from outthink.models.transformers import Turns
-from outthink.run.runner import Result
+from outthink.run.journal import Result
 from outthink.train.fit import Example, Odds, odds_of
 from outthink.train.revise import trajectories
 from outthink.train.rollouts import labels
@@ -21,7 +21,7 @@ from outthink.types import Grader, Solution
 from outthink.verify import orm
 from outthink.verify.checkpoint import tokenizer
 from outthink.verify.families import Classes, Encoder, Family, Readout, Value, Words, family
-from outthink.verify.written import Text, Written, written
+from outthink.verify.written import Decode, SolutionText, solution_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Reading:
         """Numbers that its head gives; `None` where it is read from a language model's own."""
         return _outputs(self.row.readout)
 
-    def example(self, said: Written, values: Sequence[float]) -> Example | None:
+    def example(self, said: SolutionText, values: Sequence[float]) -> Example | None:
         """A solution with what each of its steps is worth; `None` where it is read nowhere."""
         found = self.encoder.encode(said.problem, said.steps)
         read = [(at, v) for at, v in zip(found.reads, values, strict=True) if at is not None]
@@ -65,7 +65,7 @@ class Reading:
 class Told:
     """What was drawn, in text, and how the model that learns would have written it."""
 
-    text: Text
+    text: Decode
     turns: Turns
     end: int
     """The token that ends an answer."""
@@ -90,21 +90,23 @@ def _outputs(readout: Readout) -> int | None:
 
 
 def step_lessons(
-    reading: Reading, text: Text, result: Result, rollouts: int, grader: Grader
+    reading: Reading, text: Decode, result: Result, rollouts: int, grader: Grader
 ) -> list[Example]:
     """Of labelled samples: how often each of their prefixes ends right."""
     return _present(
-        reading.example(written(each.solution, text), each.labels)
+        reading.example(solution_text(each.solution, text), each.labels)
         for each in labels(result, each=rollouts, grader=grader)
         if each.solution.step_ends
     )
 
 
-def answer_lessons(reading: Reading, text: Text, result: Result, grader: Grader) -> list[Example]:
+def answer_lessons(reading: Reading, text: Decode, result: Result, grader: Grader) -> list[Example]:
     """Of samples, or of chains of revisions: which are right, read at their ends."""
     return _present(
         # Only the last place of an outcome model is read.
-        reading.example(written(each, text, earlier=reading.earlier), [float(right)] * each.steps)
+        reading.example(
+            solution_text(each, text, earlier=reading.earlier), [float(right)] * each.steps
+        )
         for each, right in _judged(result, grader)
     )
 

@@ -29,18 +29,27 @@ from outthink.models.about import About, write
 from outthink.models.openai import Read, Setting
 from outthink.models.transformers import HFProposer, Turns, end_ids
 from outthink.models.weights import HF, Loaded, load
+from outthink.run.journal import Job, Result
 from outthink.run.progress import Progress
-from outthink.run.queues import is_served_proposer
-from outthink.run.runner import Driver, Job, Result, exact
-from outthink.run.store import Identity, Store
+from outthink.run.runner import Runner, exact, run_jobs
+from outthink.run.store import Store
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.train import card
 from outthink.train.fit import Example, Fitted, Recipe, fit
 from outthink.train.lessons import Reading, Told, answer_lessons, revision_lessons, step_lessons
 from outthink.train.revise import SAMPLES as REVISE_SAMPLES
 from outthink.train.rollouts import ROLLOUTS, SAMPLES, labelling
-from outthink.types import AnyProposer, Budget, Closes, Engines, Grader, Problem, Strategy
-from outthink.verify.written import Text
+from outthink.types import (
+    BatchProposer,
+    Budget,
+    Closes,
+    Grader,
+    Problem,
+    Proposer,
+    Strategy,
+)
+from outthink.verify.written import Decode
 
 KINDS = ("prm", "orm", "revise")
 FAMILY = "trl"
@@ -109,7 +118,7 @@ def train(
     *,
     grader: Grader = exact,
     read: Read | None = None,
-    sampler: AnyProposer | None = None,
+    sampler: Proposer | BatchProposer | None = None,
 ) -> dict[str, Any]:
     """Draw, label, fine-tune and write; what the card says as figures. Without a `sampler` the
     model itself draws, and `read` finds its answers.
@@ -210,18 +219,16 @@ def _claim(plan: Training, models: Sequence[str], asked: Sequence[Problem]) -> N
 
 
 def _drawn(
-    plan: Training, proposer: AnyProposer, asked: Sequence[Problem], grader: Grader
+    plan: Training, proposer: Proposer | BatchProposer, asked: Sequence[Problem], grader: Grader
 ) -> list[Result]:
     """A search on every problem, in their order; kept in a store, so that it can be resumed."""
-    identity = Identity(proposer.name, None, plan.seed, {"samples": str(plan.samples)})
     found: dict[str, Result] = {}
     with (
-        Store.open(plan.out / "samples.store", identity=identity, write=True) as store,
+        Store.open(plan.out / "samples.store", write=True) as store,
         Progress("sampling", len(asked), "problems") as bar,
     ):
-        driver = Driver(
-            proposer,
-            revision=Engines(proposer),
+        runner = Runner(
+            Team.of(proposer),
             seed=plan.seed,
             journal=store,
             grader=grader,
@@ -229,9 +236,12 @@ def _drawn(
             rows_in_flight=16 * plan.samples,
         )
         search, budget = plan.search, Budget(plan.samples)
-        for result in driver.run(Job(each, search, budget) for each in asked):
+
+        def keep(result: Result) -> None:
             found[result.job.problem.id] = result
             bar.advance(1)
+
+        run_jobs(runner, (Job(each, search, budget) for each in asked), keep)
     failed = [result.outcome.error for result in found.values() if result.outcome.error]
     if failed:
         raise RunError(
@@ -242,10 +252,10 @@ def _drawn(
 
 
 @contextmanager
-def _spoken(proposer: AnyProposer) -> Iterator[Text]:
+def _spoken(proposer: Proposer | BatchProposer) -> Iterator[Decode]:
     """The text of token ids, of a served proposer too."""
-    if not is_served_proposer(proposer):
-        yield proposer.text  # type: ignore[misc]
+    if isinstance(proposer, BatchProposer):
+        yield proposer.decode
         return
     known: dict[tuple[int, ...], str] = {}
     with asyncio.Runner() as loop:

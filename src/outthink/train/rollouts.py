@@ -15,9 +15,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from outthink.run.runner import Result
+from outthink.run.journal import Result
 from outthink.search.select import MAJORITY
-from outthink.types import END, Budget, Grader, Problem, Propose, Search, Solution, Strategy
+from outthink.types import (
+    END,
+    Budget,
+    Grader,
+    Problem,
+    Propose,
+    Purpose,
+    Search,
+    Solution,
+    Strategy,
+)
 
 SAMPLES = 16
 ROLLOUTS = 16
@@ -42,7 +52,7 @@ def roll_out(problem: Problem, budget: Budget, *, each: int) -> Search:
     starts = [prefix for prefix in prefixes(kept) for _ in range(each)]
     completions: list[Solution] = []
     if starts:
-        completions = yield Propose(starts, END)
+        completions = yield Propose(starts, END, purpose=Purpose.ROLLOUT)
     return replace(MAJORITY(kept), candidates=(*kept, *completions))
 
 

@@ -15,14 +15,23 @@ token, which an interrupted search needs alone.
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from outthink.errors import UsageError
 from outthink.models.dialects import Reread
-from outthink.types import AnyProposer, AnyVerifier, Scores, Solution, Verified
+from outthink.models.in_process import SharedTime, in_flight
+from outthink.types import (
+    Arrival,
+    BatchProposer,
+    BatchVerifier,
+    Proposer,
+    Scores,
+    Solution,
+    Verified,
+    Verifier,
+)
 
 TOP = 20
 """Tokens a place: what vLLM gives without being told to give more."""
@@ -68,7 +77,7 @@ class Rereads(Protocol):
         ...
 
 
-def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
+def confidence(proposer: Proposer | BatchProposer, *, top: int = TOP) -> Verifier | BatchVerifier:
     """The verifier that is the proposer's own confidence; raises `UsageError` where it has none to
     tell."""
     if top < 2:
@@ -81,9 +90,7 @@ def confidence(proposer: AnyProposer, *, top: int = TOP) -> AnyVerifier:
             return _Asked(proposer, top)
     elif isinstance(proposer, Rereads):
         return _Again(proposer, top)
-    elif not inspect.iscoroutinefunction(proposer.propose) and getattr(
-        proposer, "leaves_logprobs", False
-    ):
+    elif getattr(proposer, "leaves_logprobs", False):
         return _Left(proposer.name)
     raise UsageError(
         f"{proposer.name} does not tell how likely its tokens were, which confidence is made of; "
@@ -116,9 +123,13 @@ class _Asked:
         self.name = f"confidence-{top}-{proposer.name}"
         self._proposer = proposer
         self._top = top
+        self._time = SharedTime()
 
-    async def verify(self, solution: Solution) -> Verified:
-        """One row; counts are the server's."""
+    def verify(self, solutions: Sequence[Solution]) -> AsyncIterator[Arrival[Verified]]:
+        """Rows as they come; counts are the server's."""
+        return in_flight(self._verified, solutions, self._time)
+
+    async def _verified(self, solution: Solution) -> Verified:
         if not solution.step_ends:
             return Verified(Scores(), 0, 0)
         found = await self._proposer.rescore(solution, self._top)
@@ -134,7 +145,7 @@ class _Again:
         self._proposer = proposer
         self._top = top
 
-    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order."""
         asked = [each for each in solutions if each.step_ends]
         read = iter(self._proposer.reread(asked, self._top) if asked else [])
@@ -154,7 +165,7 @@ class _Left:
     def __init__(self, proposer: str) -> None:
         self.name = f"confidence-{proposer}"
 
-    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order."""
         return [Verified(self._scores(each), 0, 0) for each in solutions]
 

@@ -19,7 +19,7 @@ class Exact:
     def __init__(self, grader: Grader) -> None:
         self._grader = grader
 
-    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order; no tokens are read."""
         return [Verified(self._scores(each), 0, 0) for each in solutions]
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from outthink.errors import ServerRefused
 from outthink.models.http import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
 from outthink.types import Scores, Verified
-from outthink.verify.written import Written
+from outthink.verify.written import SolutionText
 
 _T = TypeVar("_T")
 MOST = 10
@@ -101,7 +101,7 @@ class Judge:
             )
         return cls(wire, model or names[0], most_tokens=most_tokens, wording=wording)
 
-    async def score(self, written: Written) -> Verified:
+    async def score(self, written: SolutionText) -> Verified:
         """How likely a solution is right."""
         text = self._wording.fill(
             self._wording.score, problem=written.problem, solution="".join(written.steps).strip()
@@ -117,7 +117,7 @@ class Judge:
         steps = (None,) * (len(written.steps) - 1) + (score,)
         return Verified(Scores(steps), computed, cached)
 
-    async def compare(self, first: Written, second: Written) -> float:
+    async def compare(self, first: SolutionText, second: SolutionText) -> float:
         """Probability that the first is the better one, of both orders: 0, 1/4, 1/2, 3/4 or 1."""
         one, other = await asyncio.gather(self._first(first, second), self._first(second, first))
         return (one + 1 - other) / 2
@@ -126,7 +126,7 @@ class Judge:
         """Let go of all connections."""
         await self._wire.aclose()
 
-    async def _first(self, first: Written, second: Written) -> float:
+    async def _first(self, first: SolutionText, second: SolutionText) -> float:
         text = self._wording.fill(
             self._wording.compare,
             problem=first.problem,

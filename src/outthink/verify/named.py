@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from outthink.errors import UsageError
-from outthink.types import AnyProposer, AnyVerifier
+from outthink.types import BatchProposer, BatchVerifier, Proposer, Verifier
 from outthink.verify.written import reading
 
 FORMS = ("prm:MODEL", "orm:MODEL", "judge:http://HOST:PORT", "confidence")
@@ -40,7 +40,7 @@ def check(name: str) -> None:
     _parsed(name)
 
 
-def named(name: str, proposer: AnyProposer) -> AnyVerifier:
+def named(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVerifier:
     """The verifier of that name, for what this proposer writes. Loads or connects.
 
     Raises `UsageError` where the name or an option is unknown, or a package is missing.

@@ -23,7 +23,7 @@ from transformers.cache_utils import DynamicLayer
 
 from outthink.types import Scores, Verified
 from outthink.verify.families import Encoder, Family
-from outthink.verify.written import Written
+from outthink.verify.written import SolutionText
 
 TOKENS_AT_ONCE = 16384
 """Of one forward pass, padding included."""
@@ -108,7 +108,7 @@ class Reader:
         modules = (self._backbone, self._head)
         return sum(each.numel() for module in modules for each in module.parameters())
 
-    def score(self, written: Sequence[Written]) -> list[Verified]:
+    def score_batch(self, written: Sequence[SolutionText]) -> list[Verified]:
         """Scores in order."""
         encoded = [self.encoder.encode(each.problem, each.steps) for each in written]
         rows = []

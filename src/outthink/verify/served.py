@@ -32,7 +32,7 @@ from outthink.verify.families import (
     detected,
     family,
 )
-from outthink.verify.written import Written
+from outthink.verify.written import SolutionText
 
 _TASK = "token_classify"
 """What vLLM calls it since 0.11; older ones have one task and no name for it."""
@@ -120,7 +120,7 @@ class PoolingPRM:
         name = f"{source.rstrip('/').rpartition('/')[2]}-{digest.hexdigest()}"
         return cls(wire, found, row, encoder, name)
 
-    async def score(self, written: Written) -> Verified:
+    async def score(self, written: SolutionText) -> Verified:
         """One row; counts are the server's."""
         encoded = self._encoder.encode(written.problem, written.steps)
         places = [at for at in encoded.reads if at is not None]

@@ -1,0 +1,236 @@
+"""Engines in this process as engines: rows that wait gather into one call in a thread.
+
+Served engines answer rows one by one, engines in this process answer all rows of a call at once.
+`proposer` and `verifier` make the second kind look like the first, so whoever asks knows one
+protocol alone; `in_flight` does the same for what is served row by row. All engines in process share
+one thread: they were never asked for two things at once. Knows nothing of searches or stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from outthink.errors import RunError
+from outthink.types import (
+    Arrival,
+    BatchProposer,
+    BatchVerifier,
+    Draw,
+    Drawn,
+    Proposer,
+    Solution,
+    Verified,
+    Verifier,
+)
+
+_Asked = TypeVar("_Asked")
+_Row = TypeVar("_Row")
+
+_TURNS = 8
+"""Turns of the event loop that a call waits for: searches that were sent rows ask for the next ones
+within these, and come along."""
+
+
+def proposer(engine: Proposer | BatchProposer) -> Proposer:
+    """The engine itself, or an adapter to a proposer in this process."""
+    return InProcessProposer(engine) if isinstance(engine, BatchProposer) else engine
+
+
+def verifier(engine: Verifier | BatchVerifier) -> Verifier:
+    """The engine itself, or an adapter to a verifier in this process."""
+    return InProcessVerifier(engine) if isinstance(engine, BatchVerifier) else engine
+
+
+class InProcessProposer:
+    """A proposer in this process, asked for the rows of all searches that wait in one call."""
+
+    def __init__(self, engine: BatchProposer) -> None:
+        self.engine = engine
+        self.name = engine.name
+        self.asked: str = getattr(engine, "asked", "")
+        self.reader: str = getattr(engine, "reader", "")
+        self.read: Callable[[str], str | None] | None = getattr(engine, "read", None)
+        self._queue = EngineQueue(engine.name, engine.propose_batch)
+
+    async def propose(self, draws: Sequence[Draw]) -> AsyncIterator[Arrival[Drawn]]:
+        """Rows in the order asked, all at once."""
+        rows, seconds = await self._queue.submit(draws)
+        for index, row in enumerate(rows):
+            yield Arrival(index, row, seconds)
+
+    async def text(self, tokens: Sequence[int]) -> str:
+        """The text of these token ids."""
+        return self.engine.decode(tokens)
+
+
+class InProcessVerifier:
+    """A verifier in this process; see `InProcessProposer`."""
+
+    def __init__(self, engine: BatchVerifier) -> None:
+        self.engine = engine
+        self.name = engine.name
+        self._queue = EngineQueue(engine.name, engine.verify_batch)
+
+    async def verify(self, solutions: Sequence[Solution]) -> AsyncIterator[Arrival[Verified]]:
+        """Rows in the order asked, all at once."""
+        rows, seconds = await self._queue.submit(solutions)
+        for index, row in enumerate(rows):
+            yield Arrival(index, row, seconds)
+
+
+class EngineQueue(Generic[_Asked, _Row]):
+    """Where rows for one engine in this process wait for its next call."""
+
+    def __init__(self, name: str, ask: Callable[[Sequence[_Asked]], list[_Row]]) -> None:
+        self.name = name
+        self.ask = ask
+
+    async def submit(self, asked: Sequence[_Asked]) -> tuple[list[_Row], float]:
+        """The rows, in order, and the seconds that each took.
+
+        Raises what the engine raised, and `RunError` where it returns another number of rows.
+        """
+        return await _Dispatcher.here().submit(self, asked)
+
+
+class _Dispatcher:
+    """Calls engines of one event loop one after the other, each with all the rows that wait."""
+
+    _known: WeakKeyDictionary[asyncio.AbstractEventLoop, _Dispatcher] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(1, "outthink-engine")
+        self._waiting: dict[EngineQueue[Any, Any], list[tuple[Sequence[Any], _Done]]] = {}
+        self._worker: asyncio.Task[None] | None = None
+
+    @classmethod
+    def here(cls) -> _Dispatcher:
+        """That of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in cls._known:
+            cls._known[loop] = cls()
+        return cls._known[loop]
+
+    async def submit(
+        self, queue: EngineQueue[_Asked, _Row], asked: Sequence[_Asked]
+    ) -> tuple[list[_Row], float]:
+        done: _Done = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(queue, []).append((asked, done))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await done
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                queue = next(iter(self._waiting))
+                batch = [waiting for waiting in self._waiting.pop(queue) if not waiting[1].done()]
+                if batch:
+                    await self._call(queue, batch)
+        finally:
+            self._worker = None
+
+    async def _call(
+        self, queue: EngineQueue[Any, Any], batch: Sequence[tuple[Sequence[Any], _Done]]
+    ) -> None:
+        flat = [row for asked, _ in batch for row in asked]
+        loop = asyncio.get_running_loop()
+        began = time.perf_counter()
+        try:
+            rows = await loop.run_in_executor(self._threads, queue.ask, flat)
+            if len(rows) != len(flat):
+                raise RunError(
+                    f"{queue.name} returned {len(rows)} rows for {len(flat)} asked; "
+                    "an engine returns one row each, in order"
+                )
+        except Exception as error:
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
+            return
+        seconds = (time.perf_counter() - began) / max(1, len(flat))
+        start = 0
+        for asked, done in batch:
+            if not done.done():
+                done.set_result((rows[start : start + len(asked)], seconds))
+            start += len(asked)
+
+
+_Done = asyncio.Future[tuple[list[Any], float]]
+
+
+class SharedTime:
+    """Shares each second equally among the rows in flight, so that all rows together took as long
+    as the engine was busy."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._active = 0
+        self._last = 0.0
+        self._share = 0.0
+        """Seconds that a row in flight from the start would have been charged."""
+
+    def enter(self) -> float:
+        """A row is asked for; what to give to `leave`."""
+        self._advance()
+        self._active += 1
+        return self._share
+
+    def leave(self, began: float) -> float:
+        """The row has come, or failed: its seconds."""
+        self._advance()
+        self._active -= 1
+        return self._share - began
+
+    def _advance(self) -> None:
+        now = self._clock()
+        if self._active:
+            self._share += (now - self._last) / self._active
+        self._last = now
+
+
+async def in_flight(
+    ask: Callable[[_Asked], Awaitable[_Row]], asked: Sequence[_Asked], time: SharedTime
+) -> AsyncIterator[Arrival[_Row]]:
+    """One request a row, all in flight at once; rows as they come.
+
+    A `RunError` of one row is raised once the others have come, since they are paid for; anything
+    else at once, and cancels what is in flight.
+    """
+    arrived: asyncio.Queue[Arrival[_Row] | BaseException] = asyncio.Queue()
+
+    async def one(index: int) -> None:
+        began, seconds = time.enter(), 0.0
+        try:
+            row = await ask(asked[index])
+        except Exception as error:
+            arrived.put_nowait(error)
+            return
+        finally:
+            seconds = time.leave(began)
+        arrived.put_nowait(Arrival(index, row, seconds))
+
+    tasks = [asyncio.create_task(one(index)) for index in range(len(asked))]
+    failed: RunError | None = None
+    try:
+        for _ in tasks:
+            arrival = await arrived.get()
+            if isinstance(arrival, RunError):
+                failed = failed or arrival
+            elif isinstance(arrival, BaseException):
+                raise arrival
+            else:
+                yield arrival
+        if failed is not None:
+            raise failed
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

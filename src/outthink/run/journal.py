@@ -1,0 +1,245 @@
+"""What a runner keeps of what it paid for, and asks before it pays.
+
+Every row has a key: what fixes it apart from the model. Rows of one key are one row, whichever
+search asks for it, so a larger pool, another budget or another strategy draws only what is missing,
+and a killed search goes on with the rows that are missing. `run.store` is the journal on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from outthink.types import (
+    Budget,
+    Choice,
+    Draw,
+    Drawn,
+    Outcome,
+    Problem,
+    Proposer,
+    Solution,
+    Strategy,
+    Verified,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One problem to be searched by one strategy at one budget."""
+
+    problem: Problem
+    strategy: Strategy
+    budget: Budget
+    stream: str = ""
+    """Names an independent stream of draws under the run's seed: difficulty estimation draws its
+    own samples, so that it shares none with what it is compared to."""
+    judges_all: bool = False
+    """Whether every answer that is drawn gets a verdict, as pools need it, or the outcome alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished job: what it came to, and what it chose from."""
+
+    job: Job
+    outcome: Outcome
+    choice: Choice
+
+
+Read = Callable[[str], str | None]
+"""Finds the answer in the text of a finished solution, and writes equal answers alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who draws: rows of two writers are never taken for one another."""
+
+    name: str
+    asked: str = ""
+    """How the model is asked."""
+    seed: int = 0
+    reader: str = field(default="", compare=False)
+    """The grader whose reading of answers this run uses; empty for a model whose answers have one
+    way to be written. Another reading of the same rows draws nothing again."""
+    read: Read | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, engine: Proposer, seed: int) -> Writer:
+        """A model as it is asked in a run of this seed."""
+        return cls(
+            engine.name,
+            getattr(engine, "asked", ""),
+            seed,
+            getattr(engine, "reader", ""),
+            getattr(engine, "read", None),
+        )
+
+
+@dataclass(slots=True)
+class KeptDraw:
+    """A row of a proposer, and what is recorded beside it."""
+
+    row: Drawn
+    seconds: float
+    has_state: bool
+    """The engine kept what it read: going on from it need not read it again."""
+    reread: bool
+    """Its prefix was read again only because what an engine had kept of it was lost: in a search
+    that was interrupted, or shares the prefix with another one."""
+
+
+@dataclass(slots=True)
+class KeptScore:
+    """A row of a verifier; see `KeptDraw`."""
+
+    row: Verified
+    seconds: float
+    has_state: bool
+    reread: bool
+
+
+class Book(Protocol):
+    """The rows of one job."""
+
+    def draws(
+        self, writer: Writer, keys: Sequence[int], prefixes: Sequence[Solution]
+    ) -> list[KeptDraw | None]:
+        """What is recorded under each key, drawn from each prefix; `None` where nothing is."""
+        ...
+
+    def keep_draw(self, writer: Writer, key: int, prefix: Solution, draw: KeptDraw) -> None:
+        """Record a row that came."""
+        ...
+
+    def numbered(
+        self, writer: Writer, keys: Sequence[int], parents: Sequence[int], rows: Sequence[Drawn]
+    ) -> None:
+        """Rows of these keys are the next solutions of the search tree, each drawn from the
+        solution of the number beside it (-1 is the start), and cost what `rows` say in it."""
+        ...
+
+    def scores(self, verifier: str, keys: Sequence[int]) -> list[KeptScore | None]:
+        """What is recorded under each key; `None` where nothing is."""
+        ...
+
+    def keep_score(self, verifier: str, key: int, score: KeptScore) -> None:
+        """Record a row that came."""
+        ...
+
+    def scored(self, verifier: str, number: int, key: int, row: Verified) -> None:
+        """The score of this key is that of this solution of the search tree, and cost what `row`
+        says in it."""
+        ...
+
+    def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
+        """Record an outcome; `asked` is who answered requests, by role."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will be asked of this job in this run."""
+        ...
+
+
+class Journal(Protocol):
+    """Where a runner writes what it paid for. `commit` makes everything before it durable."""
+
+    keeps: bool
+    """Whether anything is kept."""
+
+    def book(self, job: Job) -> Book: ...
+
+    def verdict(self, problem: Problem, grader: str, answer: str) -> bool | None:
+        """Whether this answer is right; `None` where it was never judged."""
+        ...
+
+    def keep_verdict(self, problem: Problem, grader: str, answer: str, right: bool) -> None: ...
+
+    def commit(self) -> None: ...
+
+
+class NoJournal:
+    """Keeps nothing."""
+
+    keeps = False
+
+    def book(self, job: Job) -> NoJournal:
+        return self
+
+    def draws(
+        self, writer: Writer, keys: Sequence[int], prefixes: Sequence[Solution]
+    ) -> list[KeptDraw | None]:
+        return [None] * len(keys)
+
+    def keep_draw(self, writer: Writer, key: int, prefix: Solution, draw: KeptDraw) -> None:
+        pass
+
+    def numbered(
+        self, writer: Writer, keys: Sequence[int], parents: Sequence[int], rows: Sequence[Drawn]
+    ) -> None:
+        pass
+
+    def scores(self, verifier: str, keys: Sequence[int]) -> list[KeptScore | None]:
+        return [None] * len(keys)
+
+    def keep_score(self, verifier: str, key: int, score: KeptScore) -> None:
+        pass
+
+    def scored(self, verifier: str, number: int, key: int, row: Verified) -> None:
+        pass
+
+    def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def verdict(self, problem: Problem, grader: str, answer: str) -> bool | None:
+        return None
+
+    def keep_verdict(self, problem: Problem, grader: str, answer: str, right: bool) -> None:
+        pass
+
+    def commit(self) -> None:
+        pass
+
+
+def draw_keys(stream: str, position: int, rows: Sequence[int], draws: Sequence[Draw]) -> list[int]:
+    """Keys of rows of request `position` of a search: 63 bits each of all that fixes a row, given
+    problem, model and seed.
+
+    `rows` are their places in the request: with `position` they say which random number they get.
+    """
+    keys: list[int] = []
+    known: dict[int, bytes] = {}
+    for row, draw in zip(rows, draws, strict=True):
+        prefix = draw.prefix
+        content = known.get(id(prefix))
+        if content is None:
+            content = known[id(prefix)] = _content(prefix)
+        fixed = f"{stream}\0{position}\0{row}\0{draw.until}\0{draw.temperature}\0".encode()
+        keys.append(_digest(fixed + content))
+    return keys
+
+
+def score_key(solution: Solution, draw: int) -> int:
+    """The key of a solution that is scored: the key it was drawn under, and what it says.
+
+    Solutions that say the same are scored apart, as what their scores cost depends on which of
+    their prefixes were scored before.
+    """
+    how = f"score\0{draw}\0{solution.finished}\0{solution.truncated}\0".encode()
+    return _digest(how + _content(solution))
+
+
+def _content(solution: Solution) -> bytes:
+    parts = [solution.tokens, solution.step_ends, *solution.history]
+    lengths = array("q", map(len, parts))
+    return b"".join([lengths.tobytes(), *(array("q", part).tobytes() for part in parts)])
+
+
+def _digest(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") >> 1

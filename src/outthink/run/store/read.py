@@ -1,0 +1,371 @@
+"""What a store says of the searches of one team, judged by one grader.
+
+Reads alone, and loads no model: outcomes, pools, trees and verdicts are rows.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from outthink.errors import StoreError
+from outthink.run.journal import Writer
+from outthink.run.ledger import attended
+from outthink.run.store import codec
+from outthink.run.store.schema import USAGE_COLUMNS
+from outthink.search.select import StepAggregation, reduce_steps
+from outthink.types import (
+    PROPOSER,
+    REVISER,
+    REVISION_VERIFIER,
+    VERIFIER,
+    Outcome,
+    Problem,
+    Scores,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One solution of a search tree: what it says, and what it cost."""
+
+    number: int
+    parent: int
+    """Number of the solution it extends; -1 is the start."""
+    tokens: tuple[int, ...]
+    """All of them, those of its parent included."""
+    step_ends: tuple[int, ...]
+    finished: bool
+    truncated: bool
+    answer: str | None
+    prompt_tokens: int
+    cached_tokens: int
+    decoded_tokens: int
+    scores: Scores | None
+    """`None` where it was never given to a verifier."""
+    verifier_tokens: int
+    verifier_cached_tokens: int
+    texts: tuple[str, ...] | None = None
+    """What all of them say, as `Drawn.texts` is cut; `None` where the store does not hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTree:
+    """Everything one finished job drew, in draw order: a parent stands before its children."""
+
+    problem: Problem
+    strategy: str
+    budget: int
+    stream: str
+    nodes: tuple[Node, ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much a store holds, of all models together."""
+
+    problems: int
+    searches: int
+    """Finished ones."""
+    draws: int
+    scores: int
+    verdicts: int
+
+
+JobKey = tuple[str, str, int, str]
+"""Problem, strategy, budget, stream."""
+
+
+class View:
+    """What is recorded of searches whose requests were answered by one team."""
+
+    def __init__(
+        self,
+        path: Path,
+        database: sqlite3.Connection,
+        guard: Callable[[str], AbstractContextManager[None]],
+        team: Mapping[str, Writer | str] | None,
+        grader: str,
+    ) -> None:
+        self._path = path
+        self._db = database
+        self._guard = guard
+        with guard("read"):
+            teams = database.execute("SELECT id, json FROM team").fetchall()
+            row = database.execute("SELECT id FROM grader WHERE name = ?", (grader,)).fetchone()
+        fits = [number for number, text in teams if team is None or _fits(json.loads(text), team)]
+        self._teams = json.dumps(fits)
+        self._grader = -1 if row is None else row[0]
+        self._reader = -1
+        self._read_as(team)
+
+    def _read_as(self, team: Mapping[str, Writer | str] | None) -> None:
+        readers = {who.reader for who in (team or {}).values() if isinstance(who, Writer)}
+        for name in readers - {""}:
+            with self._guard("read"):
+                row = self._db.execute("SELECT id FROM grader WHERE name = ?", (name,)).fetchone()
+            self._reader = -1 if row is None else row[0]
+
+    def finished(self) -> set[JobKey]:
+        """Every job that is finished."""
+        with self._guard("read"):
+            rows = self._db.execute(
+                "SELECT p.name, s.strategy, s.budget, s.stream FROM search s"
+                f" JOIN problem p ON p.id = s.problem WHERE s.team IN ({_IN})",
+                (self._teams,),
+            )
+            return set(rows)
+
+    def outcomes(self, *, stream: str = "") -> Iterator[Outcome]:
+        """Outcomes of one stream, in the order in which they were recorded."""
+        with self._guard("read"):
+            rows = self._db.execute(
+                f"{_OUTCOMES} WHERE s.stream = ? AND s.team IN ({_IN}) ORDER BY s.id",
+                (self._grader, stream, self._teams),
+            ).fetchall()
+        return map(_outcome, rows)
+
+    def verdicts(self) -> dict[str, dict[str, bool]]:
+        """By problem, whether each answer that was judged is right."""
+        with self._guard("read"):
+            rows = self._db.execute(
+                "SELECT p.name, v.answer, v.is_right FROM verdict v"
+                " JOIN problem p ON p.id = v.problem WHERE v.grader = ?",
+                (self._grader,),
+            ).fetchall()
+        judged: dict[str, dict[str, bool]] = {}
+        for name, answer, right in rows:
+            judged.setdefault(name, {})[answer] = bool(right)
+        return judged
+
+    def tree(self, problem_id: str, strategy: str, budget: int, stream: str = "") -> SearchTree:
+        """Everything a finished job drew. Raises `StoreError` where it is not finished."""
+        search, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        with self._guard("read"):
+            problem = self._db.execute(
+                "SELECT name, prompt, reference FROM problem WHERE name = ?", (problem_id,)
+            ).fetchone()
+            outcome = self._db.execute(
+                f"{_OUTCOMES} WHERE s.id = ?", (self._grader, search)
+            ).fetchone()
+            draws = self._by_id(
+                "SELECT id, flags, decoded_tokens, answer, ends, tokens FROM draw", rows.draws
+            )
+            answers = self._answers(rows.draws)
+            texts = self._by_id("SELECT draw, steps FROM text", rows.draws, key="draw")
+            scores = self._by_id("SELECT id, flags, scores FROM score", rows.scores)
+        scored = {
+            number: (
+                Scores(codec.unpack_scores(scores[row][1] & codec.WIDE, scores[row][2])),
+                computed,
+                cached,
+            )
+            for number, row, computed, cached in zip(
+                rows.scored,
+                rows.scores,
+                rows.computed_tokens,
+                rows.score_cached_tokens,
+                strict=True,
+            )
+        }
+        nodes: list[Node] = []
+        for number, row in enumerate(rows.draws):
+            parent = rows.parents[number]
+            _, flags, decoded, _, ends, tokens = draws[row]
+            held = parent >= 0 and not flags & codec.WHOLE
+            before = (nodes[parent].tokens, nodes[parent].step_ends) if held else ((), ())
+            ids, step_ends = codec.unpack_solution(flags, ends, tokens, *before)
+            own = texts.get(row)
+            said = codec.unpack_texts(
+                None if own is None else own[1],
+                nodes[parent].texts if held else (),
+                len(before[1]),
+            )
+            score, computed, cached = scored.get(number, (None, 0, 0))
+            nodes.append(
+                Node(
+                    number,
+                    parent,
+                    ids,
+                    step_ends,
+                    bool(flags & codec.FINISHED),
+                    bool(flags & codec.TRUNCATED),
+                    answers[number],
+                    rows.prompt_tokens[number],
+                    rows.cached_tokens[number],
+                    decoded,
+                    score,
+                    computed,
+                    cached,
+                    said,
+                )
+            )
+        return SearchTree(
+            Problem(*problem), strategy, budget, stream, tuple(nodes), _outcome(outcome)
+        )
+
+    def pool(
+        self,
+        problem_id: str,
+        strategy: str,
+        budget: int,
+        stream: str = "",
+        *,
+        step: StepAggregation = StepAggregation.LAST,
+    ) -> tuple[list[str | None], list[float | None]]:
+        """Answers, and scores by `step`, of all solutions of a finished job in draw order.
+
+        It is meant for searches that draw solutions whole; of others it gives their prefixes too.
+        Raises `StoreError` where the job is not finished.
+        """
+        _, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        scores: list[float | None] = [None] * len(rows.draws)
+        with self._guard("read"):
+            answers = self._answers(rows.draws)
+            packed = self._by_id("SELECT id, flags, scores FROM score", rows.scores)
+        for number, row in zip(rows.scored, rows.scores, strict=True):
+            _, flags, data = packed[row]
+            if number >= 0:
+                steps = codec.unpack_scores(flags & codec.WIDE, data)
+                scores[number] = reduce_steps(Scores(steps), step)
+        return answers, scores
+
+    def costs(self, strategy: str, budget: int, problems: Container[str]) -> list[Usage]:
+        """What solution 0, 1, ... of these problems' jobs cost, each the sum over the problems.
+
+        Reads of the prompt to decode are left out: how many rows share them is for who adds up. For
+        jobs that all draw the same number of solutions, whole.
+        """
+        totals: dict[int, Usage] = {}
+        with self._guard("read"):
+            jobs = self._db.execute(
+                "SELECT s.tree, p.name FROM search s JOIN problem p ON p.id = s.problem"
+                f" WHERE s.strategy = ? AND s.budget = ? AND s.stream = '' AND s.team IN ({_IN})",
+                (strategy, budget, self._teams),
+            ).fetchall()
+        for packed, name in jobs:
+            if name not in problems:
+                continue
+            rows = codec.TreeRows.unpack(packed)
+            with self._guard("read"):
+                decoded = self._by_id("SELECT id, decoded_tokens FROM draw", rows.draws)
+            verified = dict(
+                zip(
+                    rows.scored,
+                    zip(rows.computed_tokens, rows.score_cached_tokens, strict=True),
+                    strict=True,
+                )
+            )
+            # What the first of them read is the prompt.
+            bare = rows.prompt_tokens[0] + rows.cached_tokens[0]
+            for number, row in enumerate(rows.draws):
+                cost = _cost(
+                    bare,
+                    rows.prompt_tokens[number],
+                    rows.cached_tokens[number],
+                    decoded[row][1],
+                    *verified.get(number, (0, 0)),
+                )
+                totals[number] = totals.get(number, Usage()) + cost
+        return [totals[number] for number in range(len(totals))]
+
+    def _tree_rows(
+        self, problem_id: str, strategy: str, budget: int, stream: str
+    ) -> tuple[int, codec.TreeRows]:
+        """Row of `search`, and search tree, of a finished job."""
+        with self._guard("read"):
+            row = self._db.execute(
+                "SELECT s.id, s.tree FROM search s JOIN problem p ON p.id = s.problem"
+                " WHERE p.name = ? AND s.strategy = ? AND s.budget = ? AND s.stream = ?"
+                f" AND s.team IN ({_IN}) ORDER BY s.id DESC",
+                (problem_id, strategy, budget, stream, self._teams),
+            ).fetchone()
+        if row is None:
+            where = f" in stream {stream!r}" if stream else ""
+            raise StoreError(
+                f"{self._path}: {strategy} at {budget} on problem {problem_id!r}{where} is not "
+                "finished; give the command that began it again"
+            )
+        return row[0], codec.TreeRows.unpack(row[1])
+
+    def _answers(self, draws: tuple[int, ...]) -> list[str | None]:
+        """Answers of these rows, as this view's grader reads them."""
+        rows = self._by_id("SELECT id, reader, answer FROM draw", draws)
+        others = [row for row, (_, reader, _) in rows.items() if reader != max(self._reader, 0)]
+        if not others or self._reader < 0:
+            return [rows[draw][2] for draw in draws]
+        again = dict(
+            self._db.execute(
+                f"SELECT draw, answer FROM reading WHERE reader = ? AND draw IN ({_IN})",
+                (self._reader, json.dumps(others)),
+            )
+        )
+        return [again.get(draw, rows[draw][2]) for draw in draws]
+
+    def _by_id(
+        self, select: str, ids: tuple[int, ...], key: str = "id"
+    ) -> dict[int, tuple[Any, ...]]:
+        rows = self._db.execute(f"{select} WHERE {key} IN ({_IN})", (json.dumps(ids),))
+        return {row[0]: row for row in rows}
+
+
+def _fits(recorded: Mapping[str, Any], team: Mapping[str, Writer | str]) -> bool:
+    """Whether everybody who answered is who answers in this team."""
+    for role, who in recorded.items():
+        now = answering(team, role)
+        named = [now.name, now.asked, now.seed, now.reader] if isinstance(now, Writer) else now
+        if named != who:
+            return False
+    return True
+
+
+def answering(team: Mapping[str, Writer | str], role: str) -> Writer | str | None:
+    """Who answers requests to a role: without a reviser the proposer does, and its verifier."""
+    if role == REVISER and role not in team:
+        role = PROPOSER
+    if role == REVISION_VERIFIER and role not in team and REVISER not in team:
+        role = VERIFIER
+    return team.get(role)
+
+
+def _cost(
+    bare: int, prompt: int, cached: int, decoded: int, verifier: int, verifier_cached: int
+) -> Usage:
+    """What one solution cost that was drawn whole; `bare` tokens of what it read are the prompt."""
+    return Usage(
+        1,
+        prompt,
+        cached,
+        decoded,
+        0,
+        verifier,
+        verifier_cached,
+        prompt_attended=attended(prompt, cached),
+        decoded_attended=attended(decoded, prompt + cached),
+        verifier_attended=attended(verifier, verifier_cached),
+        kv_reads=attended(decoded, prompt + cached - bare),
+    )
+
+
+_IN = "SELECT value FROM json_each(?)"
+
+_OUTCOMES = (
+    "SELECT p.name, s.strategy, s.budget, s.answer, p.reference IS NULL, v.is_right, s.chosen, "
+    + ", ".join(f"s.{column.strip()}" for column in USAGE_COLUMNS.split(","))
+    + " FROM search s JOIN problem p ON p.id = s.problem LEFT JOIN verdict v"
+    " ON v.problem = s.problem AND v.grader = ? AND v.answer = s.answer"
+)
+
+
+def _outcome(row: tuple[Any, ...]) -> Outcome:
+    problem_id, strategy, budget, answer, unknown, is_right, chosen, *usage = row
+    right = None if unknown else False if answer is None else is_right
+    right = None if right is None else bool(right)
+    return Outcome(problem_id, strategy, budget, answer, right, chosen, Usage(*usage))

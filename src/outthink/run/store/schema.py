@@ -1,0 +1,66 @@
+"""The tables of a store.
+
+`draw`, `score` and `verdict` are what was paid for, each a row on its own: who wrote, scored or
+judged it, and for which problem. `search` is what a job made of them: its outcome, and its search
+tree as numbers of rows. `meta` is what was asked for last. `draw` and `score` grow at their end
+alone, so their pages are full and written once.
+"""
+
+from __future__ import annotations
+
+FORMAT = 3
+"""Version of the layout, in SQLite's `user_version`. Another one is refused, never guessed at."""
+
+APPLICATION = 0x6F757474
+"""`outt`: marks the file as ours, in SQLite's `application_id`."""
+
+TABLES = (
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {FORMAT}",
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE problem (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " prompt TEXT NOT NULL, reference TEXT)",
+    # How the model is asked, and the seed, are part of who writes.
+    "CREATE TABLE writer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, asked TEXT NOT NULL,"
+    " seed INTEGER NOT NULL, UNIQUE (name, asked, seed))",
+    "CREATE TABLE verifier (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE grader (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    # Costs are those of the row alone; what it shares with others is counted in each search.
+    "CREATE TABLE draw (id INTEGER PRIMARY KEY, problem INTEGER NOT NULL, writer INTEGER NOT NULL,"
+    " key INTEGER NOT NULL, flags INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,"
+    " cached_tokens INTEGER NOT NULL, decoded_tokens INTEGER NOT NULL,"
+    " shared_tokens INTEGER NOT NULL, microseconds INTEGER NOT NULL, reader INTEGER NOT NULL,"
+    " answer TEXT, ends BLOB NOT NULL, tokens BLOB NOT NULL)",
+    "CREATE INDEX draw_of ON draw (problem, writer)",
+    # Apart from `draw`: ids that can be read without a model need no text.
+    "CREATE TABLE text (draw INTEGER PRIMARY KEY REFERENCES draw, steps TEXT NOT NULL)",
+    # The answer of a draw as another grader reads it than the one it was drawn for.
+    "CREATE TABLE reading (draw INTEGER NOT NULL, reader INTEGER NOT NULL, answer TEXT,"
+    " PRIMARY KEY (draw, reader)) WITHOUT ROWID",
+    "CREATE TABLE score (id INTEGER PRIMARY KEY, problem INTEGER NOT NULL,"
+    " verifier INTEGER NOT NULL, key INTEGER NOT NULL, flags INTEGER NOT NULL,"
+    " computed_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,"
+    " shared_tokens INTEGER NOT NULL, microseconds INTEGER NOT NULL, scores BLOB NOT NULL)",
+    "CREATE INDEX score_of ON score (problem, verifier)",
+    "CREATE TABLE verdict (problem INTEGER NOT NULL, grader INTEGER NOT NULL,"
+    " answer TEXT NOT NULL, is_right INTEGER NOT NULL,"
+    " PRIMARY KEY (problem, grader, answer)) WITHOUT ROWID",
+    # Who answered the requests of a search, by role, as JSON.
+    "CREATE TABLE team (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE search (id INTEGER PRIMARY KEY, problem INTEGER NOT NULL,"
+    " strategy TEXT NOT NULL, budget INTEGER NOT NULL, stream TEXT NOT NULL,"
+    " team INTEGER NOT NULL, answer TEXT, chosen INTEGER, generations INTEGER NOT NULL,"
+    " prompt_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,"
+    " decoded_tokens INTEGER NOT NULL, discarded_tokens INTEGER NOT NULL,"
+    " verifier_tokens INTEGER NOT NULL, verifier_cached_tokens INTEGER NOT NULL,"
+    " seconds REAL NOT NULL, prompt_attended INTEGER NOT NULL, decoded_attended INTEGER NOT NULL,"
+    " verifier_attended INTEGER NOT NULL, kv_reads INTEGER NOT NULL, tree BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX search_of ON search (problem, strategy, budget, stream, team)",
+)
+
+USAGE_COLUMNS = (
+    "generations, prompt_tokens, cached_tokens, decoded_tokens, discarded_tokens,"
+    " verifier_tokens, verifier_cached_tokens, seconds, prompt_attended, decoded_attended,"
+    " verifier_attended, kv_reads"
+)
+"""In the order of the fields of `Usage`."""

@@ -1,0 +1,641 @@
+"""The store of one run on disk: the runner's journal.
+
+What one `commit` writes is there whole or not at all. A commit survives the death of the process at
+once; a power cut may take the last few, never half of one (WAL, synchronous=NORMAL). It knows
+nothing of models: who writes, scores and judges are names here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from outthink.errors import StoreError, UsageError
+from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer
+from outthink.run.store import codec
+from outthink.run.store.file import connect, lock, stranger, trouble, unlock
+from outthink.run.store.read import Counts, View
+from outthink.run.store.schema import APPLICATION, FORMAT, TABLES
+from outthink.types import Drawn, Problem, Scores, Solution, Usage, Verified
+
+_CHECKPOINT_PAGES = 4096
+"""Pages (16 MB) of the write-ahead log that are worth an fsync."""
+
+_PAID = ("draw", "text", "score")
+_TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search")
+
+
+class Store:
+    """One open file: `with Store.open(...) as store`. One process writes, any number read.
+
+    It grows: rows of any model, verifier and grader stand side by side, and whatever is asked for
+    is paid for once. It is a `Journal`.
+    """
+
+    keeps = True
+
+    def __init__(self, path: Path, database: sqlite3.Connection, lock: int | None) -> None:
+        self.path = path
+        self._db = database
+        self._lock = lock
+        self._forget()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, write: bool) -> Store:
+        """Open `path`. When writing, make it where it is missing, and keep other writers out.
+
+        Raises `StoreError` where it is missing, no store, of another format, or being written by
+        another process; `RunError` where the disk fails.
+        """
+        path = Path(path)
+        if not (write or path.exists()):
+            raise StoreError(f"{path}: no such store; `outthink sweep` makes one")
+        held = lock(path) if write else None
+        try:
+            store = cls(path, connect(path, write), held)
+        except BaseException:
+            unlock(path, held)
+            raise
+        try:
+            store._prepare()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; what was not committed is dropped."""
+        self._db.close()
+        unlock(self.path, self._lock)
+        self._lock = None
+
+    # The journal ---------------------------------------------------------------------------------
+
+    def book(self, job: Job) -> _Book:
+        """The rows of one job. Raises `StoreError` where its problem is recorded with another
+        prompt or reference."""
+        return _Book(self, job, self._problem_id(job.problem))
+
+    def verdict(self, problem: Problem, grader: str, answer: str) -> bool | None:
+        """Whether this answer is right; `None` where it was never judged."""
+        return self._verdicts_of(problem, grader).get(answer)
+
+    def keep_verdict(self, problem: Problem, grader: str, answer: str, right: bool) -> None:
+        """Record a verdict."""
+        self._verdicts_of(problem, grader)[answer] = right
+        row = (self._problem_id(problem), self._name_id("grader", grader), answer, right)
+        self._waiting["verdict"].append(row)
+
+    def commit(self) -> None:
+        """Write everything recorded since the last commit, in one transaction.
+
+        Raises `RunError` where the disk is full or fails; nothing of this commit is then written.
+        """
+        if any(self._waiting.values()):
+            with self._writing():
+                for table in _TABLES_OF_ROWS:
+                    rows = self._waiting[table]
+                    if rows:
+                        places = ", ".join("?" * len(rows[0]))
+                        # An outcome already recorded stays: its seconds are the true ones.
+                        how = "INSERT" if table in _PAID else "INSERT OR IGNORE"
+                        self._db.executemany(f"{how} INTO {table} VALUES ({places})", rows)
+            for rows in self._waiting.values():
+                rows.clear()
+
+    # What is said of a store ---------------------------------------------------------------------
+
+    def add_problems(self, problems: Iterable[Problem]) -> None:
+        """Record problems ahead of their first job, so that their order is theirs and not that in
+        which a server happens to answer."""
+        with self._writing():
+            for problem in problems:
+                self._problem_id(problem)
+
+    def set_meta(self, name: str, value: str) -> None:
+        """Keep a remark, in place of an earlier one of that name; no row depends on it."""
+        if self.get_meta(name) != value:
+            with self._writing():
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def get_meta(self, name: str) -> str | None:
+        """The remark of that name."""
+        with self._guard("read"):
+            row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def problems(self) -> list[Problem]:
+        """Problems in the order in which they were first met."""
+        with self._guard("read"):
+            rows = self._db.execute("SELECT name, prompt, reference FROM problem ORDER BY id")
+            return [Problem(*row) for row in rows]
+
+    def view(self, team: Mapping[str, Writer | str] | None = None, grader: str = "exact") -> View:
+        """What is recorded of searches by this team (`None` for any), judged by this grader."""
+        self._flush()
+        return View(self.path, self._db, self._guard, team, grader)
+
+    def counts(self) -> Counts:
+        """How much is recorded."""
+        self._flush()
+        tables = ("problem", "search", "draw", "score", "verdict")
+        with self._guard("read"):
+            return Counts(
+                *(
+                    self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                    for table in tables
+                )
+            )
+
+    def bytes_per_solution(self) -> float | None:
+        """The size of everything over the number of solutions; `None` where there are none."""
+        with self._guard("read"):
+            ((pages,),) = self._db.execute("PRAGMA page_count")
+            ((page_bytes,),) = self._db.execute("PRAGMA page_size")
+        solutions = self.counts().draws
+        return pages * page_bytes / solutions if solutions else None
+
+    # Names and rows that are known ---------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """Begin as if just opened: the file is right, memory may be ahead of it."""
+        self._waiting: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _TABLES_OF_ROWS}
+        self._problems: dict[str, tuple[int, Problem]] = {}
+        self._names: dict[tuple[str, str], int] = {}
+        self._writers: dict[Writer, int] = {}
+        self._keys: dict[int, dict[tuple[str, int], dict[int, int]]] = {}
+        """By problem, then table and who: the row of each key."""
+        self._verdicts: dict[int, dict[int, dict[str, bool]]] = {}
+        """By problem, then grader."""
+        self._books: dict[int, int] = {}
+        """Open books by problem: what is known of a problem is kept as long as there are any."""
+        self._next: dict[str, int] = {}
+
+    def _flush(self) -> None:
+        if self._lock is not None:
+            self.commit()
+
+    def _row_id(self, table: str) -> int:
+        if table not in self._next:
+            with self._guard("read"):
+                ((largest,),) = self._db.execute(f"SELECT coalesce(max(id), 0) FROM {table}")
+            self._next[table] = largest + 1
+        self._next[table] += 1
+        return self._next[table] - 1
+
+    def _problem_id(self, problem: Problem) -> int:
+        known = self._problems.get(problem.id)
+        if known is not None and known[1] is problem:
+            return known[0]
+        with self._guard("read"):
+            row = self._db.execute(
+                "SELECT id, prompt, reference FROM problem WHERE name = ?", (problem.id,)
+            ).fetchone()
+        if row is None:
+            number = self._insert(
+                "INSERT INTO problem (name, prompt, reference) VALUES (?, ?, ?)",
+                (problem.id, problem.prompt, problem.reference),
+            )
+        else:
+            number = row[0]
+            for what, seen, given in (
+                ("prompt", row[1], problem.prompt),
+                ("reference", row[2], problem.reference),
+            ):
+                if seen != given:
+                    raise StoreError(
+                        f"{self.path}: problem {problem.id!r} is recorded with {what} "
+                        f"{_short(seen)}, not {_short(given)}; give a changed problem a new id, "
+                        "or use another store"
+                    )
+        self._problems[problem.id] = number, problem
+        return number
+
+    def _name_id(self, table: str, name: str) -> int:
+        known = self._names.get((table, name))
+        if known is None:
+            known = self._names[table, name] = self._lookup(
+                f"SELECT id FROM {table} WHERE name = ?",
+                f"INSERT INTO {table} (name) VALUES (?)",
+                (name,),
+            )
+        return known
+
+    def _writer_id(self, writer: Writer) -> int:
+        known = self._writers.get(writer)
+        if known is None:
+            known = self._writers[writer] = self._lookup(
+                "SELECT id FROM writer WHERE name = ? AND asked = ? AND seed = ?",
+                "INSERT INTO writer (name, asked, seed) VALUES (?, ?, ?)",
+                (writer.name, writer.asked, writer.seed),
+            )
+        return known
+
+    def _lookup(self, select: str, insert: str, values: tuple[Any, ...]) -> int:
+        with self._guard("read"):
+            row = self._db.execute(select, values).fetchone()
+        return int(row[0]) if row else self._insert(insert, values)
+
+    def _insert(self, statement: str, values: tuple[Any, ...]) -> int:
+        if self._db.in_transaction:
+            number = self._db.execute(statement, values).lastrowid
+        else:
+            with self._writing():
+                number = self._db.execute(statement, values).lastrowid
+        assert number is not None
+        return number
+
+    def _keys_of(self, table: str, problem: int, who: int) -> dict[int, int]:
+        """The row of each key of one problem and writer or verifier."""
+        of_problem = self._keys.setdefault(problem, {})
+        known = of_problem.get((table, who))
+        if known is None:
+            column = "writer" if table == "draw" else "verifier"
+            with self._guard("read"):
+                rows = self._db.execute(
+                    f"SELECT key, id FROM {table} WHERE problem = ? AND {column} = ?",
+                    (problem, who),
+                )
+                known = of_problem[table, who] = dict(rows)
+        return known
+
+    def _verdicts_of(self, problem: Problem, grader: str) -> dict[str, bool]:
+        place = self._problem_id(problem), self._name_id("grader", grader)
+        of_problem = self._verdicts.setdefault(place[0], {})
+        known = of_problem.get(place[1])
+        if known is None:
+            with self._guard("read"):
+                rows = self._db.execute(
+                    "SELECT answer, is_right FROM verdict WHERE problem = ? AND grader = ?", place
+                )
+                known = of_problem[place[1]] = {answer: bool(right) for answer, right in rows}
+        return known
+
+    def _open_book(self, problem: int) -> None:
+        self._books[problem] = self._books.get(problem, 0) + 1
+
+    def _close_book(self, problem: int) -> None:
+        left = self._books.get(problem, 1) - 1
+        if left:
+            self._books[problem] = left
+            return
+        for known in (self._books, self._keys, self._verdicts):
+            known.pop(problem, None)
+
+    # The file ------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Make the tables of a new file, or see that this is a store that can be read."""
+        with self._guard("read"):
+            ((application,),) = self._db.execute("PRAGMA application_id")
+            ((version,),) = self._db.execute("PRAGMA user_version")
+            ((tables,),) = self._db.execute("SELECT count(*) FROM sqlite_master")
+        # Killed in the middle of making it, a process leaves a file without tables: make it again.
+        is_new = self._lock is not None and (application, tables) == (0, 0)
+        if not is_new and application != APPLICATION:
+            raise stranger(self.path)
+        if not is_new and version != FORMAT:
+            raise StoreError(
+                f"{self.path}: written in format {version}, and this outthink reads format "
+                f"{FORMAT}; {_way_out(version, self.path)}"
+            )
+        if self._lock is not None:
+            with self._guard("written"):
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        if is_new:
+            with self._writing():
+                for statement in TABLES:
+                    self._db.execute(statement)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: all of it, or an error and nothing."""
+        with self._guard("written"):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._forget()
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _guard(self, how: str) -> Iterator[None]:
+        """SQLite's errors as ours, in one line."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise trouble(self.path, how, error) from error
+        except UnicodeEncodeError as error:
+            half = error.object[error.start : error.end]
+            raise UsageError(
+                f"{self.path}: cannot hold {half!r}, half a character; clean the problem file"
+            ) from error
+
+
+class _Book:
+    """The rows of one job, in a store."""
+
+    def __init__(self, store: Store, job: Job, problem: int) -> None:
+        self._store = store
+        self._job = job
+        self._problem = problem
+        self._tree: list[tuple[int, int, int, int]] = []
+        """Row of `draw`, parent, prompt tokens, cached tokens of each solution."""
+        self._marks: dict[int, int] = {}
+        """Fingerprints of its open solutions by number: tells a prefix as drawn from an edited
+        one."""
+        self._scored: list[tuple[int, int, int, int, int]] = []
+        """Solution, rows of `verifier` and `score`, computed and cached tokens of each score."""
+        store._open_book(problem)
+
+    def draws(
+        self, writer: Writer, keys: Sequence[int], prefixes: Sequence[Solution]
+    ) -> list[KeptDraw | None]:
+        store = self._store
+        known = store._keys_of("draw", self._problem, store._writer_id(writer))
+        places = {place: known[key] for place, key in enumerate(keys) if key in known}
+        if not places:
+            return [None] * len(keys)
+        rows = self._rows(
+            "SELECT id, flags, prompt_tokens, cached_tokens, decoded_tokens, shared_tokens,"
+            " microseconds, reader, answer, ends, tokens FROM draw",
+            places.values(),
+        )
+        return [
+            self._kept_draw(writer, prefixes[place], *rows[places[place]])
+            if place in places
+            else None
+            for place in range(len(keys))
+        ]
+
+    def _kept_draw(self, writer: Writer, prefix: Solution, row_id: int, *row: Any) -> KeptDraw:
+        flags, prompt, cached, decoded, shared, microseconds, reader, answer, ends, ids = row
+        tokens, step_ends = codec.unpack_solution(flags, ends, ids, prefix.tokens, prefix.step_ends)
+        finished = bool(flags & codec.FINISHED)
+        if finished and reader != self._reader_id(writer):
+            answer = self._read_again(writer, row_id, prefix)
+        solution = Solution(
+            prefix.problem,
+            tokens,
+            step_ends,
+            finished,
+            bool(flags & codec.TRUNCATED),
+            answer,
+            history=prefix.history,
+        )
+        return KeptDraw(
+            Drawn(solution, prompt, cached, decoded, shared, bool(flags & codec.MEASURED)),
+            microseconds / 1e6,
+            bool(flags & codec.HAS_STATE),
+            bool(flags & codec.REREAD),
+        )
+
+    def _reader_id(self, writer: Writer) -> int:
+        return self._store._name_id("grader", writer.reader) if writer.reader else 0
+
+    def _read_again(self, writer: Writer, row_id: int, prefix: Solution) -> str | None:
+        """The answer of a draw as another grader reads it: as it was read before, or from its
+        text."""
+        reader = self._reader_id(writer)
+        store = self._store
+        with store._guard("read"):
+            known = store._db.execute(
+                "SELECT answer FROM reading WHERE draw = ? AND reader = ?", (row_id, reader)
+            ).fetchone()
+        if known is not None:
+            return None if known[0] is None else str(known[0])
+        text = self._text(row_id, prefix)
+        if text is None or writer.read is None:
+            raise StoreError(
+                f"{store.path}: holds answers as another grader reads them, and not the texts to "
+                "read them again; use another store"
+            )
+        answer = writer.read(text)
+        store._waiting["reading"].append((row_id, reader, answer))
+        return answer
+
+    def _text(self, row_id: int, prefix: Solution) -> str | None:
+        """All of what a solution says that was drawn from this prefix; `None` where it is not
+        recorded."""
+        rows, number = [row_id], prefix.number
+        left = len(prefix.tokens)
+        while left and number >= 0:
+            row, number, *_ = self._tree[number]
+            rows.append(row)
+            if number < 0:
+                break
+        texts = self._rows("SELECT draw, steps FROM text", rows, key="draw")
+        if len(texts) < len(rows):
+            return None
+        return "".join("".join(json.loads(texts[row][1])) for row in reversed(rows))
+
+    def keep_draw(self, writer: Writer, key: int, prefix: Solution, draw: KeptDraw) -> None:
+        store, row = self._store, draw.row
+        solution = row.solution
+        tokens, ends, flags = solution.tokens, solution.step_ends, 0
+        if held := len(prefix.tokens):
+            if self._marks.get(prefix.number) == _mark(prefix) and _extends(solution, prefix):
+                tokens = tokens[held:]
+                ends = tuple([end - held for end in ends[len(prefix.step_ends) :]])
+            else:
+                flags = codec.WHOLE
+        elif prefix.number >= 0:
+            flags = codec.WHOLE  # its parent is what it revises, not what it extends
+        answer = solution.answer if solution.finished else None
+        if solution.finished:
+            flags |= codec.FINISHED
+        elif solution.truncated:
+            flags |= codec.TRUNCATED
+        flags |= draw.has_state * codec.HAS_STATE | draw.reread * codec.REREAD
+        flags |= row.measured * codec.MEASURED
+        row_id = store._row_id("draw")
+        # What an edited prefix says is not known.
+        if row.texts is not None and not (held and flags & codec.WHOLE):
+            store._waiting["text"].append((row_id, codec.pack_texts(row.texts)))
+        token_width, token_bytes = codec.pack_ids(tokens)
+        end_width, end_bytes = codec.pack_ids(ends)
+        writer_id = store._writer_id(writer)
+        store._waiting["draw"].append(
+            (
+                row_id,
+                self._problem,
+                writer_id,
+                key,
+                flags | token_width << codec.TOKEN_WIDTH | end_width << codec.END_WIDTH,
+                row.prompt_tokens,
+                row.cached_tokens,
+                row.decoded_tokens,
+                row.shared_tokens,
+                round(draw.seconds * 1e6),
+                self._reader_id(writer),
+                answer,
+                end_bytes,
+                token_bytes,
+            )
+        )
+        store._keys_of("draw", self._problem, writer_id)[key] = row_id
+
+    def numbered(
+        self, writer: Writer, keys: Sequence[int], parents: Sequence[int], rows: Sequence[Drawn]
+    ) -> None:
+        store = self._store
+        known = store._keys_of("draw", self._problem, store._writer_id(writer))
+        for key, parent, row in zip(keys, parents, rows, strict=True):
+            solution = row.solution
+            if solution.is_open:
+                self._marks[solution.number] = _mark(solution)
+            self._tree.append((known[key], parent, row.prompt_tokens, row.cached_tokens))
+
+    def scores(self, verifier: str, keys: Sequence[int]) -> list[KeptScore | None]:
+        store = self._store
+        known = store._keys_of("score", self._problem, store._name_id("verifier", verifier))
+        places = {place: known[key] for place, key in enumerate(keys) if key in known}
+        if not places:
+            return [None] * len(keys)
+        rows = self._rows(
+            "SELECT id, flags, computed_tokens, cached_tokens, shared_tokens, microseconds, scores"
+            " FROM score",
+            places.values(),
+        )
+        return [
+            _kept_score(*rows[places[place]][1:]) if place in places else None
+            for place in range(len(keys))
+        ]
+
+    def keep_score(self, verifier: str, key: int, score: KeptScore) -> None:
+        store, row = self._store, score.row
+        wide, packed = codec.pack_scores(row.scores.steps)
+        flags = wide * codec.WIDE
+        flags |= score.has_state * codec.SCORE_HAS_STATE | score.reread * codec.SCORE_REREAD
+        row_id = store._row_id("score")
+        verifier_id = store._name_id("verifier", verifier)
+        store._waiting["score"].append(
+            (
+                row_id,
+                self._problem,
+                verifier_id,
+                key,
+                flags,
+                row.computed_tokens,
+                row.cached_tokens,
+                row.shared_tokens,
+                round(score.seconds * 1e6),
+                packed,
+            )
+        )
+        store._keys_of("score", self._problem, verifier_id)[key] = row_id
+
+    def scored(self, verifier: str, number: int, key: int, row: Verified) -> None:
+        store = self._store
+        verifier_id = store._name_id("verifier", verifier)
+        row_id = store._keys_of("score", self._problem, verifier_id)[key]
+        self._scored.append((number, verifier_id, row_id, row.computed_tokens, row.cached_tokens))
+
+    def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
+        store, job, outcome = self._store, result.job, result.outcome
+        team = team_json(asked)
+        team_id = store._lookup(
+            "SELECT id FROM team WHERE json = ?", "INSERT INTO team (json) VALUES (?)", (team,)
+        )
+        solutions = list(zip(*self._tree, strict=True)) or [()] * 4
+        scores = list(zip(*self._scored, strict=True)) or [()] * 5
+        tree = codec.TreeRows(*solutions, *scores)
+        store._waiting["search"].append(
+            (
+                None,
+                self._problem,
+                job.strategy.name,
+                job.budget.generations,
+                job.stream,
+                team_id,
+                outcome.answer,
+                outcome.chosen,
+                *(getattr(outcome.usage, field.name) for field in fields(Usage)),
+                tree.pack(),
+            )
+        )
+
+    def close(self) -> None:
+        self._store._close_book(self._problem)
+
+    def _rows(self, select: str, ids: Iterable[int], key: str = "id") -> dict[int, tuple[Any, ...]]:
+        """Rows of a table by their ids."""
+        store = self._store
+        store.commit()
+        with store._guard("read"):
+            rows = store._db.execute(
+                f"{select} WHERE {key} IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            )
+            return {row[0]: row for row in rows}
+
+
+def team_json(asked: Mapping[str, Writer | str]) -> str:
+    """Who answered, by role, in one way to be written: [name, how it is asked, seed, reader of its
+    answers] of who writes, the name of who scores."""
+    return json.dumps(
+        {
+            role: [who.name, who.asked, who.seed, who.reader] if isinstance(who, Writer) else who
+            for role, who in sorted(asked.items())
+        }
+    )
+
+
+def _kept_score(
+    flags: int, computed: int, cached: int, shared: int, microseconds: int, scores: bytes
+) -> KeptScore:
+    steps = codec.unpack_scores(flags & codec.WIDE, scores)
+    return KeptScore(
+        Verified(Scores(steps), computed, cached, shared),
+        microseconds / 1e6,
+        bool(flags & codec.SCORE_HAS_STATE),
+        bool(flags & codec.SCORE_REREAD),
+    )
+
+
+def _way_out(version: int, path: Path) -> str:
+    if version == 2:
+        return f"`outthink convert {path}` makes one of it, and loses nothing"
+    if version > FORMAT:
+        return "use the outthink that wrote it"
+    return "use the outthink that wrote it, or another store"
+
+
+def _mark(solution: Solution) -> int:
+    return hash((solution.tokens, solution.step_ends))
+
+
+def _extends(solution: Solution, prefix: Solution) -> bool:
+    return (
+        solution.tokens[: len(prefix.tokens)] == prefix.tokens
+        and solution.step_ends[: len(prefix.step_ends)] == prefix.step_ends
+    )
+
+
+def _short(value: object) -> str:
+    """A value that stays on its line."""
+    said = repr(value)
+    return said if len(said) <= 40 else f"{said[:36]}...{said[-1]}"
