@@ -9,7 +9,7 @@ import outthink
 SOURCE = Path(outthink.__file__).parent
 LAYERS = (
     {"version", "errors", "progress"},
-    {"types", "estimate", "report.wire"},
+    {"types", "estimate", "report.wire", "store_file"},
     {"costs", "difficulty", "grade", "ledger", "ports", "select", "simulate", "texts"},
     {"search", "policy", "driver", "propose", "report", "exchange", "scaling"},
     {"chains", "gauge", "hf"},

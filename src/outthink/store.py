@@ -34,6 +34,7 @@ from outthink.driver import Job, Replay, Response, Result
 from outthink.errors import RunError, StoreError, UsageError
 from outthink.ledger import attended
 from outthink.select import StepAggregation, reduce_steps
+from outthink.store_file import APPLICATION, connect, on_network, stranger, trouble
 from outthink.types import (
     Drawn,
     Outcome,
@@ -49,9 +50,6 @@ from outthink.types import (
 
 FORMAT = 2
 """Version of the layout, in SQLite's `user_version`. Another one is refused, never guessed at."""
-
-APPLICATION = 0x6F757474
-"""`outt`: marks the file as ours, in SQLite's `application_id`."""
 
 _CHECKPOINT_PAGES = 4096
 """Pages (16 MB) of the write-ahead log that are worth an fsync."""
@@ -167,7 +165,7 @@ class Store:
             raise StoreError(f"{path}: no such store; `outthink sweep` makes one")
         lock = _lock(path) if write else None
         try:
-            store = cls(path, _connect(path, write), lock)
+            store = cls(path, connect(path, write), lock)
         except BaseException:
             _unlock(path, lock)
             raise
@@ -667,7 +665,7 @@ class Store:
         # Killed in the middle of making it, a process leaves a file without tables: make it again.
         is_new = self._lock is not None and (application, tables) == (0, 0)
         if not is_new and application != APPLICATION:
-            raise _stranger(self.path)
+            raise stranger(self.path)
         if not is_new and version != FORMAT:
             raise StoreError(
                 f"{self.path}: written in format {version}, and this outthink reads format "
@@ -727,7 +725,7 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
-            raise _trouble(self.path, how, error) from error
+            raise trouble(self.path, how, error) from error
         except UnicodeEncodeError as error:
             half = error.object[error.start : error.end]
             raise UsageError(
@@ -975,28 +973,6 @@ def _outcome(row: Sequence[Any]) -> Outcome:
 # The file ----------------------------------------------------------------------------------------
 
 
-def _connect(path: Path, write: bool) -> sqlite3.Connection:
-    try:
-        if write:
-            return sqlite3.connect(path, isolation_level=None)
-        address = path.resolve().as_uri()
-        database = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None)
-        try:
-            database.execute("PRAGMA schema_version")
-        except sqlite3.OperationalError as error:
-            database.close()
-            if error.sqlite_errorcode & 0xFF not in (
-                sqlite3.SQLITE_CANTOPEN,
-                sqlite3.SQLITE_READONLY,
-            ):
-                raise
-            # A folder that cannot be written has no place for SQLite's side files, nor a writer.
-            database = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
-        return database
-    except sqlite3.Error as error:
-        raise _trouble(path, "opened", error) from error
-
-
 def _lock(path: Path) -> int:
     """Keep other writers out until the descriptor returned is closed, by us or by our death."""
     name = _lock_name(path)
@@ -1023,7 +999,9 @@ def _lock(path: Path) -> int:
             ) from error
         except OSError as error:
             os.close(lock)
-            raise StoreError(f"{path}: cannot be locked: {error.strerror}") from error
+            raise StoreError(
+                f"{path}: cannot be locked: {error.strerror}; {on_network(path)}"
+            ) from error
         os.close(lock)
 
 
@@ -1038,19 +1016,6 @@ def _unlock(path: Path, lock: int | None) -> None:
 def _lock_name(path: Path) -> Path:
     real = path.resolve()
     return real.with_name(real.name + "-lock")
-
-
-def _stranger(path: Path) -> StoreError:
-    return StoreError(f"{path}: is no outthink store; `outthink sweep` makes one")
-
-
-def _trouble(path: Path, how: str, error: sqlite3.Error) -> StoreError | RunError:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-        return _stranger(path)
-    if how == "opened":
-        return StoreError(f"{path}: cannot be opened: {error}")
-    safe = "; nothing recorded was lost: see to the disk and give the same command again"
-    return RunError(f"{path}: cannot be {how}: {error}{safe if how == 'written' else ''}")
 
 
 # SQL ---------------------------------------------------------------------------------------------
