@@ -267,9 +267,9 @@ def test_a_damaged_store_says_what_may_be_saved(path):
     content = bytearray(path.read_bytes())
     content[4096:] = os.urandom(len(content) - 4096)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"a\.store: cannot be read: .*malformed.*\.recover"):
-        with Store.open(path, write=False) as store:
-            list(store.outcomes())
+    said = pytest.raises(StoreError, match=r"a\.store: cannot be read: .*malformed.*\.recover")
+    with said, Store.open(path, write=False) as store:
+        list(store.outcomes())
 
 
 def test_a_store_that_another_program_locks_says_to_wait(path, monkeypatch):

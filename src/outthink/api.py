@@ -92,8 +92,8 @@ async def sweep(
 async def fit(store: str | Path, out: str | Path | None = None) -> Fitting:
     """Fit the compute-optimal policy on a store, and save it where `out` says.
 
-    Raises `UsageError` where there are too few problems with references, `StoreError` for a store
-    whose sweep is not finished.
+    Fitted on what is there of a sweep that is not finished, and with fewer bins on fewer than 100
+    problems; `notes` then say so. Raises `UsageError` where nothing can be fitted.
     """
     from outthink import jobs
 
@@ -101,7 +101,7 @@ async def fit(store: str | Path, out: str | Path | None = None) -> Fitting:
 
 
 async def write_report(store: str | Path, out: str | Path = "report.html") -> Reported:
-    """Write the page of a store. Raises as `fit` does."""
+    """Write the page of a store: all that there is of it, whether a policy can be fitted or not."""
     from outthink import jobs
 
     asked = f"outthink.write_report({str(store)!r}, {str(out)!r})"

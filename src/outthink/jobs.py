@@ -35,12 +35,11 @@ from outthink.ports import is_served_proposer
 from outthink.report import data as page
 from outthink.report.page import write
 from outthink.report.reproduction import write_reproduction
-from outthink.report.study import Analysis, Fitted, build
+from outthink.report.study import Analysis, Fitted, build, lacks
 from outthink.reproduce.evidence import Evidence, Scale, gathered
 from outthink.reproduce.outcome import outcome
 from outthink.results import Accuracies, Fitting, Reported, Solved, Worth
 from outthink.search import strategy as parse_strategy
-from outthink.store import Identity
 from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
 from outthink.sweeps import (
     GRADER,
@@ -145,29 +144,27 @@ def fit(store: Path, out: Path | None) -> Fitting:
 
 
 def report(store: Path, out: Path, *, command: str) -> Reported:
-    """Write the page of a store."""
+    """Write the page of a store: all that can be told of it, even of an unfinished sweep."""
     make_place(out)
     with reopened(store) as found:
-        analysis = Analysis.of(found.study, seed=found.identity.seed)
-        write(_page(analysis, found.identity, command), out)
-        return Reported(out, _accuracies(found), _fitted(analysis, found, None))
+        return _reported(found, out, None, command)
 
 
 def demo(
     *, problems: int, seed: int, weights: Path | None, store: Path | None, out: Path, command: str
 ) -> Reported:
     """Sweep, fit and report on the lab's test problems; without `store`, into one under runs/."""
-    difficulty.require_enough(problems)
+    if problems < 2:
+        raise UsageError(f"{problems} problem has no two halves; give at least 2, better 200")
     make_place(out)
     asked = Sweep(f"lab:test?size={problems}&seed={seed}", DEMO, Models(weights=weights), seed)
     with swept(asked, store, Path("runs")) as found:
         path = found.study.store.path
         policy = path.with_suffix(".policy.json")
-        analysis = Analysis.of(found.study, seed=seed)
-        fitting = _fitted(analysis, found, policy)
-        _save(fitting.policy, policy)
-        write(_page(analysis, found.identity, command), out)
-        return Reported(out, _accuracies(found), fitting)
+        reported = _reported(found, out, policy, command)
+        assert reported.fitting is not None  # two problems, and what `DEMO` runs, are enough
+        _save(reported.fitting.policy, policy)
+        return reported
 
 
 def reproduce(
@@ -509,7 +506,21 @@ def _policy(analysis: Analysis, found: Swept) -> Policy:
 
 def _accuracies(found: Swept) -> Accuracies:
     study = found.study
-    return Accuracies(study.store.path, found.problems, len(study.problems), accuracies(study))
+    return Accuracies(
+        study.store.path,
+        found.problems,
+        len(study.problems),
+        accuracies(study),
+        found.missing,
+    )
+
+
+def _notes(found: Swept, analysis: Analysis | None) -> tuple[str, ...]:
+    """What a reader of figures must know."""
+    missing = found.missing.sentences() if found.missing else ()
+    if analysis is not None:
+        return (*missing, *analysis.notes())
+    return (*missing, f"No policy: {lacks(found.study)}.")
 
 
 def _fitted(analysis: Analysis, found: Swept, path: Path | None) -> Fitting:
@@ -517,7 +528,14 @@ def _fitted(analysis: Analysis, found: Swept, path: Path | None) -> Fitting:
     readings = [(analysis.predicted, False), (analysis.predicted, True)]
     readings += [(analysis.oracle, False)] if analysis.oracle else []
     worth = tuple(row for fit, charged in readings for row in _reading(analysis, fit, charged))
-    return Fitting(_policy(analysis, found), found.problems, worth, analysis.base, path)
+    return Fitting(
+        _policy(analysis, found),
+        found.problems,
+        worth,
+        analysis.base,
+        path,
+        _notes(found, analysis),
+    )
 
 
 def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
@@ -544,19 +562,34 @@ def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
     return rows
 
 
-def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
+def _reported(found: Swept, out: Path, policy: Path | None, command: str) -> Reported:
+    """Write the page of a sweep, with its policy where one can be fitted."""
+    able = lacks(found.study) is None
+    analysis = Analysis.of(found.study, seed=found.identity.seed) if able else None
+    notes = _notes(found, analysis)
+    write(_page(found, analysis, command, notes), out)
+    fitting = None if analysis is None else _fitted(analysis, found, policy)
+    return Reported(out, _accuracies(found), fitting, notes)
+
+
+def _page(
+    found: Swept, analysis: Analysis | None, command: str, notes: Sequence[str]
+) -> page.Report:
+    identity = found.identity
     verifiers = (identity.verifier,) if identity.verifier else ()
     return build(
+        found.study,
         analysis,
         provenance=page.Provenance(
             proposer=identity.proposer,
             verifiers=verifiers,
             data=identity.settings["problems"],
-            problems=len(analysis.study.problems),
+            problems=len(found.study.problems),
             seed=identity.seed,
             version=VERSION,
             command=command,
         ),
         text=decode if identity.proposer.startswith(WRITER) else None,
         title="How should this model think?",
+        notes=notes,
     )

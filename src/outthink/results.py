@@ -8,6 +8,7 @@ from pathlib import Path
 
 from outthink.difficulty import Method
 from outthink.estimate import Equivalence, Interval
+from outthink.partial import Missing
 from outthink.policy import Policy
 from outthink.types import Usage
 
@@ -27,18 +28,23 @@ class Accuracy:
     one."""
     bins: tuple[float, ...] | None = None
     """Accuracy by difficulty bin, easiest first, where bins were asked for."""
+    bounds: tuple[float, float] | None = None
+    """Accuracy over all problems with references, were those without this search all wrong, and all
+    right; `None` where none is without."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracies:
-    """A finished sweep."""
+    """What a sweep measured: all of it, or what of it is there."""
 
     store: Path
     problems: int
     graded: int
-    """Those of the problems that have a reference."""
+    """Those of the problems that have a reference, and every search that is shown."""
     rows: tuple[Accuracy, ...]
     """Empty where no problem has a reference: an accuracy that cannot be had is not 0."""
+    missing: Missing | None = None
+    """What is not there; `None` where the sweep is finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class Fitting:
     """The strategy it is compared with."""
     path: Path | None = None
     """Where the policy was saved, if it was."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: few problems, a sweep that is not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,11 @@ class Reported:
 
     page: Path
     accuracies: Accuracies
-    fitting: Fitting
+    fitting: Fitting | None
+    """`None` where no policy could be fitted."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: why there is no policy, few problems, a sweep that is not
+    finished."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -401,6 +401,14 @@ class Store:
             found = self._db.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
         return None if found is None else str(found[0])
 
+    def notes(self, prefix: str) -> dict[str, str]:
+        """The remarks whose names begin so, by the rest of their names, in the order of these."""
+        with self._guard("read"):
+            if not self._db.execute(_NOTES_MADE).fetchone():
+                return {}
+            rows = self._db.execute("SELECT name, value FROM note ORDER BY name").fetchall()
+        return {name[len(prefix) :]: value for name, value in rows if name.startswith(prefix)}
+
     @property
     def identity(self) -> Identity:
         """What it was made with."""

@@ -17,7 +17,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from outthink import chains, estimate
+from outthink import chains, estimate, failures
 from outthink.chains import Chains
 from outthink.difficulty import Difficulty, oracle, predicted
 from outthink.driver import Driver, Job, Result
@@ -63,6 +63,10 @@ STRATEGIES = (
 
 REVISIONS = tuple(f"revise(sequential={2**power})" for power in range(7))
 """The paper's splits of a budget into sequential and parallel, up to chains of 64."""
+
+
+Kind = tuple[str, int, str]
+"""Strategy, budget and stream: what one of a plan's jobs is on any problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +172,10 @@ class Plan:
         powers = [2**power for power in range(self.pool.bit_length())]
         return tuple(sorted({*self.budgets, *powers, self.pool}))
 
-    def jobs(self, problems: Sequence[Problem]) -> Iterator[Job]:
-        """Every job, those of one kind together."""
-        kinds: list[tuple[str, int, str]] = []
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What is run on every problem, in this order."""
+        kinds: list[Kind] = []
         if self.oracle_samples:
             kinds.append((UNSCORED, self.oracle_samples, DIFFICULTY))
         if self.predicted_samples:
@@ -186,7 +191,11 @@ class Plan:
             for budget in self.budgets
             if not self.is_sample(name, budget)
         ]
-        for name, budget, stream in kinds:
+        return tuple(kinds)
+
+    def jobs(self, problems: Sequence[Problem]) -> Iterator[Job]:
+        """Every job, those of one kind together."""
+        for name, budget, stream in self.kinds:
             made = self.chains_job if name == self.chains_job.name else strategy(name)
             limit = Budget(budget)
             for problem in problems:
@@ -344,6 +353,7 @@ def _running(
             if result.outcome.error is None:
                 in_a_row = 0
                 return True
+            failures.record(store, result.outcome, result.job.stream)
             failed.append(result.outcome)
             in_a_row += 1
             return in_a_row < FAILURES
@@ -353,7 +363,7 @@ def _running(
         raise RunError(
             f"{len(failed)} of {len(left)} searches failed, such as that on problem "
             f"{failed[0].problem_id!r} ({failed[0].error}); the same command tries them again, and "
-            "pays for nothing twice"
+            "pays for nothing twice; 'outthink fit' and 'outthink report' go by what is there"
         )
 
 
@@ -379,11 +389,27 @@ class Study:
     problems: tuple[Problem, ...]
     store: Store = field(repr=False)
     grader: Grader = field(repr=False)
+    absent: frozenset[tuple[str, int]] = frozenset()
+    """Strategies and budgets of the plan that are not known, as their sweep is not finished."""
+    left_out: int = 0
+    """Problems with references that are not among these for the same reason."""
     _read: dict[StepAggregation, list[Pool]] = field(default_factory=dict, repr=False)
     _known: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
     """[P] accuracy by strategy and budget, where it was read from a pool."""
     _verdicts: dict[str, dict[str, bool]] = field(default_factory=dict, repr=False)
     """By problem and answer: a program is run once, and right or wrong in every pool."""
+
+    def is_known(self, name: str, budget: int) -> bool:
+        """Whether a strategy of the plan was run at a budget of the plan."""
+        return budget in self.plan.known(name) and (name, budget) not in self.absent
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Those of the plan that were run at some budget."""
+        budgets = self.plan.budgets
+        return tuple(
+            name for name in self.plan.strategies if any(self.is_known(name, n) for n in budgets)
+        )
 
     @cached_property
     def pools(self) -> list[Pool]:
@@ -433,18 +459,17 @@ class Study:
         budgets, names = self.plan.budgets, self.plan.strategies
         accuracy = np.full((len(names), len(budgets), len(self.problems)), np.nan)
         for row, name in enumerate(names):
-            if name in self.plan.pooled:
-                accuracy[row] = self.curve(name, budgets)
-            elif name in self.plan.chained:
-                known = self.plan.known(name)
-                accuracy[row, : len(known)] = self.curve(name, known)
-            else:
-                for column, budget in enumerate(budgets):
-                    if self.plan.is_sample(name, budget):
-                        accuracy[row, column] = self.curve(self.plan.pooled[0], (1,))[0]
-                        continue
-                    outcomes = self._outcomes(name, budget)
-                    accuracy[row, column] = [bool(outcome.right) for outcome in outcomes]
+            known = [budget for budget in budgets if self.is_known(name, budget)]
+            columns = [budgets.index(budget) for budget in known]
+            if known and name in (*self.plan.pooled, *self.plan.chained):
+                accuracy[row, columns] = self.curve(name, known)
+                continue
+            for column, budget in zip(columns, known, strict=True):
+                if self.plan.is_sample(name, budget):
+                    accuracy[row, column] = self.curve(self.plan.pooled[0], (1,))[0]
+                    continue
+                outcomes = self._outcomes(name, budget)
+                accuracy[row, column] = [bool(outcome.right) for outcome in outcomes]
         return Grid(tuple(p.id for p in self.problems), names, budgets, accuracy)
 
     def curve(self, name: str, budgets: Sequence[int]) -> Floats:
@@ -527,6 +552,10 @@ class Study:
                 f"{name} at {budget} was not run on problem {error.args[0][-1]!r}; "
                 "give the same 'outthink sweep' again, it goes on where it stopped"
             ) from None
+
+    def samples(self, problem: Problem, kind: Kind) -> Pool:
+        """What a search of independent samples drew. Raises `StoreError` where it is not done."""
+        return self._pool(problem, *kind)
 
     def _pool(
         self,

@@ -24,6 +24,7 @@ from outthink.difficulty import BINS
 from outthink.errors import StoreError, UsageError
 from outthink.estimate import Floats, Integers, interval
 from outthink.grade import EXACT, Grading, grading
+from outthink.partial import Missing, known
 from outthink.propose.local import LOCAL, is_local, serve
 from outthink.results import Accuracy
 from outthink.search import strategy
@@ -240,7 +241,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A finished sweep."""
+    """A sweep: all of it, or what of it is there."""
 
     study: Study
     """Of the problems that have a reference; the others are in the store all the same."""
@@ -249,6 +250,8 @@ class Swept:
     """Problems asked, with a reference or without."""
     words: Mapping[str, str]
     """What was typed for the models (`Models.words`), empty where that is not known."""
+    missing: Missing | None = None
+    """What is not there; `None` where it is finished."""
 
 
 @contextmanager
@@ -331,25 +334,19 @@ def _ready(sweep: Sweep) -> _Ready:
 
 @contextmanager
 def reopened(store: Path) -> Iterator[Swept]:
-    """A sweep as its store holds it. Raises `StoreError` where it is another kind of store."""
+    """A sweep as its store holds it, as much as there is of it.
+
+    Raises `StoreError` where it is another kind of store.
+    """
     with Store.open(store, write=False) as opened:
         identity = opened.identity
         try:
             plan = _plan(identity.settings)
-            wanted = identity.settings["problems_digest"]
         except (KeyError, ValueError) as error:
             raise StoreError(
                 f"{store}: not made by 'outthink sweep'; sweep into a new store"
             ) from error
-        asked = opened.problems()
-        jobs = {(j.problem.id, j.strategy, j.budget, j.stream) for j in plan.jobs(asked)}
-        finished = opened.counts().finished_jobs
-        if source.digest(asked) != wanted or finished < len(jobs):
-            raise StoreError(
-                f"{store}: its sweep is not finished, {finished} searches so far; "
-                "give the same 'outthink sweep' again, it goes on where it stopped"
-            )
-        yield _swept(plan, asked, opened, identity)
+        yield _swept(plan, opened.problems(), opened, identity)
 
 
 def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ...]:
@@ -358,7 +355,7 @@ def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ..
     Nothing where no problem has a reference: an accuracy that cannot be had is not 0.
     """
     graded = len(study.problems)
-    if not graded:
+    if not (graded and study.strategies):
         return ()
     grid = study.grid
     rows = []
@@ -367,6 +364,8 @@ def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ..
             if np.isnan(values).all():
                 continue  # not run at this budget
             usage = study.usage(name, budget)
+            share = graded / (graded + study.left_out)
+            lowest = share * float(values.mean())
             read = usage.verifier_tokens + usage.verifier_cached_tokens
             rows.append(
                 Accuracy(
@@ -377,6 +376,7 @@ def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ..
                     verifier_tokens=usage.verifier_tokens / graded,
                     verifier_computed=usage.verifier_tokens / read if read else None,
                     bins=None if bins is None else _by_bin(values, bins),
+                    bounds=(lowest, lowest + 1 - share) if study.left_out else None,
                 )
             )
     return tuple(rows)
@@ -423,10 +423,10 @@ def make_place(path: Path) -> None:
 
 
 def _swept(plan: Plan, asked: Sequence[Problem], store: Store, identity: Identity) -> Swept:
-    graded = tuple(problem for problem in asked if problem.reference is not None)
     grader = grading(identity.settings.get(GRADER, EXACT)).grade
     words: Mapping[str, str] = json.loads(store.noted(_WORDS) or "{}")
-    return Swept(Study(plan, graded, store, grader), identity, len(asked), words)
+    study, missing = known(plan, asked, store, grader)
+    return Swept(study, identity, len(asked), words, missing)
 
 
 def _settings(plan: Plan) -> dict[str, str]:
