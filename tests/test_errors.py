@@ -105,7 +105,7 @@ def test_the_family_knows_its_exit_codes():
         ("fit a.store -o .", ": is a folder"),
         ("fit a.store -o a.store/p.json", "cannot make its folder"),
         ("report a.store -o a.store/p.html", "cannot make its folder"),
-        ("demo --problems 99", "at least 100 problems"),
+        ("demo --problems 1", "give at least 2"),
         ("demo -o a.store/p.html", "cannot make its folder"),
         ("solve hello", "not a problem of the lab's task: 'hello'"),
         ("solve PROBLEM --budget 0", "0 is below 1"),
@@ -165,28 +165,25 @@ def test_a_store_that_is_being_written_is_left_alone(here, refused):
         assert f"a.store: being written by process {os.getpid()}; wait for it" in said
 
 
-def test_a_sweep_that_is_not_finished_is_not_fitted(here, refused):
-    with sqlite3.connect("a.store") as database:
-        database.execute("DELETE FROM outcome WHERE job = (SELECT max(job) FROM outcome)")
-    database.close()
-    assert "same 'outthink sweep' again" in refused("fit", "a.store", "-o", "p.json")
-    assert main([*SWEEP, "-o", "a.store"]) == 0
-    assert main(["fit", "a.store", "-o", "p.json"]) == 0
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("lab:test?size=99",), "at least 100 problems"),
-        (("lab:test?size=100", "--strategies", "beam"), "ran neither"),
-        (("lab:test?size=100", "--difficulty-samples", "0"), "--difficulty-samples"),
+        (("lab:test?size=1",), "give at least 2"),
+        (("lab:test?size=20", "--strategies", "beam"), "ran neither"),
+        (("lab:test?size=20", "--difficulty-samples", "0"), "--difficulty-samples"),
     ],
 )
-def test_a_sweep_that_cannot_be_fitted_says_what_it_lacks(here, refused, words, said):
+def test_a_sweep_that_cannot_be_fitted_is_shown_and_says_what_it_lacks(
+    here, refused, words, said, capsys
+):
     options = [*SWEEP[2:], *words[1:], "--budgets", "1", "--pool", "1"]
     assert main(["sweep", words[0], *options, "-o", "b.store"]) == 0
     assert said in refused("fit", "b.store", "-o", "p.json")
-    assert said in refused("report", "b.store")
+    capsys.readouterr()
+    assert main(["report", "b.store"]) == 0
+    out, _ = capsys.readouterr()
+    assert "note: No policy: " in out and said in out
+    assert said in (here / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -829,19 +829,6 @@ def test_a_disk_that_fails_is_one_line_and_loses_nothing(path):
         assert run(store, wanted, ScriptedProposer()) == run(None, wanted, ScriptedProposer())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
-def test_a_store_in_a_folder_that_cannot_be_written_can_be_read(path):
-    results = filled(path, "majority")
-    path.parent.chmod(0o500)
-    try:
-        with reading(path) as store:
-            assert len(list(store.outcomes())) == len(results)
-        with refused(StoreError, path, "cannot be written"):
-            writing(path)
-    finally:
-        path.parent.chmod(0o700)
-
-
 # Parquet ------------------------------------------------------------------------------------------
 
 

@@ -358,8 +358,25 @@ def test_an_analysis_needs_what_it_compares(study):
     ):
         with pytest.raises(UsageError, match=said):
             Analysis.of(replace(study, plan=plan), seed=0)
-    with pytest.raises(UsageError, match="at least 100 problems"):
-        Analysis.of(replace(study, problems=study.problems[:99]), seed=0)
+    for few in (0, 1):
+        with pytest.raises(UsageError, match="give at least 2"):
+            Analysis.of(Study(PLAN, study.problems[:few], study.store, same), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("problems", "bins"), [(2, 1), (3, 1), (19, 1), (39, 1), (40, 2), (99, 4), (100, 5)]
+)
+def test_few_problems_fill_few_bins_and_say_how_wide_that_is(study, problems, bins):
+    found = Analysis.of(Study(PLAN, study.problems[:problems], study.store, same), seed=0)
+    assert found.predicted.binning.count == found.oracle.binning.count == bins
+    sizes = np.bincount(found.predicted.bins)
+    assert sizes.size == bins and (bins == 1 or sizes.min() >= 20)
+    notes = found.notes()
+    assert bool(notes) == (bins < 5)
+    if notes:
+        widths = [100 * (c.accuracy.high - c.accuracy.low) for c in found.predicted.fit.cells]
+        assert f"{min(widths):.0f} to {max(widths):.0f} points wide" in notes[0]
+        assert len(notes) == 1 + (problems < 20)
 
 
 def test_an_analysis_compares_at_every_budget(study):

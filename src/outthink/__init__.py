@@ -6,13 +6,16 @@ from outthink.api import fit, run, solve, sweep, write_report
 from outthink.errors import OutthinkError, RunError, UsageError
 from outthink.policy.results import Fitting, Reported, Solved, Worth
 from outthink.policy.table import Policy
-from outthink.run.runner import Driver, Job, Result
+from outthink.run.journal import Job, Result
+from outthink.run.runner import Runner
 from outthink.run.store import Store
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
-from outthink.study.plan import Plan, Study
+from outthink.study.models import Models
+from outthink.study.plan import Plan
+from outthink.study.read import Study
 from outthink.study.results import Accuracies, Accuracy
-from outthink.study.sweep import Models
 from outthink.types import (
     END,
     STEP,
@@ -37,7 +40,6 @@ __all__ = [
     "AnswerAggregation",
     "Budget",
     "Choice",
-    "Driver",
     "Fitting",
     "Job",
     "Models",
@@ -50,6 +52,7 @@ __all__ = [
     "Reported",
     "Result",
     "RunError",
+    "Runner",
     "Scores",
     "Selection",
     "Solution",
@@ -58,6 +61,7 @@ __all__ = [
     "Store",
     "Strategy",
     "Study",
+    "Team",
     "Usage",
     "UsageError",
     "Verify",

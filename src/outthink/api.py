@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 from outthink.errors import UsageError
 from outthink.policy.results import Fitting, Reported, Solved
 from outthink.policy.table import Policy
+from outthink.study.models import Models
 from outthink.study.plan import Plan
 from outthink.study.results import Accuracies
-from outthink.study.sweep import Models, Sweep
+from outthink.study.sweep import Sweep
 
 _T = TypeVar("_T")
 
@@ -56,11 +57,11 @@ async def solve(
     `grader` finds a served model's answers: the policy's own, or `number`. Raises `UsageError` for
     what cannot be asked, `RunError` where a server failed.
     """
-    from outthink import jobs
+    from outthink.policy.solve import solve as solved
 
     if policy is not None and strategy is not None:
         raise UsageError("a policy and a strategy both say how to think; give one")
-    return await jobs.solve(
+    return await solved(
         prompt,
         policy=Path(policy) if isinstance(policy, str) else policy,
         strategy=strategy,
@@ -93,8 +94,8 @@ async def sweep(
 async def fit(store: str | Path, out: str | Path | None = None) -> Fitting:
     """Fit the compute-optimal policy on a store, and save it where `out` says.
 
-    Raises `UsageError` where there are too few problems with references, `StoreError` for a store
-    whose sweep is not finished.
+    Fitted on what is there of a sweep that is not finished, and with fewer bins on fewer than 100
+    problems; `notes` then say so. Raises `UsageError` where nothing can be fitted.
     """
     from outthink import jobs
 
@@ -102,7 +103,7 @@ async def fit(store: str | Path, out: str | Path | None = None) -> Fitting:
 
 
 async def write_report(store: str | Path, out: str | Path = "report.html") -> Reported:
-    """Write the page of a store. Raises as `fit` does."""
+    """Write the page of a store: all that there is of it, whether a policy can be fitted or not."""
     from outthink import jobs
 
     asked = f"outthink.write_report({str(store)!r}, {str(out)!r})"

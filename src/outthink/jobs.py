@@ -4,17 +4,16 @@ or, where a program reads it alone, a dict for the wire."""
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from outthink.data import source, task
+from outthink.data import source
 from outthink.errors import RunError, UsageError
-from outthink.grade import EXACT, grading
+from outthink.grade import grading
 from outthink.lab.tokenizer import WRITER, decode
 from outthink.measure import difficulty
 from outthink.measure.exchange import (
@@ -28,43 +27,22 @@ from outthink.measure.exchange import (
 )
 from outthink.measure.grid import Grid
 from outthink.measure.intervals import interval, paired
-from outthink.measure.pools import Pool
 from outthink.paper.evidence import Evidence, Scale, gathered
 from outthink.paper.outcome import outcome
-from outthink.policy.results import Fitting, Reported, Solved, Worth
+from outthink.policy.results import Fitting, Reported, Worth
 from outthink.policy.table import Policy, Provenance
 from outthink.report import data as page
 from outthink.report.page import write
 from outthink.report.reproduction import write_reproduction
-from outthink.report.study import Analysis, Fitted, build
-from outthink.run.queues import is_served_proposer
-from outthink.run.runner import Job, Result
-from outthink.run.store import Identity
-from outthink.search import strategy as parse_strategy
-from outthink.study.plan import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
-from outthink.study.results import Accuracies
-from outthink.study.session import Mind, Wanted, mind
-from outthink.study.sweep import (
-    GRADER,
-    IN_PROCESS,
-    PARAMETERS,
-    Models,
-    Sweep,
-    Swept,
-    accuracies,
-    make_place,
-    reads_any_text,
-    reopened,
-    require_verifier,
-    setting_of,
-    swept,
-    swept_async,
-    writer,
-)
-from outthink.types import AnyProposer, Budget, Problem, Usage
+from outthink.report.study import Analysis, Fitted, build, lacks
+from outthink.study.models import IN_PROCESS, Models, reads_any_text, setting_of, writer
+from outthink.study.plan import Plan
+from outthink.study.results import Accuracies, accuracies
+from outthink.study.sweep import OpenStudy, Sweep, make_place, reopened, swept, swept_async
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
+DEMO_STORE = Path("runs/demo.store")
 
 
 def train(
@@ -139,7 +117,7 @@ def fit(store: Path, out: Path | None) -> Fitting:
     if out is not None:
         make_place(out)
     with reopened(store) as found:
-        analysis = Analysis.of(found.study, seed=found.identity.seed)
+        analysis = Analysis.of(found.study, seed=found.asked.seed)
         fitting = _fitted(analysis, found, out)
         if out is not None:
             _save(fitting.policy, out)
@@ -147,29 +125,27 @@ def fit(store: Path, out: Path | None) -> Fitting:
 
 
 def report(store: Path, out: Path, *, command: str) -> Reported:
-    """Write the page of a store."""
+    """Write the page of a store: all that can be told of it, even of an unfinished sweep."""
     make_place(out)
     with reopened(store) as found:
-        analysis = Analysis.of(found.study, seed=found.identity.seed)
-        write(_page(analysis, found.identity, command), out)
-        return Reported(out, _accuracies(found), _fitted(analysis, found, None))
+        return _reported(found, out, None, command)
 
 
 def demo(
     *, problems: int, seed: int, weights: Path | None, store: Path | None, out: Path, command: str
 ) -> Reported:
     """Sweep, fit and report on the lab's test problems; without `store`, into one under runs/."""
-    difficulty.require_enough(problems)
+    if problems < 2:
+        raise UsageError(f"{problems} problem has no two halves; give at least 2, better 200")
     make_place(out)
     asked = Sweep(f"lab:test?size={problems}&seed={seed}", DEMO, Models(weights=weights), seed)
-    with swept(asked, store, Path("runs")) as found:
-        path = found.study.store.path
+    with swept(asked, store or DEMO_STORE) as found:
+        path = found.store.path
         policy = path.with_suffix(".policy.json")
-        analysis = Analysis.of(found.study, seed=seed)
-        fitting = _fitted(analysis, found, policy)
-        _save(fitting.policy, policy)
-        write(_page(analysis, found.identity, command), out)
-        return Reported(out, _accuracies(found), fitting)
+        reported = _reported(found, out, policy, command)
+        assert reported.fitting is not None  # two problems, and what `DEMO` runs, are enough
+        _save(reported.fitting.policy, policy)
+        return reported
 
 
 def reproduce(
@@ -182,132 +158,6 @@ def reproduce(
         found = outcome(evidence, provenance=_measured_with(evidence, command), folder=folder)
         write_reproduction(found.page, out)
         return {**found.record, "report": str(out)}
-
-
-@dataclass(frozen=True, slots=True)
-class Thought:
-    """How to go about one problem, and what finding that out took."""
-
-    strategy: str
-    how: str
-    bin: int | None = None
-    """From 1, the easiest; `None` where nobody asked."""
-    usage: Usage = Usage()  # noqa: RUF009 - frozen
-
-
-NUMBER = "number"
-"""The grader that reads the answers of a problem of which nothing is known."""
-
-
-async def solve(
-    prompt: str,
-    *,
-    policy: Policy | Path | None,
-    strategy: str | None,
-    budget: int,
-    seed: int,
-    models: Models | None = None,
-    grader: str | None = None,
-) -> Solved:
-    """Solve one problem; the cost of estimating its difficulty is part of the cost.
-
-    Without `models`, with those that the policy was fitted with, where it says what they were.
-
-    Answers of a model that reads any text are found, and written alike to vote together, as
-    `grader` has it: the policy's own, and without a policy `number` unless another is named. Raises
-    `PolicyError` where policy and `grader` disagree.
-    """
-    fitted = Policy.load(policy) if isinstance(policy, Path) else policy
-    models = models or Models.of(fitted.provenance.words if fitted else {})
-    any_text = reads_any_text(models.proposer)
-    problem = _asked(prompt) if any_text else _of_lab(prompt)
-    # Whether the answer is right is for the person who asks: no label is used here.
-    problem = Problem(problem.id, problem.prompt)
-    known = parse_strategy(strategy or POOL)
-    asked = known.name if fitted is None else _probe(fitted)[0]
-    require_verifier(models, (asked,))
-    reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
-    grading(reading).require()
-    names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
-    wanted = Wanted(models, reading, seed, any(parse_strategy(name).revises for name in names))
-    async with mind(wanted) as found:
-        if fitted is None:
-            thought = Thought(known.name, f"{known.name} at {budget}")
-        else:
-            fitted.check(found.engines, found.revision)
-            thought = await _choose(fitted, problem, budget, found)
-        made = parse_strategy(thought.strategy)
-        result = await _run(found, Job(problem, made, Budget(budget)))
-        index = result.choice.index
-        writer = found.revision if found.revision and made.revises else found.engines
-        tokens = () if index is None else result.choice.candidates[index].tokens
-        return Solved(
-            answer=result.choice.answer,
-            text=await _text(writer.proposer, tokens),
-            strategy=made.name,
-            budget=budget,
-            bin=thought.bin,
-            how=thought.how,
-            usage=thought.usage + result.outcome.usage,
-        )
-
-
-async def _run(asked: Mind, job: Job) -> Result:
-    """One job. Raises `RunError` where a server failed it."""
-    result = await asked.ask(job)
-    if result.outcome.error is not None:
-        raise RunError(result.outcome.error)
-    return result
-
-
-def _of_lab(prompt: str) -> Problem:
-    """A problem of the lab's task. Raises `UsageError` for any other, with what would do."""
-    try:
-        return task.parse(prompt).problem()
-    except UsageError as error:
-        raise UsageError(
-            f"{error}; the lab's models read nothing else: for any other question name a model, "
-            "as --model local or --model http://HOST:PORT"
-        ) from error
-
-
-def _asked(prompt: str) -> Problem:
-    """A problem of any kind."""
-    return Problem(hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest(), prompt)
-
-
-async def _text(proposer: AnyProposer, tokens: Sequence[int]) -> str:
-    """What a solution says."""
-    if is_served_proposer(proposer):
-        return await proposer.text(tokens)
-    return proposer.text(tokens)  # type: ignore[return-value]
-
-
-def _probe(policy: Policy) -> tuple[str, str]:
-    """The strategy that draws the samples which tell the difficulty, and their stream."""
-    by_votes = policy.method is difficulty.Method.VOTES
-    return (UNSCORED, VOTES) if by_votes else (POOL, DIFFICULTY)
-
-
-async def _choose(policy: Policy, problem: Problem, budget: int, asked: Mind) -> Thought:
-    """What a policy says to a problem, by a few scored samples of it."""
-    policy.choose(0, budget)  # a budget it cannot serve is refused before anything is spent
-    name, stream = _probe(policy)
-    probe_job = Job(problem, parse_strategy(name), Budget(policy.samples), stream)
-    probe = await _run(asked, probe_job)
-    answers = [candidate.answer for candidate in probe.choice.candidates]
-    scores = [score.last for score in probe.choice.scores] or [None] * len(answers)
-    pool = Pool.of(problem.id, answers, scores, [False] * len(answers))
-    value = float(difficulty.predicted([pool], policy.samples).values[0])
-    number = policy.place(value)
-    chosen = policy.choose(number, budget)
-    said = "that agree by" if policy.method is difficulty.Method.VOTES else "scored"
-    how = (
-        f"difficulty bin {number + 1} of {policy.binning.count}, from {policy.samples} samples "
-        f"{said} {value:.2f}; {chosen.strategy} at {budget}"
-    )
-    how += f"; {chosen.note}" if chosen.note else ""
-    return Thought(chosen.strategy, how, number + 1, probe.outcome.usage)
 
 
 def exchange(
@@ -331,7 +181,7 @@ def exchange(
                 f"{small} and {large} hold different problems; sweep the same ones with both models"
             )
         ratio = size_ratio or _size_ratio(ours, theirs)
-        curve = Analysis.of(study, seed=ours.identity.seed).predicted
+        curve = Analysis.of(study, seed=ours.asked.seed).predicted
         grid = study.grid
         if strategy is None:
             accuracy, cost = curve.fit.held_out, curve.difficulty.samples
@@ -340,11 +190,11 @@ def exchange(
         accuracy_large = other.grid.accuracy[_row(other.grid, GREEDY, large), 0]
         measured = Measured(grid.budgets, accuracy, accuracy_large, ratio, curve.bins)
         charged = replace(accounting, difficulty=float(cost))
-        seed = ours.identity.seed
+        seed = ours.asked.seed
         return {
             "problems": len(study.problems),
-            "small": ours.identity.proposer,
-            "large": theirs.identity.proposer,
+            "small": ours.asked.proposer,
+            "large": theirs.asked.proposer,
             "strategy": strategy or "compute-optimal",
             "size_ratio": ratio,
             "accounting": accounting.name,
@@ -367,9 +217,9 @@ def _row(grid: Grid, name: str, store: Path) -> int:
     return grid.strategies.index(name)
 
 
-def _size_ratio(small: Swept, large: Swept) -> float:
+def _size_ratio(small: OpenStudy, large: OpenStudy) -> float:
     """M, where both stores tell how large their models are."""
-    counts = [found.identity.settings.get(PARAMETERS) for found in (small, large)]
+    counts = [opened.asked.parameters for opened in (small, large)]
     if None in counts:
         raise UsageError(
             "a store does not say how many parameters its model has; give the larger model's over "
@@ -452,24 +302,15 @@ def doctor(url: str) -> dict[str, Any]:
 
 def _measured_with(evidence: Evidence, command: str) -> page.Provenance:
     """Every model of a reproduction."""
-    identity = evidence.main.store.identity
-    settings = identity.settings
-    verifiers = (
-        identity.verifier,
-        evidence.orm.store.identity.verifier,
-        settings.get("revision_verifier"),
-    )
-    proposers = (
-        identity.proposer,
-        evidence.large.store.identity.proposer,
-        settings.get("reviser"),
-    )
+    main = evidence.main.asked
+    verifiers = (main.verifier, evidence.orm.asked.verifier, main.revision_verifier)
+    proposers = (main.proposer, evidence.large.asked.proposer, main.reviser)
     return page.Provenance(
         proposer=", ".join(filter(None, proposers)),
         verifiers=tuple(filter(None, verifiers)),
-        data=settings["problems"],
+        data=main.problems,
         problems=evidence.problems,
-        seed=identity.seed,
+        seed=main.seed,
         version=VERSION,
         command=command,
     )
@@ -485,41 +326,61 @@ def _save(policy: Policy, out: Path) -> None:
         ) from error
 
 
-def _policy(analysis: Analysis, found: Swept) -> Policy:
-    fitted, identity = analysis.predicted, found.identity
-    checker = identity.settings.get("revision_verifier", "none")
+def _policy(analysis: Analysis, found: OpenStudy) -> Policy:
+    fitted, asked = analysis.predicted, found.asked
     return Policy(
         fitted.binning,
         fitted.difficulty.method,
         fitted.difficulty.samples,
         fitted.fit.cells,
         Provenance(
-            proposer=identity.proposer,
-            verifier=identity.verifier,
-            reviser=identity.settings.get("reviser"),
-            revision_verifier=None if checker == "none" else checker,
+            proposer=asked.proposer,
+            verifier=asked.verifier,
+            reviser=asked.reviser,
+            revision_verifier=asked.revision_verifier,
             data_hash=analysis.study.grid.digest,
             problems=len(analysis.study.problems),
             repeats=fitted.fit.repeats,
             seed=fitted.fit.seed,
             created_by=f"outthink {VERSION}",
-            grader=identity.settings.get(GRADER, EXACT),
-            words=found.words,
+            grader=asked.grader,
+            words=asked.words,
         ),
     )
 
 
-def _accuracies(found: Swept) -> Accuracies:
+def _accuracies(found: OpenStudy) -> Accuracies:
     study = found.study
-    return Accuracies(study.store.path, found.problems, len(study.problems), accuracies(study))
+    return Accuracies(
+        found.store.path,
+        found.problems,
+        len(study.problems),
+        accuracies(study),
+        found.missing,
+    )
 
 
-def _fitted(analysis: Analysis, found: Swept, path: Path | None) -> Fitting:
+def _notes(found: OpenStudy, analysis: Analysis | None) -> tuple[str, ...]:
+    """What a reader of figures must know."""
+    missing = found.missing.sentences() if found.missing else ()
+    if analysis is not None:
+        return (*missing, *analysis.notes())
+    return (*missing, f"No policy: {lacks(found.study)}.")
+
+
+def _fitted(analysis: Analysis, found: OpenStudy, path: Path | None) -> Fitting:
     """The policy for predicted bins, and what each reading of it is worth."""
     readings = [(analysis.predicted, False), (analysis.predicted, True)]
     readings += [(analysis.oracle, False)] if analysis.oracle else []
     worth = tuple(row for fit, charged in readings for row in _reading(analysis, fit, charged))
-    return Fitting(_policy(analysis, found), found.problems, worth, analysis.base, path)
+    return Fitting(
+        _policy(analysis, found),
+        found.problems,
+        worth,
+        analysis.base,
+        path,
+        _notes(found, analysis),
+    )
 
 
 def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
@@ -546,19 +407,34 @@ def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
     return rows
 
 
-def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
-    verifiers = (identity.verifier,) if identity.verifier else ()
+def _reported(found: OpenStudy, out: Path, policy: Path | None, command: str) -> Reported:
+    """Write the page of a sweep, with its policy where one can be fitted."""
+    able = lacks(found.study) is None
+    analysis = Analysis.of(found.study, seed=found.asked.seed) if able else None
+    notes = _notes(found, analysis)
+    write(_page(found, analysis, command, notes), out)
+    fitting = None if analysis is None else _fitted(analysis, found, policy)
+    return Reported(out, _accuracies(found), fitting, notes)
+
+
+def _page(
+    found: OpenStudy, analysis: Analysis | None, command: str, notes: Sequence[str]
+) -> page.Report:
+    asked = found.asked
+    verifiers = (asked.verifier,) if asked.verifier else ()
     return build(
+        found.study,
         analysis,
         provenance=page.Provenance(
-            proposer=identity.proposer,
+            proposer=asked.proposer,
             verifiers=verifiers,
-            data=identity.settings["problems"],
-            problems=len(analysis.study.problems),
-            seed=identity.seed,
+            data=asked.problems,
+            problems=len(found.study.problems),
+            seed=asked.seed,
             version=VERSION,
             command=command,
         ),
-        text=decode if identity.proposer.startswith(WRITER) else None,
+        text=decode if asked.proposer.startswith(WRITER) else None,
         title="How should this model think?",
+        notes=notes,
     )

@@ -27,8 +27,9 @@ from outthink.run.runner import Runner, run_jobs
 from outthink.run.store import Node, Store
 from outthink.run.team import Team
 from outthink.search import strategy
-from outthink.study.plan import Study
-from outthink.study.sweep import Sweep, accuracies, swept
+from outthink.study.read import Study
+from outthink.study.results import accuracies
+from outthink.study.sweep import Sweep, swept
 from outthink.types import (
     Budget,
     Problem,
@@ -62,8 +63,8 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
         return {
             "problems": found.problems,
             "seed": asked.seed,
-            "proposer": found.identity.proposer,
-            "verifier": found.identity.verifier,
+            "proposer": found.asked.proposer,
+            "verifier": found.asked.verifier,
             **as_json.accuracies(len(study.problems), accuracies(study, numbers)),
             "pairs": list(_pairs(study, numbers)),
         }

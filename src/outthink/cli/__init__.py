@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from outthink.lab.facts import Facts, ModelFacts, RevisionFacts
     from outthink.measure.intervals import Interval
     from outthink.policy.results import Fitting, Worth
+    from outthink.study.models import Models
     from outthink.study.plan import Plan
     from outthink.study.results import Accuracies
-    from outthink.study.sweep import Models
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -237,7 +237,7 @@ def _model_options(parser: _Parser, usual: str = "lab:s") -> None:
 
 def _models(options: argparse.Namespace, kept: Mapping[str, str] | None = None) -> Models:
     """The models that options name; what they leave out is as in `kept`, or as usual."""
-    from outthink.study.sweep import Models
+    from outthink.study.models import Models
 
     return Models.of({**(kept or {}), **_named_models(options)})
 
@@ -307,8 +307,8 @@ def _plan_options(
 
 
 def _plan(options: argparse.Namespace, models: Models) -> Plan:
+    from outthink.study.models import reads_any_text
     from outthink.study.plan import STRATEGIES, Plan, verifies
-    from outthink.study.sweep import reads_any_text
 
     # Samples of a real model are dear: what only shows how far a policy could go is left out.
     usual = 0 if reads_any_text(models.proposer) else 256
@@ -341,7 +341,7 @@ def _demo(parser: _Parser) -> None:
         type=_positive,
         default=200,
         metavar="P",
-        help="test problems, at least 100 (default: %(default)s)",
+        help="test problems; fewer than 100 fill fewer bins (default: %(default)s)",
     )
     _out_option(parser, "REPORT", "where the page goes (default: %(default)s)", "report.html")
     parser.add_argument(
@@ -383,7 +383,9 @@ def _run_demo(options: argparse.Namespace) -> None:
     if options.json:
         return _print_json({**as_json.reported(outcome), "seconds": seconds})
     _print_swept(outcome.accuracies)
+    assert outcome.fitting is not None  # a demo always fits one
     _print_policy(outcome.fitting)
+    _print_notes(outcome.notes)
     _say(f"\nreport:  {outcome.page}     (open it in a browser)")
     _say(f"policy:  {outcome.fitting.path}")
     _say(f"store:   {outcome.accuracies.store}     {seconds:.0f} s in all")
@@ -475,7 +477,9 @@ def _fit(parser: _Parser) -> None:
     parser.description = (
         "Fits the compute-optimal policy: which strategy at which difficulty and budget.\n"
         "Difficulty is predicted without labels; the accuracies are of two-fold\n"
-        "cross-validation inside the bins. Needs 100 problems that have references."
+        "cross-validation inside the bins. 100 problems with references fill the five bins; of\n"
+        "fewer there are fewer bins, and the intervals say how little that is. A sweep that is\n"
+        "not finished is fitted on what there is."
     )
     parser.add_argument("store", type=Path, metavar="STORE", help="what 'outthink sweep' made")
     _out_option(parser, "POLICY", "where the policy goes, a JSON file")
@@ -489,6 +493,7 @@ def _run_fit(options: argparse.Namespace) -> None:
     if options.json:
         return _print_json(as_json.fitting(outcome))
     _print_policy(outcome)
+    _print_notes(outcome.notes)
     return _say(
         f"\npolicy: {options.out}\n"
         f"next:   outthink solve PROBLEM --policy {options.out} --budget 16"
@@ -528,16 +533,16 @@ def _solve(parser: _Parser) -> None:
 
 
 def _run_solve(options: argparse.Namespace) -> None:
-    from outthink import jobs
     from outthink.api import run
     from outthink.policy import as_json
+    from outthink.policy.solve import solve
     from outthink.policy.table import Policy
 
     if options.policy is not None and options.strategy is not None:
         raise UsageError("--policy and --strategy both say how to think; give one")
     policy = None if options.policy is None else Policy.load(options.policy)
     kept = None if policy is None else policy.provenance.words
-    solving = jobs.solve(
+    solving = solve(
         options.prompt,
         policy=policy,
         strategy=options.strategy,
@@ -561,7 +566,10 @@ def _run_solve(options: argparse.Namespace) -> None:
 
 
 def _report(parser: _Parser) -> None:
-    parser.description = "Writes the report of a store as one page that needs nothing else."
+    parser.description = (
+        "Writes the report of a store as one page that needs nothing else. It shows what there\n"
+        "is, also of a sweep that is not finished or failed in part, and says what is missing."
+    )
     parser.add_argument("store", type=Path, metavar="STORE", help="what 'outthink sweep' made")
     _out_option(parser, "REPORT", "where the page goes (default: %(default)s)", "report.html")
 
@@ -574,7 +582,9 @@ def _run_report(options: argparse.Namespace) -> None:
     if options.json:
         return _print_json(as_json.reported(outcome))
     _print_swept(outcome.accuracies)
-    _print_policy(outcome.fitting)
+    if outcome.fitting is not None:
+        _print_policy(outcome.fitting)
+    _print_notes(outcome.notes)
     return _say(f"\nreport: {options.out}")
 
 
@@ -1025,7 +1035,8 @@ def _bench_strategies(parser: _Parser) -> None:
 
 def _run_bench_strategies(options: argparse.Namespace) -> None:
     from outthink.bench.engine import strategies
-    from outthink.study.sweep import Models, Sweep
+    from outthink.study.models import Models
+    from outthink.study.sweep import Sweep
 
     if options.store:
         options.stopped = _GOES_ON
@@ -1387,15 +1398,32 @@ def _print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def _print_swept(found: Accuracies) -> None:
     told = [(row.strategy, row.budget, _between(row.accuracy)) for row in found.rows]
     _print_accuracies(found.graded, told)
+    if any(row.bounds for row in found.rows):
+        bounds = [
+            (row.strategy, row.budget, "{} to {}".format(*map(_percent, row.bounds or ())))
+            for row in found.rows
+        ]
+        print("\nthe same over all problems, were those left out all wrong, and all right")
+        _print_cells(bounds)
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    """What must be known of the tables above, where they are read."""
+    for note in notes:
+        print(f"\nnote: {note}")
 
 
 def _print_accuracies(graded: int, told: Sequence[tuple[str, int, str]]) -> None:
     """Strategies down, budgets across; what was not run at a budget is a dash."""
     if not told:
         return
+    print(f"accuracy in % on {graded} problems, 95 % interval")
+    _print_cells(told)
+
+
+def _print_cells(told: Sequence[tuple[str, int, str]]) -> None:
     budgets = list(dict.fromkeys(budget for _, budget, _ in told))
     cells = {(name, budget): cell for name, budget, cell in told}
-    print(f"accuracy in % on {graded} problems, 95 % interval")
     _print_table(
         ("strategy", *(f"N = {budget}" for budget in budgets)),
         [
@@ -1408,10 +1436,10 @@ def _print_accuracies(graded: int, told: Sequence[tuple[str, int, str]]) -> None
 def _print_policy(found: Fitting) -> None:
     """What a policy does, and what that is worth."""
     print("\nthe policy; accuracy in % on problems that it was not fitted on, 95 % interval")
-    shown, rows = 0, []
+    shown, rows, last = 0, [], found.policy.binning.count
     for cell in found.policy.cells:
         number = cell.bin + 1
-        ends = {1: "1 (easiest)", 5: "5 (hardest)"}
+        ends = {1: "1 (easiest)", last: f"{last} (hardest)"} if last > 1 else {1: "all"}
         name = ends.get(number, str(number)) if number != shown else ""
         shown = number
         rows.append((name, cell.budget, cell.strategy, _between(cell.accuracy)))

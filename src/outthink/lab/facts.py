@@ -20,9 +20,8 @@ from outthink.lab.models import LabModels
 from outthink.measure.difficulty import bins
 from outthink.measure.intervals import Interval, interval, paired
 from outthink.measure.quality import auc, calibration_error
-from outthink.run.progress import SweepProgress
 from outthink.run.journal import Job, Result
-from outthink.run.progress import Progress
+from outthink.run.progress import Progress, SweepProgress
 from outthink.run.runner import Runner, run_jobs
 from outthink.run.team import Team
 from outthink.search import strategy

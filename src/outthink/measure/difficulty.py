@@ -158,6 +158,11 @@ def bins(values: Floats, count: int = BINS) -> tuple[Integers, Binning]:
     return numbers, Binning(tuple(edges))
 
 
+def bins_for(problems: int, most: int = BINS) -> int:
+    """How many bins so many problems fill, of `LEAST_PER_BIN` each; at least one."""
+    return max(1, min(most, problems // LEAST_PER_BIN))
+
+
 def require_enough(problems: int, count: int = BINS) -> None:
     """Raises `UsageError` where there are fewer than `LEAST_PER_BIN` problems a bin."""
     needed = count * LEAST_PER_BIN

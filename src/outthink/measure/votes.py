@@ -16,6 +16,7 @@ from outthink.measure.intervals import (
     _CELLS,
 )
 from outthink.measure.pools import NO_ANSWER, Pool, best_of_subset, checked_sizes
+from outthink.types import Chooser, Problem, Scores, Solution
 
 SUBSETS = 100
 """Random subsets a problem and budget that a vote is averaged over."""
@@ -197,3 +198,32 @@ def _best_first(pool: Pool, scores: NDArray[np.float32]) -> Integers:
     """
     key = np.where(np.isnan(scores), -1.0, scores)
     return np.argsort(-np.where(pool.answered, key, -2.0), kind="stable")
+
+
+def chosen(
+    pool: Pool,
+    ns: Sequence[int],
+    *,
+    choose: Chooser,
+    subsets: int = SUBSETS,
+    seed: int = 0,
+) -> Floats:
+    """Expected accuracy of any way of choosing among the candidates of a random n-subset, the mean
+    over `subsets` of them; slow, as `choose` is called for each."""
+    ns = checked_sizes(pool, ns)
+    problem = Problem(pool.problem_id, "")
+    known = [None if score != score else float(score) for score in pool.scores]
+    answers = [None if answer == NO_ANSWER else str(answer) for answer in pool.answers]
+    candidates = [
+        Solution(problem, finished=True, answer=answer, number=number)
+        for number, answer in enumerate(answers)
+    ]
+    scores = [Scores((score,)) for score in known]
+    result = np.zeros(len(ns))
+    for order in _permutations(pool, subsets, seed):
+        for row, n in enumerate(ns):
+            for some in np.sort(order[:, :n], axis=1):
+                choice = choose([candidates[i] for i in some], [scores[i] for i in some])
+                if choice.index is not None:
+                    result[row] += bool(pool.right[some[choice.index]]) / subsets
+    return result

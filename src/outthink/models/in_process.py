@@ -1,9 +1,9 @@
 """Engines in this process as engines: rows that wait gather into one call in a thread.
 
 Served engines answer rows one by one, engines in this process answer all rows of a call at once.
-`proposer` and `verifier` make the second kind look like the first, so whoever asks knows one
-protocol alone; `in_flight` does the same for what is served row by row. All engines in process share
-one thread: they were never asked for two things at once. Knows nothing of searches or stores.
+`proposer` and `verifier` make the second kind look like the first, so whoever asks knows a single
+protocol; `in_flight` does the same for what is served row by row. All engines in process share one
+thread: they were never asked for two things at once. Knows nothing of searches or stores.
 """
 
 from __future__ import annotations
@@ -101,8 +101,6 @@ class EngineQueue(Generic[_Asked, _Row]):
 class _Dispatcher:
     """Calls engines of one event loop one after the other, each with all the rows that wait."""
 
-    _known: WeakKeyDictionary[asyncio.AbstractEventLoop, _Dispatcher] = WeakKeyDictionary()
-
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1, "outthink-engine")
         self._waiting: dict[EngineQueue[Any, Any], list[tuple[Sequence[Any], _Done]]] = {}
@@ -112,9 +110,9 @@ class _Dispatcher:
     def here(cls) -> _Dispatcher:
         """That of the running event loop."""
         loop = asyncio.get_running_loop()
-        if loop not in cls._known:
-            cls._known[loop] = cls()
-        return cls._known[loop]
+        if loop not in _dispatchers:
+            _dispatchers[loop] = cls()
+        return _dispatchers[loop]
 
     async def submit(
         self, queue: EngineQueue[_Asked, _Row], asked: Sequence[_Asked]
@@ -163,6 +161,7 @@ class _Dispatcher:
             start += len(asked)
 
 
+_dispatchers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Dispatcher] = WeakKeyDictionary()
 _Done = asyncio.Future[tuple[list[Any], float]]
 
 

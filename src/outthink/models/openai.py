@@ -35,7 +35,7 @@ from outthink.models.dialects import (
 )
 from outthink.models.http import REQUESTS_IN_FLIGHT, Patience, Wire
 from outthink.models.in_process import SharedTime, in_flight
-from outthink.types import Arrival, END, SEED_STRIDE, Draw, Drawn, Solution, State
+from outthink.types import END, SEED_STRIDE, Arrival, Draw, Drawn, Solution, State
 
 MOST_TOKENS = 2048
 STEP_END = "\n\n"

@@ -53,6 +53,7 @@ class HFProposer:
         loaded: Loaded,
         setting: Setting | None = None,
         read: Read | None = None,
+        reader: str = "",
         *,
         rows: int = ROWS,
         kept_bytes: int = KEPT_BYTES,
@@ -60,7 +61,8 @@ class HFProposer:
         """`rows` decode side by side; `kept_bytes` bounds what is kept of open solutions."""
         self._setting = setting or loaded.setting
         self._loaded = loaded
-        self._read = read or extract.answer
+        self.read = read or extract.answer
+        self.reader = reader
         self._rows = rows
         self._reader = Reader(loaded, kept_bytes=kept_bytes)
         self._turns = Turns(loaded.tokenizer, self._setting)
@@ -71,11 +73,16 @@ class HFProposer:
 
     @classmethod
     def load(
-        cls, name: str, setting: Setting | None = None, read: Read | None = None
+        cls,
+        name: str,
+        setting: Setting | None = None,
+        read: Read | None = None,
+        reader: str = "",
     ) -> HFProposer:
-        """By a folder or a name of the hub; raises as `outthink.hf.load.load`. `read` is that of
-        the grader which will judge; by default an answer is taken as it is declared."""
-        return cls(load(name), setting, read)
+        """By a folder or a name of the hub; raises as ``load``. `read` is that of
+        the grader which will judge and `reader` its name; by default an answer is taken as it is
+        declared."""
+        return cls(load(name), setting, read, reader)
 
     def __repr__(self) -> str:
         return f"HFProposer({self.name!r})"
@@ -214,7 +221,7 @@ class HFProposer:
             tuple(row.ends),
             row.finished,
             row.truncated,
-            self._read(self.decode(row.tokens)) if row.finished else None,
+            self.read(self.decode(row.tokens)) if row.finished else None,
             state=None if row.kept is None else State(proposer=row.kept),
             history=prefix.history,
         )

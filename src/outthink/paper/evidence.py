@@ -7,7 +7,7 @@ that was killed goes on, and a second one only reads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,11 @@ from outthink.data import task
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Difficulty, bins
 from outthink.models.shape import ModelShape
-from outthink.study.plan import REVISIONS, STRATEGIES, Plan, Study
-from outthink.study.sweep import Models, Sweep, swept
+from outthink.run.store import Store
+from outthink.study.models import Models
+from outthink.study.plan import REVISIONS, STRATEGIES, Plan
+from outthink.study.read import Study
+from outthink.study.sweep import Sweep, make_place, swept
 
 BASELINE = "best_of_n"
 """What the compute-optimal policy is held against on the search axis (section 5.3)."""
@@ -66,6 +69,9 @@ class Scale:
     labels_pool: int
     """Samples of each."""
 
+
+STORE = "reproduce.store"
+"""Where all of it is kept: verifiers and models side by side, over the same draws."""
 
 FULL = Scale(2000, 128, 128, 16, 32, 16, (1, 4, 16, 64), 128, 300, 1000, 32)
 QUICK = Scale(200, 128, 64, 16, 16, 8, (1, 4, 16), 0, 100, 100, 16)
@@ -134,12 +140,13 @@ class Evidence:
 
 @contextmanager
 def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> Iterator[Evidence]:
-    """Run whatever is missing in `folder`, then hold the stores open to be read."""
+    """Run whatever is missing in `folder`, then hold its store open to be read."""
     models = Models(weights=weights)
 
-    def sweep(stack: ExitStack, plan: Plan, models: Models, problems: int) -> Study:
+    def sweep(store: Store, plan: Plan, models: Models, problems: int) -> Study:
         asked = Sweep(f"lab:test?size={problems}&seed={seed}", plan, models, seed)
-        return stack.enter_context(swept(asked, None, folder)).study
+        with swept(asked, store) as opened:
+            return opened.study
 
     def only(*strategies: str, budgets: tuple[int, ...], pool: int = 0, chains: int = 0) -> Plan:
         return Plan(strategies, budgets, pool, chains, 0, 0)
@@ -148,7 +155,8 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
         return Models("lab:s", "lab:prm", weights, revision_verifier=by)
 
     few = scale.ablations
-    with ExitStack() as stack:
+    make_place(folder / STORE)
+    with Store.open(folder / STORE, write=True) as store:
         main = Plan(
             (*STRATEGIES, *REVISIONS, *FLAT, *STEPS),
             scale.budgets,
@@ -167,17 +175,17 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
         yield Evidence(
             scale=scale,
             seed=seed,
-            main=sweep(stack, main, models, scale.problems),
-            orm=sweep(stack, scored, Models("lab:s", "lab:orm", weights), scale.problems),
-            large=sweep(stack, greedy, Models("lab:l", "none", weights), scale.problems),
-            deep=None if deep is None else sweep(stack, deep, models, scale.problems),
-            beams=sweep(stack, only(*BEAMS, budgets=scale.budgets), models, few),
-            untuned=sweep(stack, again, prompted, few),
-            unled=sweep(stack, chains, reviewed("lab:prm"), few),
-            alone=sweep(stack, chains, reviewed("lab:revision-alone"), few),
+            main=sweep(store, main, models, scale.problems),
+            orm=sweep(store, scored, Models("lab:s", "lab:orm", weights), scale.problems),
+            large=sweep(store, greedy, Models("lab:l", "none", weights), scale.problems),
+            deep=None if deep is None else sweep(store, deep, models, scale.problems),
+            beams=sweep(store, only(*BEAMS, budgets=scale.budgets), models, few),
+            untuned=sweep(store, again, prompted, few),
+            unled=sweep(store, chains, reviewed("lab:prm"), few),
+            alone=sweep(store, chains, reviewed("lab:revision-alone"), few),
             labels={
                 kind: sweep(
-                    stack, judged, Models("lab:s", f"lab:prm-{kind}", weights), scale.labels
+                    store, judged, Models("lab:s", f"lab:prm-{kind}", weights), scale.labels
                 )
                 for kind in LABELS
             },

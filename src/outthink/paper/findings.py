@@ -33,7 +33,8 @@ from outthink.paper.evidence import BASELINE, PARALLEL, PLAIN, Evidence
 from outthink.policy import table as policy
 from outthink.policy.table import Fit
 from outthink.search import lookahead, revise, strategy
-from outthink.study.plan import REVISIONS, STRATEGIES, Study
+from outthink.study.plan import REVISIONS, STRATEGIES, revises
+from outthink.study.read import Study
 from outthink.types import Usage
 
 RATIOS = (0.16, 0.79, 22.0)
@@ -228,7 +229,7 @@ class Findings:
         main = self.evidence.main
         run = self.run(names)
         budgets = tuple(n for n in main.plan.budgets if n <= powers[-1])
-        if self.evidence.deep is not None and any(not strategy(each).revises for each in run):
+        if self.evidence.deep is not None and any(not revises(each) for each in run):
             budgets = (*budgets, self.evidence.scale.deep)
         # Who may spend so much may also spend less: nothing that was run drops out of the choice.
         grid = self.grid(run, budgets, affordable=True)
@@ -309,7 +310,7 @@ class Findings:
             return None
         if name in main.plan.pooled or name in main.plan.chained:
             return self.curve(name, below)
-        if budget == 1 and not strategy(name).revises:
+        if budget == 1 and not revises(name):
             return None  # Every search of one sample is that sample, which the pools know better.
         return _run(main if below in main.plan.budgets or deep is None else deep, name, below)
 
@@ -514,9 +515,9 @@ class Findings:
 
     def spent(self, study: Study, name: str, budget: int, *, proposer: str = "") -> Spent:
         """What one strategy of a study spent."""
-        revises = strategy(name).revises
-        writer = self.evidence.shapes[proposer or ("reviser" if revises else "s")]
-        reader = self.evidence.shapes["revision" if revises else "prm"]
+        revised = revises(name)
+        writer = self.evidence.shapes[proposer or ("reviser" if revised else "s")]
+        reader = self.evidence.shapes["revision" if revised else "prm"]
         usage = study.usage(name, budget)
         problems = len(study.problems)
         tokens = usage.decoded_tokens / problems
@@ -545,7 +546,7 @@ _DEFAULT_LENGTH: int = inspect.signature(revise).parameters["sequential"].defaul
 def chain_length(name: str) -> int:
     """Answers that a strategy writes one after the other: 1 unless it revises."""
     made = strategy(name)
-    length: int = made.options.get("sequential", _DEFAULT_LENGTH) if made.revises else 1
+    length: int = made.options.get("sequential", _DEFAULT_LENGTH) if revises(made.name) else 1
     return length
 
 

@@ -74,7 +74,7 @@ def _key(evidence: Evidence) -> dict[str, str]:
         evidence.alone,
         *evidence.labels.values(),
     )
-    identities = [None if each is None else asdict(each.store.identity) for each in studies]
+    identities = [None if each is None else asdict(each.asked) for each in studies]
     runs = json.dumps([asdict(evidence.scale), evidence.seed, identities], sort_keys=True)
     code = hashlib.blake2b(digest_size=16)
     package = Path(__file__).parent.parent

@@ -20,6 +20,7 @@ def sweep(found: Accuracies) -> dict[str, Any]:
         "store": str(found.store),
         "problems": found.problems,
         **accuracies(found.graded, found.rows),
+        **({} if found.missing is None else {"missing": asdict(found.missing)}),
     }
 
 
@@ -38,11 +39,17 @@ def fitting(found: Fitting) -> dict[str, Any]:
             for cell in found.policy.cells
         ],
         "comparison": [_worth(row) for row in found.worth],
+        "notes": list(found.notes),
     }
 
 
 def reported(found: Reported) -> dict[str, Any]:
-    return {"report": str(found.page), **sweep(found.accuracies), **fitting(found.fitting)}
+    return {
+        "report": str(found.page),
+        **sweep(found.accuracies),
+        **({} if found.fitting is None else fitting(found.fitting)),
+        "notes": list(found.notes),
+    }
 
 
 def solved(found: Solved) -> dict[str, Any]:
@@ -55,6 +62,7 @@ def _accuracy(row: Accuracy) -> dict[str, Any]:
         "budget": row.budget,
         **_interval(row.accuracy),
         **({} if row.bins is None else {"bins": list(row.bins)}),
+        **({} if row.bounds is None else {"bounds": list(row.bounds)}),
         "decoded_tokens_per_problem": row.decoded_tokens,
         "verifier_tokens_per_problem": row.verifier_tokens,
         "verifier_computed_share": row.verifier_computed,

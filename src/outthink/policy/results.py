@@ -44,6 +44,8 @@ class Fitting:
     """The strategy it is compared with."""
     path: Path | None = None
     """Where the policy was saved, if it was."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: few problems, a sweep that is not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ class Reported:
 
     page: Path
     accuracies: Accuracies
-    fitting: Fitting
+    fitting: Fitting | None
+    """`None` where no policy could be fitted."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: why there is no policy, few problems, a sweep that is not
+    finished."""
 
 
 @dataclass(frozen=True, slots=True)

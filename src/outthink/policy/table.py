@@ -28,7 +28,7 @@ from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Binning, Method
 from outthink.measure.grid import Grid
 from outthink.measure.intervals import Interval, interval
-from outthink.types import AnyProposer, AnyVerifier, Engines
+from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER
 
 REPEATS = 100
 """Random splits of a bin into two folds."""
@@ -286,19 +286,18 @@ class Policy:
             )
         return fitted
 
-    def check(self, engines: Engines, revision: Engines | None = None) -> None:
-        """Raises `PolicyError` unless the policy was fitted with these models."""
+    def check(self, given_by_role: Mapping[str, str]) -> None:
+        """Raises `PolicyError` unless the policy was fitted with these models, by their roles."""
         was = self.provenance
-        reviser = None if revision is None else revision.proposer
-        checker = None if revision is None else revision.verifier
-        for role, fitted, given in (
-            ("proposer", was.proposer, engines.proposer.name),
-            ("verifier", was.verifier, _name(engines.verifier)),
-            ("reviser", was.reviser, _name(reviser)),
-            ("revision verifier", was.revision_verifier, _name(checker)),
+        for role, fitted in (
+            (PROPOSER, was.proposer),
+            (VERIFIER, was.verifier),
+            (REVISER, was.reviser),
+            (REVISION_VERIFIER, was.revision_verifier),
         ):
+            given = given_by_role.get(role)
             # What no strategy of the policy asks for need not be the same.
-            needed = not role.startswith("revis") or revision is not None
+            needed = role in (PROPOSER, VERIFIER) or REVISER in given_by_role
             if needed and fitted != given:
                 raise PolicyError(
                     f"policy was fitted with {role} {fitted or 'none'}, this run has "
@@ -342,10 +341,6 @@ class Policy:
             return _parse(wire)
         except (UsageError, OverflowError) as error:
             raise PolicyError(f"policy {path}: {error}") from error
-
-
-def _name(engine: AnyProposer | AnyVerifier | None) -> str | None:
-    return None if engine is None else engine.name
 
 
 def _parse(wire: object) -> Policy:

@@ -21,7 +21,8 @@ from outthink.policy.table import Fit
 from outthink.report import data
 from outthink.run.store import Node, SearchTree
 from outthink.search import strategy
-from outthink.study.plan import STRATEGIES, UNSCORED, Study
+from outthink.study.plan import STRATEGIES, UNSCORED
+from outthink.study.read import Study
 
 BASELINE = "best_of_n"
 LABELS = {
@@ -63,9 +64,30 @@ class Fitted:
 
 
 def fitted(study: Study, estimate: Difficulty, *, seed: int) -> Fitted:
-    """Bin the problems and fit the best strategy of every bin and budget."""
-    numbers, binning = difficulty.bins(estimate.values)
+    """Bin the problems, into as many bins as they fill, and fit the best strategy of every bin and
+    budget."""
+    count = difficulty.bins_for(len(study.problems))
+    numbers, binning = difficulty.bins(estimate.values, count)
     return Fitted(estimate, numbers, binning, policy.fit(study.grid, numbers, seed=seed))
+
+
+def lacks(study: Study) -> str | None:
+    """Why no policy can be fitted on a study, and what would help; `None` where one can."""
+    problems = len(study.problems)
+    if problems < 2:
+        return (
+            "a policy is chosen on half of the problems and measured on the others, and "
+            f"{problems or 'no'} problem{' is' if problems == 1 else 's are'} there with a "
+            "reference and every search; give at least 2, better 100"
+        )
+    if not {BASELINE, UNSCORED} & {*study.strategies}:
+        return (
+            f"policies are compared with {BASELINE}, or {UNSCORED} where there is no verifier, "
+            f"and this study ran neither; sweep with one of them among the strategies"
+        )
+    if not study.plan.predicted_samples:
+        return "this study predicts no difficulty; sweep with --difficulty-samples"
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,22 +101,31 @@ class Analysis:
 
     @classmethod
     def of(cls, study: Study, *, seed: int) -> Analysis:
-        """Raises `UsageError` for a plan without what is compared, or too few problems."""
-        difficulty.require_enough(len(study.problems))
-        if not {BASELINE, UNSCORED} & {*study.plan.strategies}:
-            raise UsageError(
-                f"policies are compared with {BASELINE}, or {UNSCORED} where there is no verifier, "
-                f"and this study ran neither; sweep with one of them among the strategies"
-            )
-        if not study.plan.predicted_samples:
-            raise UsageError("this study predicts no difficulty; sweep with --difficulty-samples")
+        """Raises `UsageError` where no policy can be fitted, and says what would help."""
+        if why := lacks(study):
+            raise UsageError(why)
         oracle = fitted(study, study.oracle, seed=seed) if study.plan.oracle_samples else None
         return cls(study, fitted(study, study.predicted, seed=seed), oracle, seed)
 
     @property
     def base(self) -> str:
         """What policies are compared with: weighted best-of-N, or majority without a verifier."""
-        return BASELINE if BASELINE in self.study.plan.strategies else UNSCORED
+        return BASELINE if BASELINE in self.study.strategies else UNSCORED
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of so few problems; nothing where they fill every bin."""
+        problems, count = len(self.study.problems), self.predicted.binning.count
+        if count == difficulty.BINS:
+            return ()
+        widths = [cell.accuracy.high - cell.accuracy.low for cell in self.predicted.fit.cells]
+        said = (
+            f"{problems} problems fill {count} difficulty bin{'s' if count > 1 else ''} of at "
+            f"least {difficulty.LEAST_PER_BIN}, not {difficulty.BINS}: the 95 % intervals of the "
+            f"policy's cells are {100 * min(widths):.0f} to {100 * max(widths):.0f} points wide."
+        )
+        if problems >= difficulty.LEAST_PER_BIN:
+            return (said,)
+        return (said, f"Intervals resampled from {problems} problems are narrower than the truth.")
 
     @cached_property
     def baseline(self) -> Floats:
@@ -116,45 +147,43 @@ class Analysis:
 
 
 def build(
-    analysis: Analysis,
+    study: Study,
+    analysis: Analysis | None,
     *,
     provenance: data.Provenance,
     text: Text | None,
     title: str,
     notes: Sequence[str] = (),
 ) -> data.Report:
-    """The report of an analysis.
+    """The report of a study, with its policy where one could be fitted.
 
     What solutions say is in the store, or else `text` makes it of their token ids; where neither
     can, their trees are shown without words, and the page says so.
     """
-    study = analysis.study
-    reference = analysis.oracle or analysis.predicted
-    searched = _searched(study, reference.bins)
+    reference = None if analysis is None else analysis.oracle or analysis.predicted
+    searched = _searched(study, reference)
     mute = text is None and any(node.texts is None for found, _ in searched for node in found.nodes)
+    fits = [] if analysis is None else [(analysis.predicted, "predicted")]
+    if analysis and analysis.oracle:
+        fits.append((analysis.oracle, "oracle"))
     return data.Report(
         title=title,
         provenance=provenance,
         notes=(*notes, WORDLESS) if mute else tuple(notes),
         labels=tuple(
-            data.Label(name, *LABELS[name]) for name in study.plan.strategies if name in LABELS
+            data.Label(name, *LABELS[name]) for name in study.strategies if name in LABELS
         ),
         curves=_curves(study, np.arange(len(study.problems))),
-        bins=tuple(
-            _bin(study, reference, number, analysis.base) for number in range(difficulty.BINS)
-        ),
-        comparison=_comparison(analysis),
-        policies=tuple(
-            policy_table(fit.fit, kind)
-            for fit, kind in ((analysis.predicted, "predicted"), (analysis.oracle, "oracle"))
-            if fit is not None
-        ),
+        bins=_bins(study, reference, analysis.base) if analysis and reference else (),
+        comparison=None if analysis is None else _comparison(analysis),
+        policies=tuple(policy_table(fit.fit, kind) for fit, kind in fits),
         calibrations=_calibration(study, provenance.verifiers),
-        agreement=_agreement(analysis),
+        agreement=None if analysis is None else _agreement(analysis),
         spending=tuple(
             data.Spending(name, budget, len(study.problems), study.usage(name, budget))
-            for name in study.plan.strategies
+            for name in study.strategies
             for budget in study.plan.budgets
+            if study.problems and study.is_known(name, budget)
         ),
         trees=tuple(tree(found, number, text) for found, number in searched),
     )
@@ -170,11 +199,21 @@ def points(budgets: Sequence[float], accuracy: Floats, seed: int = 0) -> tuple[d
 
 
 def _curves(study: Study, places: Integers) -> tuple[data.Curve, ...]:
-    grid = study.grid
-    return tuple(
-        data.Curve(name, points(grid.budgets, grid.accuracy[row][:, places]))
-        for row, name in enumerate(grid.strategies)
-    )
+    if not (places.size and study.strategies):
+        return ()
+    grid, curves = study.grid, []
+    for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
+        columns = np.flatnonzero(~np.isnan(accuracy[:, 0]))  # at the others it was not run
+        if columns.size:
+            budgets = [grid.budgets[column] for column in columns]
+            curves.append(data.Curve(name, points(budgets, accuracy[np.ix_(columns, places)])))
+    return tuple(curves)
+
+
+def _bins(study: Study, fit: Fitted, base: str) -> tuple[data.Bin, ...]:
+    """Every bin; one alone is all problems, which are drawn already."""
+    count = fit.binning.count
+    return tuple(_bin(study, fit, number, base) for number in range(count)) if count > 1 else ()
 
 
 def _bin(study: Study, fit: Fitted, number: int, base: str) -> data.Bin:
@@ -244,13 +283,13 @@ def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibrati
     ended: list[bool] = []
     samples = study.plan.predicted_samples
     name, stream = study.plan.probe
-    for problem in study.problems:
-        tree = study.store.tree(problem.id, name, samples, stream)
+    for problem in study.problems if samples else ():
+        tree = study.view.tree(problem.id, name, samples, stream)
         for node in tree.nodes:
             right = (
                 node.answer is not None
                 and problem.reference is not None
-                and study.grader(node.answer, problem.reference)
+                and study.is_right(problem, node.answer)
             )
             for score in node.scores.steps if node.scores else ():
                 if score is not None:
@@ -289,7 +328,9 @@ def _agreement(analysis: Analysis) -> data.Agreement | None:
         return None
     return agreement(
         difficulty.agreement(
-            analysis.oracle.difficulty.values, analysis.predicted.difficulty.values
+            analysis.oracle.difficulty.values,
+            analysis.predicted.difficulty.values,
+            analysis.predicted.binning.count,
         )
     )
 
@@ -300,24 +341,32 @@ def agreement(found: difficulty.Agreement) -> data.Agreement:
     return data.Agreement(confusion, found.spearman)
 
 
-def _searched(study: Study, bins: Integers) -> list[tuple[SearchTree, int]]:
+def _searched(study: Study, fit: Fitted | None) -> list[tuple[SearchTree, int | None]]:
     """A few problems of every bin, searched by each search at a budget that can be read, and the
-    number of the bin."""
+    number of the bin; `None` where problems were not put into bins."""
     plan = study.plan
-    fits = [budget for budget in plan.budgets if budget <= _TREE_BUDGET]
-    if not fits:
-        return []
-    shown = [(name, fits[-1], "") for name in plan.live if name in STRATEGIES]
-    name, stream = plan.probe
-    shown.append((name, plan.predicted_samples, stream))
-    trees = []
-    for number in range(difficulty.BINS):
+    shown: list[tuple[str, int, str]] = []
+    for name in plan.live:
+        fits = [
+            budget
+            for budget in plan.budgets
+            if budget <= _TREE_BUDGET
+            and study.is_known(name, budget)
+            and not plan.is_sample(name, budget)
+        ]
+        if name in STRATEGIES and fits:
+            shown.append((name, fits[-1], ""))
+    if plan.predicted_samples:
+        name, stream = plan.probe
+        shown.append((name, plan.predicted_samples, stream))
+    bins = np.zeros(len(study.problems), np.int64) if fit is None else fit.bins
+    trees: list[tuple[SearchTree, int | None]] = []
+    for number in np.unique(bins):
         for place in np.flatnonzero(bins == number)[:_TREES_PER_BIN]:
             for name, budget, stream in shown:
-                found = study.store.tree(
-                    study.problems[place].id, strategy(name).name, budget, stream
-                )
-                trees.append((found, number + 1))
+                problem = study.problems[place].id
+                found = study.view.tree(problem, strategy(name).name, budget, stream)
+                trees.append((found, None if fit is None else int(number) + 1))
     return trees
 
 

@@ -55,6 +55,10 @@ class Progress:
         if self._shown or self._clock() - self._start > _QUIET_S:
             self._draw(end="\n")
 
+    def set_total(self, total: float) -> None:
+        """What there is to do, where it was not known at first."""
+        self._total = total
+
     def advance(self, amount: float, note: str = "") -> None:
         """Count `amount` more of the unit; `note` replaces what is said at the end of the line."""
         self._done += amount

@@ -18,13 +18,13 @@ from functools import cache, partial
 from typing import Any, Literal, Union
 
 from outthink.errors import UsageError
+from outthink.plugin import is_plugin, load
 from outthink.search.beam import beam
 from outthink.search.best_of_n import best_of_n
 from outthink.search.describe import about
 from outthink.search.greedy import greedy
 from outthink.search.lookahead import lookahead
 from outthink.search.majority import majority
-from outthink.search.plugin import is_plugin, load
 from outthink.search.revise import chains, revise
 from outthink.types import Budget, Problem, Propose, Search, Strategy, Verify
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from outthink.measure.intervals import Interval
+import numpy as np
+
+from outthink.measure.arrays import Floats, Integers
+from outthink.measure.difficulty import BINS
+from outthink.measure.intervals import Interval, interval
+from outthink.study.partial import Missing
+from outthink.study.read import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +29,57 @@ class Accuracy:
     one."""
     bins: tuple[float, ...] | None = None
     """Accuracy by difficulty bin, easiest first, where bins were asked for."""
+    bounds: tuple[float, float] | None = None
+    """Accuracy over all problems with references, were those without this search all wrong, and all
+    right; `None` where none is without."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracies:
-    """A finished sweep."""
+    """What a sweep measured: all of it, or what of it is there."""
 
     store: Path
     problems: int
     graded: int
-    """Those of the problems that have a reference."""
+    """Those of the problems that have a reference, and every search that is shown."""
     rows: tuple[Accuracy, ...]
     """Empty where no problem has a reference: an accuracy that cannot be had is not 0."""
+    missing: Missing | None = None
+    """What is not there; `None` where the sweep is finished."""
+
+
+def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ...]:
+    """Accuracy of every strategy at every budget, by bin [P] too where bins are given.
+
+    Nothing where no problem has a reference: an accuracy that cannot be had is not 0.
+    """
+    graded = len(study.problems)
+    if not (graded and study.strategies):
+        return ()
+    grid = study.grid
+    rows = []
+    for name, accuracy in zip(grid.strategies, grid.accuracy, strict=True):
+        for budget, values in zip(grid.budgets, accuracy, strict=True):
+            if np.isnan(values).all():
+                continue  # not run at this budget
+            usage = study.usage(name, budget)
+            share = graded / (graded + study.left_out)
+            lowest = share * float(values.mean())
+            read = usage.verifier_tokens + usage.verifier_cached_tokens
+            rows.append(
+                Accuracy(
+                    strategy=name,
+                    budget=budget,
+                    accuracy=interval(values),
+                    decoded_tokens=usage.decoded_tokens / graded,
+                    verifier_tokens=usage.verifier_tokens / graded,
+                    verifier_computed=usage.verifier_tokens / read if read else None,
+                    bins=None if bins is None else _by_bin(values, bins),
+                    bounds=(lowest, lowest + 1 - share) if study.left_out else None,
+                )
+            )
+    return tuple(rows)
+
+
+def _by_bin(values: Floats, bins: Integers) -> tuple[float, ...]:
+    return tuple(float(values[bins == number].mean()) for number in range(BINS))

@@ -1,8 +1,8 @@
-"""Engines that problems solved at the same time share.
+"""Sessions: engines that problems solved at the same time share.
 
-Whoever thinks with the same models in the same event loop has one driver: rows of engines in
-process go in batches, requests of served ones beside each other, and a model is loaded once. The
-engines are let go when the last of them is done.
+Whoever solves problems with the same models in the same event loop has one runner: rows of engines
+in process go in batches, requests of served ones beside each other, and a model is loaded once. The
+engines are let go when the last user is done.
 """
 
 from __future__ import annotations
@@ -13,70 +13,65 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from outthink.run.runner import Driver, Job, Result
-from outthink.study.sweep import Models
-from outthink.types import Engines
+from outthink.run.journal import Job, Result
+from outthink.run.runner import Runner
+from outthink.run.team import Team
+from outthink.study.models import Models
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What engines are loaded for; those who want the same share them."""
+class ModelSpec:
+    """What a session is opened for; equal specifications share one."""
 
     models: Models
     grader: str
-    """Finds the answers of served models, and writes them alike."""
+    """Finds the answers of models of any text, and writes equal ones alike."""
     seed: int
-    revises: bool
+    roles: frozenset[str]
+    """Roles that will be asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mind:
-    """Loaded engines, and their driver."""
+class Session:
+    """Loaded engines, and the runner that asks them."""
 
-    engines: Engines
-    revision: Engines | None
+    team: Team
     ask: Callable[[Job], Awaitable[Result]]
 
 
 @dataclass(slots=True, eq=False)
 class _Shared:
     users: int = 0
-    mind: Mind | None = None
+    session: Session | None = None
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     open: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
-_known: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Wanted, _Shared]] = WeakKeyDictionary()
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ModelSpec, _Shared]] = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def mind(wanted: Wanted) -> AsyncIterator[Mind]:
-    """The mind that is wanted, for as long as it is held. Raises what `Models.load` does."""
-    known = _known.setdefault(asyncio.get_running_loop(), {})
-    shared = known.setdefault(wanted, _Shared())
+async def session(spec: ModelSpec) -> AsyncIterator[Session]:
+    """A session of these models, shared with whoever has one open. Raises what `Models.team`
+    does."""
+    sessions = _open.setdefault(asyncio.get_running_loop(), {})
+    shared = sessions.setdefault(spec, _Shared())
     shared.users += 1
     try:
         async with shared.loading:
-            if shared.mind is None:
-                shared.mind = await shared.open.enter_async_context(_loaded(wanted))
-        yield shared.mind
+            if shared.session is None:
+                shared.session = await shared.open.enter_async_context(_loaded(spec))
+        yield shared.session
     finally:
         shared.users -= 1
         if not shared.users:
-            del known[wanted]
+            del sessions[spec]
             await shared.open.aclose()
 
 
 @asynccontextmanager
-async def _loaded(wanted: Wanted) -> AsyncIterator[Mind]:
+async def _loaded(spec: ModelSpec) -> AsyncIterator[Session]:
     # Loading reads files, or asks a server in an event loop of its own.
-    engines, revision = await asyncio.to_thread(_load, wanted)
-    driver = Driver(engines.proposer, engines.verifier, revision=revision, seed=wanted.seed)
-    async with driver.session() as ask:
-        yield Mind(engines, revision, ask)
-
-
-def _load(wanted: Wanted) -> tuple[Engines, Engines | None]:
-    engines = wanted.models.load(wanted.grader)
-    revision = wanted.models.load_revision(engines, wanted.grader) if wanted.revises else None
-    return engines, revision
+    team = await asyncio.to_thread(spec.models.team, spec.roles, spec.grader)
+    async with Runner(team, seed=spec.seed).session() as ask:
+        yield Session(team, ask)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from outthink.errors import UsageError
+from outthink.plugin import load
 from outthink.types import BatchProposer, BatchVerifier, Proposer, Verifier
 from outthink.verify.written import reading
 
@@ -78,6 +79,27 @@ def named(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVeri
 
     scorer = prm.load(model, options.get("family"), device=device, dtype=dtype)
     return reading(scorer, proposer, earlier=earlier)
+
+
+def own(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVerifier:
+    """The verifier that a user's own MODULE:FUNCTION makes: called with the proposer, it returns a
+    verifier of solutions (`verify` or `verify_batch`) or of texts (`score` or `score_batch`).
+
+    Raises `UsageError` where it cannot be imported, or makes something else.
+    """
+    made = load(name)(proposer)
+    if not hasattr(made, "name"):
+        raise UsageError(
+            f"verifier {name}: what it makes has no name; give it one, which stores tell it by"
+        )
+    if hasattr(made, "verify") or hasattr(made, "verify_batch"):
+        return made  # type: ignore[no-any-return]
+    if hasattr(made, "score") or hasattr(made, "score_batch"):
+        return reading(made, proposer)
+    raise UsageError(
+        f"verifier {name}: {type(made).__name__} has none of verify, verify_batch, score and "
+        "score_batch; give it one of them"
+    )
 
 
 def _parsed(name: str) -> tuple[str, str, Mapping[str, str]]:

@@ -28,7 +28,8 @@ from outthink.report import reproduction_data as shown
 from outthink.report.study import agreement
 from outthink.report.words import counted, measured, percent, ratio, whole
 from outthink.search import strategy
-from outthink.study.plan import REVISIONS, STRATEGIES, Study
+from outthink.study.plan import REVISIONS, STRATEGIES
+from outthink.study.read import Study
 
 COST = data.Axis("FLOPs a problem (log scale)", "FLOPs", "tens")
 

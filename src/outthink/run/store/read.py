@@ -123,6 +123,12 @@ class View:
             )
             return set(rows)
 
+    def streams(self) -> list[str]:
+        """The streams that have outcomes."""
+        with self._guard("read"):
+            rows = self._db.execute("SELECT DISTINCT stream FROM search ORDER BY stream")
+            return [stream for (stream,) in rows]
+
     def outcomes(self, *, stream: str = "") -> Iterator[Outcome]:
         """Outcomes of one stream, in the order in which they were recorded."""
         with self._guard("read"):
@@ -131,6 +137,13 @@ class View:
                 (self._grader, stream, self._teams),
             ).fetchall()
         return map(_outcome, rows)
+
+    def answer(self, problem_id: str, strategy: str, budget: int, stream: str = "") -> str | None:
+        """What a finished job answered. Raises `StoreError` where it is not finished."""
+        search, _ = self._tree_rows(problem_id, strategy, budget, stream)
+        with self._guard("read"):
+            row = self._db.execute("SELECT answer FROM search WHERE id = ?", (search,)).fetchone()
+        return None if row[0] is None else str(row[0])
 
     def verdicts(self) -> dict[str, dict[str, bool]]:
         """By problem, whether each answer that was judged is right."""

@@ -142,6 +142,19 @@ class Store:
             row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
+    def metas(self, prefix: str) -> dict[str, str]:
+        """The remarks whose names begin so, by the rest of their names, in the order of these."""
+        with self._guard("read"):
+            rows = self._db.execute("SELECT name, value FROM meta ORDER BY name").fetchall()
+        return {name[len(prefix) :]: value for name, value in rows if name.startswith(prefix)}
+
+    def verifiers(self) -> list[str]:
+        """Names of all whose scores are recorded."""
+        self._flush()
+        with self._guard("read"):
+            rows = self._db.execute("SELECT name FROM verifier ORDER BY id")
+            return [name for (name,) in rows]
+
     def problems(self) -> list[Problem]:
         """Problems in the order in which they were first met."""
         with self._guard("read"):

@@ -1,0 +1,142 @@
+"""One problem solved by a policy, or by a strategy."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from outthink.data import task
+from outthink.errors import RunError, UsageError
+from outthink.grade import grading
+from outthink.measure import difficulty
+from outthink.measure.pools import Pool
+from outthink.policy.results import Solved
+from outthink.policy.table import Policy
+from outthink.run.journal import Job, Result
+from outthink.search import strategy as parse_strategy
+from outthink.study.models import Models, reads_any_text, require_verifier
+from outthink.study.plan import DIFFICULTY, POOL, UNSCORED, VOTES, asks, revises
+from outthink.study.session import ModelSpec, Session, session
+from outthink.types import PROPOSER, REVISER, Budget, Problem, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How to go about one problem, and what finding that out took."""
+
+    strategy: str
+    how: str
+    bin: int | None = None
+    """From 1, the easiest; `None` where nobody asked."""
+    usage: Usage = Usage()  # noqa: RUF009 - frozen
+
+
+NUMBER = "number"
+"""The grader that reads the answers of a problem of which nothing is known."""
+
+
+async def solve(
+    prompt: str,
+    *,
+    policy: Policy | Path | None,
+    strategy: str | None,
+    budget: int,
+    seed: int,
+    models: Models | None = None,
+    grader: str | None = None,
+) -> Solved:
+    """Solve one problem; the cost of estimating its difficulty is part of the cost.
+
+    Without `models`, with those that the policy was fitted with, where it says what they were.
+
+    Answers of a model that reads any text are found, and written alike to vote together, as
+    `grader` has it: the policy's own, and without a policy `number` unless another is named. Raises
+    `PolicyError` where policy and `grader` disagree.
+    """
+    fitted = Policy.load(policy) if isinstance(policy, Path) else policy
+    models = models or Models.of(fitted.provenance.words if fitted else {})
+    any_text = reads_any_text(models.proposer)
+    problem = _asked(prompt) if any_text else _of_lab(prompt)
+    # Whether the answer is right is for the person who asks: no label is used here.
+    problem = Problem(problem.id, problem.prompt)
+    known = parse_strategy(strategy or POOL)
+    asked = known.name if fitted is None else _probe(fitted)[0]
+    require_verifier(models, (asked,))
+    reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
+    grading(reading).require()
+    names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
+    if fitted is not None:
+        names = [asked, *names]
+    roles = frozenset[str]().union(*map(asks, names))
+    async with session(ModelSpec(models, reading, seed, roles)) as opened:
+        if fitted is None:
+            decision = Decision(known.name, f"{known.name} at {budget}")
+        else:
+            fitted.check(opened.team.engine_names())
+            decision = await _choose(fitted, problem, budget, opened)
+        made = parse_strategy(decision.strategy)
+        result = await _run(opened, Job(problem, made, Budget(budget)))
+        index = result.choice.index
+        writer = opened.team.writer(REVISER if revises(made.name) else PROPOSER)
+        tokens = () if index is None else result.choice.candidates[index].tokens
+        return Solved(
+            answer=result.choice.answer,
+            text=await writer.text(tokens) if tokens else "",
+            strategy=made.name,
+            budget=budget,
+            bin=decision.bin,
+            how=decision.how,
+            usage=decision.usage + result.outcome.usage,
+        )
+
+
+async def _run(opened: Session, job: Job) -> Result:
+    """One job. Raises `RunError` where a server failed it."""
+    result = await opened.ask(job)
+    if result.outcome.error is not None:
+        raise RunError(result.outcome.error)
+    return result
+
+
+def _of_lab(prompt: str) -> Problem:
+    """A problem of the lab's task. Raises `UsageError` for any other, with what would do."""
+    try:
+        return task.parse(prompt).problem()
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; the lab's models read nothing else: for any other question name a model, "
+            "as --model local or --model http://HOST:PORT"
+        ) from error
+
+
+def _asked(prompt: str) -> Problem:
+    """A problem of any kind."""
+    return Problem(hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest(), prompt)
+
+
+def _probe(policy: Policy) -> tuple[str, str]:
+    """The strategy that draws the samples which tell the difficulty, and their stream."""
+    by_votes = policy.method is difficulty.Method.VOTES
+    return (UNSCORED, VOTES) if by_votes else (POOL, DIFFICULTY)
+
+
+async def _choose(policy: Policy, problem: Problem, budget: int, opened: Session) -> Decision:
+    """What a policy says to a problem, by a few scored samples of it."""
+    policy.choose(0, budget)  # a budget it cannot serve is refused before anything is spent
+    name, stream = _probe(policy)
+    probe_job = Job(problem, parse_strategy(name), Budget(policy.samples), stream)
+    probe = await _run(opened, probe_job)
+    answers = [candidate.answer for candidate in probe.choice.candidates]
+    scores = [score.last for score in probe.choice.scores] or [None] * len(answers)
+    pool = Pool.of(problem.id, answers, scores, [False] * len(answers))
+    value = float(difficulty.predicted([pool], policy.samples).values[0])
+    number = policy.place(value)
+    chosen = policy.choose(number, budget)
+    said = "that agree by" if policy.method is difficulty.Method.VOTES else "scored"
+    how = (
+        f"difficulty bin {number + 1} of {policy.binning.count}, from {policy.samples} samples "
+        f"{said} {value:.2f}; {chosen.strategy} at {budget}"
+    )
+    how += f"; {chosen.note}" if chosen.note else ""
+    return Decision(chosen.strategy, how, number + 1, probe.outcome.usage)

@@ -1,0 +1,75 @@
+"""Sweeps in stores of format 2, made into sweeps in stores of the present one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from outthink.errors import StoreError
+from outthink.run.journal import Writer
+from outthink.run.progress import Progress
+from outthink.run.store import Store
+from outthink.run.store.convert import Old
+from outthink.run.store.convert import convert as convert_rows
+from outthink.search import strategy
+from outthink.study.plan import Plan, asks
+from outthink.study.record import Asked
+from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER
+
+
+def convert(store: Path) -> Path:
+    """Make a store of the present format of one of format 2, in its place; the old one stays
+    beside it, under the name that is returned.
+
+    Raises `StoreError` where it is no such store, or something is in the way.
+    """
+    kept, part = store.with_name(f"{store.name}.format2"), store.with_name(f"{store.name}.part")
+    if kept.exists():
+        raise StoreError(f"{kept}: is in the way of the old store; move it elsewhere")
+    part.unlink(missing_ok=True)
+    with Progress("converting", 1, "jobs") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.set_total(total)
+            bar.advance(1)
+
+        old = convert_rows(store, part, strategy, show)
+    if "strategies" in old.settings:
+        with Store.open(part, write=True) as opened:
+            _asked(old, opened).write(opened)
+    os.replace(store, kept)
+    os.replace(part, store)
+    return kept
+
+
+def _asked(old: Old, store: Store) -> Asked:
+    settings = old.settings
+    plan = Plan(
+        strategies=tuple(settings["strategies"].split(";")),
+        budgets=tuple(map(int, settings["budgets"].split(","))),
+        pool=int(settings["pool"]),
+        chains=int(settings["chains"]),
+        oracle_samples=int(settings["oracle_samples"]),
+        predicted_samples=int(settings["difficulty_samples"]),
+    )
+    roles = frozenset[str]().union({PROPOSER}, *map(asks, plan.strategies))
+    team: dict[str, Writer | str] = {PROPOSER: old.engine(PROPOSER)}
+    if old.verifier is not None:
+        team[VERIFIER] = old.verifier
+    if REVISER in roles:
+        team[REVISER] = old.engine(REVISER)
+        if settings.get("revision_verifier", "none") != "none":
+            team[REVISION_VERIFIER] = settings["revision_verifier"]
+    parameters = settings.get("proposer_parameters")
+    return Asked(
+        plan,
+        settings["problems"],
+        tuple(problem.id for problem in store.problems()),
+        settings["problems_digest"],
+        team,
+        old.grader,
+        old.seed,
+        json.loads(old.notes.get("models", "{}")),
+        None if parameters is None else int(parameters),
+    )

@@ -1,0 +1,219 @@
+"""Engines by the names that a person types for them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from outthink.data import source
+from outthink.errors import UsageError
+from outthink.grade import EXACT, grading
+from outthink.models.local import LOCAL, is_local, serve
+from outthink.plugin import is_plugin
+from outthink.run.team import Team
+from outthink.search import strategy
+from outthink.study.plan import revises, verifies
+from outthink.types import REVISER, BatchProposer, BatchVerifier, Proposer, Verifier
+from outthink.verify.named import FORMS, check, is_named, named, own
+
+if TYPE_CHECKING:
+    from outthink.lab.models import LabModels
+    from outthink.models.openai import Setting
+
+MODELS = ("lab:s", "lab:l")
+NONE = "none"
+VERIFIERS = ("lab:prm", "lab:orm", NONE)
+SERVED = ("http://", "https://")
+"""How the name of a served model begins: an address, and #MODEL where the server has several. A
+model of llama.cpp in this process (`propose.local`) is served too."""
+AUTO = "auto"
+"""Left to the model: of the lab's, the PRM, and the reviser with its verifier; of any other its own
+confidence, which needs no second model, and itself."""
+OWN_VERIFIER = "confidence"
+MOST_TOKENS = 2048
+_SECRET = re.compile(r"://[^/]*@")
+IN_PROCESS = "hf:"
+"""How the name of a model of transformers begins: a folder or a name of the hub follows."""
+REVISERS = ("lab:reviser", "lab:s", "lab:l")
+REVISION_VERIFIERS = ("lab:revision", "lab:prm", "lab:orm", NONE)
+VARIANTS = ("lab:prm-soft", "lab:prm-hard", "lab:prm-once", "lab:revision-alone")
+"""Verifiers of the lab that only ablations use."""
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """An engine that knows how large its model is."""
+
+    @property
+    def parameters_count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Which engines to use, by the names `--model` and `--verifier` take."""
+
+    proposer: str = MODELS[0]
+    verifier: str = AUTO
+    weights: Path | None = None
+    """A folder of lab weights; `None` is what ships with the package."""
+    reviser: str = AUTO
+    """Who writes revisions: a model trained to, or any other, which is then merely shown what it
+    wrote before."""
+    revision_verifier: str = AUTO
+    most_tokens: int = MOST_TOKENS
+    """Of one solution of a served model or one of transformers; one that needs more is
+    truncated."""
+
+    def __post_init__(self) -> None:
+        own = reads_any_text(self.proposer)
+        self._settle("verifier", OWN_VERIFIER if own else VERIFIERS[0])
+        self._settle("reviser", self.proposer if own else REVISERS[0])
+        own = reads_any_text(self.reviser)
+        self._settle("revision_verifier", OWN_VERIFIER if own else REVISION_VERIFIERS[0])
+
+    def _settle(self, role: str, usual: str) -> None:
+        if getattr(self, role) == AUTO:
+            object.__setattr__(self, role, usual)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What to type for the same again, by the names of the options; nothing of an address with
+        a password in it, which is for nobody to keep."""
+        named = {
+            "model": self.proposer,
+            "verifier": self.verifier,
+            "reviser": self.reviser,
+            "revision_verifier": self.revision_verifier,
+        }
+        if any(_SECRET.search(name) for name in named.values()):
+            return {}
+        weights = {} if self.weights is None else {"weights": str(self.weights)}
+        return {**named, **weights, "most_tokens": str(self.most_tokens)}
+
+    @classmethod
+    def of(cls, words: Mapping[str, str]) -> Models:
+        """The models of such words; those that are not among them are as usual."""
+        known = dict(words)
+        weights = known.pop("weights", None)
+        most_tokens = known.pop("most_tokens", None)
+        return cls(
+            known.pop("model", MODELS[0]),
+            known.pop("verifier", AUTO),
+            None if weights is None else Path(weights),
+            known.pop("reviser", AUTO),
+            known.pop("revision_verifier", AUTO),
+            MOST_TOKENS if most_tokens is None else int(most_tokens),
+        )
+
+    def team(self, roles: Collection[str], grader: str = EXACT) -> Team:
+        """The engines that answer these roles; answers of a model of any text are found and written
+        as `grader` has it.
+
+        Raises `UsageError` for an unknown name, `WeightsError` for weights that do not fit.
+        """
+        proposer = self._writer(self.proposer, MODELS, grader)
+        verifier = self._scorer(self.verifier, VERIFIERS, self.proposer, proposer)
+        if REVISER not in roles:
+            return Team.of(proposer, verifier)
+        is_same = self.reviser == self.proposer
+        reviser = proposer if is_same else self._writer(self.reviser, REVISERS, grader)
+        if is_same and self.revision_verifier == self.verifier:
+            return Team.of(proposer, verifier, reviser=reviser, revision_verifier=verifier)
+        checker = self._scorer(self.revision_verifier, REVISION_VERIFIERS, self.reviser, reviser)
+        return Team.of(proposer, verifier, reviser=reviser, revision_verifier=checker)
+
+    def _writer(self, name: str, known: Sequence[str], grader: str) -> Proposer | BatchProposer:
+        if reads_any_text(name):
+            return writer(name, self.most_tokens, grader)
+        if name not in known:
+            raise UsageError(
+                f"unknown model {name!r}; this version runs {' and '.join(known)}, models "
+                f"of a server, as http://HOST:PORT, in process {LOCAL} or {LOCAL}:MODEL.gguf, and "
+                "of transformers, as hf:NAME"
+            )
+        return self._lab.proposer(name.removeprefix(source.LAB))
+
+    def _scorer(
+        self,
+        name: str,
+        known: Sequence[str],
+        writes: str,
+        proposer: Proposer | BatchProposer,
+    ) -> Verifier | BatchVerifier | None:
+        if name == NONE:
+            return None
+        if is_named(name):
+            check(name)
+            return named(name, proposer)
+        if name in (*known, *VARIANTS):
+            if reads_any_text(writes):
+                option = "--verifier" if known is VERIFIERS else "--revision-verifier"
+                raise UsageError(
+                    f"{name} reads the lab's task alone, not what {writes} writes; give {option} "
+                    f"none, or one of {', '.join(FORMS)}"
+                )
+            return self._lab.verifier(name.removeprefix(source.LAB))
+        if is_plugin(name):
+            return own(name, proposer)
+        forms = ", ".join((*known, *FORMS))
+        raise UsageError(f"unknown verifier {name!r}; write one of {forms}")
+
+    @property
+    def _lab(self) -> LabModels:
+        # PyTorch takes a second to import, which reading a store again does not need.
+        from outthink.lab.models import SHIPPED, LabModels
+
+        return LabModels(self.weights or SHIPPED)
+
+
+def is_served(name: str) -> bool:
+    """Whether a model is spoken to over HTTP: an address, or one of this process."""
+    return name.startswith(SERVED) or is_local(name)
+
+
+def reads_any_text(name: str) -> bool:
+    """Whether a model takes problems of any kind, not the lab's alone."""
+    return is_served(name) or name.startswith(IN_PROCESS)
+
+
+def writer(name: str, most_tokens: int, grader: str) -> Proposer | BatchProposer:
+    """The model of any text of that name, asked for answers of this grader's kind."""
+    setting, read = setting_of(name, most_tokens, grader), grading(grader).read
+    # The HTTP client takes a while to import, transformers takes seconds; the lab needs neither.
+    if is_served(name):
+        from outthink.models.openai import OpenAIProposer
+
+        server = serve(name) if is_local(name) else None
+        url, _, model = (server.url if server else name).partition("#")
+        connecting = OpenAIProposer.connect(
+            url, model or None, setting=setting, read=read, reader=grader, keep_alive=server
+        )
+        return asyncio.run(connecting)
+    from outthink.models.transformers import HFProposer
+
+    return HFProposer.load(name.removeprefix(IN_PROCESS), setting, read, grader)
+
+
+def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
+    """How a model of any text is asked: as it was trained here to be, or as its problems need."""
+    from outthink.models.about import about
+    from outthink.models.openai import PROGRAMS, Setting, Wording
+
+    told = about(name.removeprefix(IN_PROCESS))
+    if told.trained_for is not None:
+        return replace(told.setting, most_tokens=most_tokens)
+    return Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
+
+
+def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:
+    """Raises `UsageError` where a strategy needs a verifier and there is none."""
+    for name in strategies:
+        verifier = models.revision_verifier if revises(name) else models.verifier
+        if verifier == NONE and strategy(name).about.roles is not None and verifies(name):
+            raise UsageError(
+                f"{name} needs a verifier; name one, or let majority be the only strategy"
+            )

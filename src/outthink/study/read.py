@@ -1,0 +1,325 @@
+"""A study read back from its store, as often as needed.
+
+Nothing here loads a model or asks a grader: draws, scores and verdicts are rows of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
+
+import numpy as np
+
+from outthink.errors import StoreError, UsageError
+from outthink.measure import chains, pools, votes
+from outthink.measure.arrays import Floats
+from outthink.measure.chains import Chains
+from outthink.measure.difficulty import Difficulty, oracle, predicted
+from outthink.measure.grid import Grid
+from outthink.measure.pools import Estimator, Pool
+from outthink.run.store import View
+from outthink.search import AnswerAggregation, Selection, StepAggregation, strategy
+from outthink.search.revise import pool_lengths
+from outthink.study.plan import DIFFICULTY, UNSCORED, Kind, Plan, verifies
+from outthink.study.record import Asked
+from outthink.types import Outcome, Problem, Reading, Usage
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a store says about a plan on problems that have references.
+
+    Raises `UsageError` where something was not run yet.
+    """
+
+    plan: Plan
+    problems: tuple[Problem, ...]
+    view: View = field(repr=False)
+    """What the store holds of searches by this study's models, judged by its grader."""
+    asked: Asked = field(repr=False)
+    """What the store was asked for."""
+    absent: frozenset[tuple[str, int]] = frozenset()
+    """Strategies and budgets of the plan that are not known, as their sweep is not finished."""
+    left_out: int = 0
+    """Problems with references that are not among these for the same reason."""
+    _read: dict[StepAggregation, list[Pool]] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
+    """[P] accuracy by strategy and budget, where it was read from a pool."""
+
+    def is_known(self, name: str, budget: int) -> bool:
+        """Whether a strategy of the plan was run at a budget of the plan."""
+        return budget in self.plan.known(name) and (name, budget) not in self.absent
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Those of the plan that were run at some budget."""
+        budgets = self.plan.budgets
+        return tuple(
+            name for name in self.plan.strategies if any(self.is_known(name, n) for n in budgets)
+        )
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """One pool a problem."""
+        return self._pools(StepAggregation.LAST)
+
+    def _pools(self, step: StepAggregation) -> list[Pool]:
+        if step not in self._read:
+            plan = self.plan
+            self._read[step] = [
+                self._pool(problem, plan.pool_job, plan.pool, "", step) for problem in self.problems
+            ]
+        return self._read[step]
+
+    @cached_property
+    def chains(self) -> list[Chains]:
+        """One pool of chains a problem."""
+        size = self.plan.chains
+        name = self.plan.chains_job
+        pools = [self._pool(problem, name, size, "") for problem in self.problems]
+        return [Chains(pool, size) for pool in pools]
+
+    @cached_property
+    def oracle(self) -> Difficulty:
+        """Difficulty from labels: for upper bounds only."""
+        samples = self.plan.oracle_samples
+        return oracle([self._pool(p, UNSCORED, samples, DIFFICULTY) for p in self.problems])
+
+    @cached_property
+    def predicted(self) -> Difficulty:
+        """Difficulty from verifier scores or votes, as it can be had on new problems."""
+        return self.predicted_at(self.plan.predicted_samples)
+
+    def predicted_at(self, samples: int) -> Difficulty:
+        """The same from fewer of the samples than were drawn."""
+        return predicted(self._difficulty_pools, samples)
+
+    @cached_property
+    def _difficulty_pools(self) -> list[Pool]:
+        samples = self.plan.predicted_samples
+        name, stream = self.plan.probe
+        return [self._pool(problem, name, samples, stream) for problem in self.problems]
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Accuracy of every strategy at every budget of the plan on every problem."""
+        budgets, names = self.plan.budgets, self.plan.strategies
+        accuracy = np.full((len(names), len(budgets), len(self.problems)), np.nan)
+        for row, name in enumerate(names):
+            known = [budget for budget in budgets if self.is_known(name, budget)]
+            columns = [budgets.index(budget) for budget in known]
+            if known and name in (*self.plan.pooled, *self.plan.chained):
+                accuracy[row, columns] = self.curve(name, known)
+                continue
+            for column, budget in zip(columns, known, strict=True):
+                if self.plan.is_sample(name, budget):
+                    accuracy[row, column] = self.curve(self.plan.pooled[0], (1,))[0]
+                    continue
+                outcomes = self._outcomes(name, budget)
+                accuracy[row, column] = [bool(outcome.right) for outcome in outcomes]
+        return Grid(tuple(p.id for p in self.problems), names, budgets, accuracy)
+
+    def curve(self, name: str, budgets: Sequence[int]) -> Floats:
+        """[N, P] accuracy of a pooled or chained strategy at any budgets up to the pool's size.
+
+        Remembered; and since a pool costs as much to read at one budget as at many, a pooled
+        strategy is read at all the usual ones at once.
+        """
+        wanted = {*budgets, *(self.plan.pool_budgets if name in self.plan.pooled else ())}
+        missing = sorted(budget for budget in wanted if (name, budget) not in self._known)
+        if any((name, budget) not in self._known for budget in budgets):
+            for budget, row in zip(missing, self._curve(name, missing), strict=True):
+                self._known[name, budget] = row
+        return np.array([self._known[name, budget] for budget in budgets])
+
+    def _curve(self, name: str, budgets: Sequence[int]) -> Floats:
+        reading = _reading(name)
+        if reading.sequential is not None:
+            answer = _selection(reading).answer
+            accuracy = chains.curve(self.chains, reading.sequential, answer, budgets)
+        else:
+            estimator, step = _estimator(name, reading)
+            accuracy = pools.curve(self._pools(step), estimator, budgets)
+        # A sum of shares may round to a little more than 1.
+        return accuracy.clip(0.0, 1.0)
+
+    def usage(self, name: str, budget: int) -> Usage:
+        """What a strategy spent at a budget: the sum over all problems."""
+        if name in self.plan.chained:
+            return self._chained_usage(name, budget)
+        if name not in self.plan.pooled and not self.plan.is_sample(name, budget):
+            return self._spent(name, budget)
+        pool, verified = self.plan.pool, verifies(name)
+        spent = (outcome.usage for outcome in self._outcomes(self.plan.pool_job, pool))
+        return sum((_share(each, budget, pool, verified=verified) for each in spent), Usage())
+
+    def _chained_usage(self, name: str, budget: int) -> Usage:
+        """Expected cost of some chains of a pool, from what each place of a chain costs."""
+        sequential = _reading(name).sequential
+        assert sequential is not None
+        length = min(sequential, budget)
+        parallel = budget // length
+        lengths = pool_lengths(self.plan.chains)
+        at, total = 0, Usage()
+        for place in range(length):
+            drawn = sum(each > place for each in lengths)
+            costs = self._chain_costs[at : at + drawn]
+            spent = sum(costs, Usage())
+            taken = _scaled(spent, parallel / drawn)
+            if place == 0:
+                taken = _read(costs, parallel, taken)
+            on_prompt = spent.decoded_attended - spent.kv_reads
+            reads = (spent.kv_reads * parallel + on_prompt) / drawn
+            total += replace(taken, kv_reads=round(reads))
+            at += drawn
+        return total if verifies(name) else _unverified(total)
+
+    @cached_property
+    def _chain_costs(self) -> list[Usage]:
+        """What each solution of a pool of chains cost, the sum over all problems."""
+        ids = {problem.id for problem in self.problems}
+        return self.view.costs(self.plan.chains_job, self.plan.chains, ids)
+
+    def _spent(self, name: str, budget: int) -> Usage:
+        return sum((outcome.usage for outcome in self._outcomes(name, budget)), Usage())
+
+    @cached_property
+    def _recorded(self) -> dict[tuple[str, int, str], Outcome]:
+        """Every outcome by strategy, budget and problem, read once."""
+        return {
+            (outcome.strategy, outcome.budget, outcome.problem_id): outcome
+            for outcome in self.view.outcomes()
+        }
+
+    def _outcomes(self, name: str, budget: int) -> list[Outcome]:
+        """The outcome of every problem, in order."""
+        try:
+            return [self._recorded[name, budget, problem.id] for problem in self.problems]
+        except KeyError as error:
+            raise UsageError(
+                f"{name} at {budget} was not run on problem {error.args[0][-1]!r}; "
+                "give the same 'outthink sweep' again, it goes on where it stopped"
+            ) from None
+
+    def samples(self, problem: Problem, kind: Kind) -> Pool:
+        """What a search of independent samples drew. Raises `StoreError` where it is not done."""
+        return self._pool(problem, *kind)
+
+    def is_right(self, problem: Problem, answer: str) -> bool:
+        """Whether an answer is right. Raises `StoreError` where it was not judged."""
+        right = self._verdicts.get(problem.id, {}).get(answer)
+        if right is None:
+            raise StoreError(
+                f"answer {answer!r} to problem {problem.id!r} was not judged; give the same "
+                "'outthink sweep' again, it judges what is missing"
+            )
+        return right
+
+    @cached_property
+    def _verdicts(self) -> dict[str, dict[str, bool]]:
+        return self.view.verdicts()
+
+    def _pool(
+        self,
+        problem: Problem,
+        name: str,
+        budget: int,
+        stream: str,
+        step: StepAggregation = StepAggregation.LAST,
+    ) -> Pool:
+        answers, scores = self.view.pool(problem.id, name, budget, stream, step=step)
+        right = [answer is not None and self.is_right(problem, answer) for answer in answers]
+        return Pool.of(problem.id, answers, scores, right)
+
+
+def _reading(name: str) -> Reading:
+    reading = strategy(name).about.reading
+    if reading is None:
+        raise UsageError(f"{name} has to be run; it cannot be read from a pool")
+    return reading
+
+
+def _selection(reading: Reading) -> Selection:
+    return reading.choose if isinstance(reading.choose, Selection) else Selection()
+
+
+def _estimator(name: str, reading: Reading) -> tuple[Estimator, StepAggregation]:
+    """How the accuracy of a strategy is estimated from a pool."""
+    selection = _selection(reading)
+    if not isinstance(reading.choose, Selection):
+        return partial(votes.chosen, choose=reading.choose), selection.step
+    if selection.answer is AnswerAggregation.MAJORITY:
+        return partial(votes.majority, ties_by_score=verifies(name)), selection.step
+    return _BY_ANSWER[selection.answer], selection.step
+
+
+_BY_ANSWER: dict[AnswerAggregation, Estimator] = {
+    AnswerAggregation.HIERARCHICAL: votes.weighted,
+    AnswerAggregation.WEIGHTED: votes.weighted,
+    AnswerAggregation.MAX: votes.best_of_n,
+}
+
+
+def _share(whole: Usage, budget: int, pool: int, *, verified: bool) -> Usage:
+    """Expected cost of `budget` of the `pool` rows drawn for one problem, chosen at random.
+
+    What every row after the first had from the cache was computed once, and would be for any
+    number of rows; the rest is each row's own.
+    """
+    share, others = budget / pool, max(1, pool - 1)
+    prompt, verifier_prompt = whole.cached_tokens / others, whole.verifier_cached_tokens / others
+    # Of the reads of a prompt, a row's part is the smaller the more rows share it.
+    prompt_reads = (whole.decoded_attended - whole.kv_reads) / others
+
+    def part(total: int, once: float = 0.0) -> int:
+        return round(once + (total - once) * share)
+
+    taken = replace(
+        whole,
+        generations=part(whole.generations),
+        prompt_tokens=part(whole.prompt_tokens, prompt),
+        cached_tokens=round(prompt * (budget - 1)),
+        decoded_tokens=part(whole.decoded_tokens),
+        discarded_tokens=part(whole.discarded_tokens),
+        verifier_tokens=part(whole.verifier_tokens, verifier_prompt),
+        verifier_cached_tokens=round(verifier_prompt * (budget - 1)),
+        seconds=whole.seconds * share,
+        prompt_attended=part(whole.prompt_attended, _up_to(prompt)),
+        decoded_attended=part(whole.decoded_attended),
+        verifier_attended=part(whole.verifier_attended, _up_to(verifier_prompt)),
+        kv_reads=part(whole.kv_reads, prompt_reads),
+    )
+    return taken if verified else _unverified(taken)
+
+
+def _unverified(usage: Usage) -> Usage:
+    return replace(usage, verifier_tokens=0, verifier_cached_tokens=0, verifier_attended=0)
+
+
+def _scaled(usage: Usage, share: float) -> Usage:
+    """A share of everything."""
+    values = {each.name: getattr(usage, each.name) * share for each in fields(Usage)}
+    seconds = values.pop("seconds")
+    return Usage(seconds=seconds, **{name: round(value) for name, value in values.items()})
+
+
+def _read(costs: Sequence[Usage], rows: int, taken: Usage) -> Usage:
+    """What is taken of these costs, with what is read for the first of some rows: the prompt is
+    read for it alone, and the others find it in the cache."""
+    others = _scaled(sum(costs[1:], Usage()), (rows - 1) / max(1, len(costs) - 1))
+    found = costs[0] + others
+    return replace(
+        taken,
+        prompt_tokens=found.prompt_tokens,
+        cached_tokens=found.cached_tokens,
+        verifier_tokens=found.verifier_tokens,
+        verifier_cached_tokens=found.verifier_cached_tokens,
+        prompt_attended=found.prompt_attended,
+        verifier_attended=found.verifier_attended,
+    )
+
+
+def _up_to(tokens: float) -> float:
+    """Tokens attended to by this many from the start."""
+    return tokens * (tokens + 1) / 2
