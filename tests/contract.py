@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import HealthCheck, settings
 
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.search import strategy
 from outthink.types import (
     END,
@@ -175,7 +175,9 @@ def _propose(proposer, prefixes, until, temperature=1.0, *, offset=0):
     count = len(prefixes)
     seeds = range(count - 1, -1, -1) if offset == -1 else range(offset, offset + count)
     pairs = zip(prefixes, seeds, strict=True)
-    rows = proposer.propose([Draw(prefix, until, temperature, seed) for prefix, seed in pairs])
+    rows = proposer.propose_batch(
+        [Draw(prefix, until, temperature, seed) for prefix, seed in pairs]
+    )
     assert len(rows) == count
     return rows
 
@@ -195,7 +197,7 @@ def check_verifier(verifier, solutions, *, tolerance=0.0):
             for a, b in zip(one.scores.steps, other.scores.steps, strict=True):
                 assert a == b or abs(a - b) <= tolerance
 
-    assert verifier.verify([]) == []
+    assert verifier.verify_batch([]) == []
     rows = _verify(verifier, solutions)
     same(_verify(verifier, solutions[::-1]), rows[::-1])
     same([_verify(verifier, [solution])[0] for solution in solutions], rows)
@@ -210,7 +212,7 @@ def check_verifier(verifier, solutions, *, tolerance=0.0):
 
 def _verify(verifier, solutions):
     """What is returned with nothing cached: a verifier leaves its cache on what it scores."""
-    rows = verifier.verify([replace(solution, state=None) for solution in solutions])
+    rows = verifier.verify_batch([replace(solution, state=None) for solution in solutions])
     assert len(rows) == len(solutions)
     return rows
 
@@ -290,11 +292,11 @@ class Words:
     calls: list[list[Draw]] = field(default_factory=list)
     name: str = "words"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         self.calls.append(list(draws))
         return [self._extend(draw) for draw in draws]
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return "".join(map(chr, tokens))
 
     def _extend(self, draw):
@@ -332,7 +334,7 @@ class Worth:
     calls: list[list[str]] = field(default_factory=list)
     name: str = "worth"
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         self.calls.append([word(solution) for solution in solutions])
         return [self._score(solution) for solution in solutions]
 
@@ -364,10 +366,10 @@ class Chain:
     ending: str = "answer"
     name: str = "chain"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         return [self._extend(draw) for draw in draws]
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return " ".join(map(str, tokens))
 
     def _extend(self, draw):
@@ -396,7 +398,7 @@ class Patchy:
     missing: float
     name: str = "patchy"
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         return [Verified(Scores(self._steps(s.tokens, s.step_ends)), 0, 0) for s in solutions]
 
     def _steps(self, tokens, ends):
@@ -413,13 +415,13 @@ class Counted:
     given: list[list] = field(default_factory=list)
     name: str = "counted"
 
-    def propose(self, draws):
-        return self._note(draws, self.engine.propose(draws))
+    def propose_batch(self, draws):
+        return self._note(draws, self.engine.propose_batch(draws))
 
-    def verify(self, solutions):
-        return self._note(solutions, self.engine.verify(solutions))
+    def verify_batch(self, solutions):
+        return self._note(solutions, self.engine.verify_batch(solutions))
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return self.engine.text(tokens)
 
     def _note(self, asked, given):

@@ -12,7 +12,7 @@ from fake_server import FakeServer
 import outthink
 from outthink.data import task
 from outthink.errors import PolicyError, UsageError
-from outthink.study.sweep import Models
+from outthink.study.models import Models
 
 README = Path(__file__).parent.parent / "README.md"
 PROMPTS = [problem.prompt for problem in task.problems(task.Stream.TEST, 6, seed=4)]

@@ -7,8 +7,9 @@ import pytest
 from outthink.bench.engine import Timed, engine, strategies
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, scripted_problems
-from outthink.run.runner import Driver, Job, NoJournal
+from outthink.run.journal import Job
 from outthink.run.store import Identity, Store
+from outthink.run.team import NoJournal
 from outthink.search import strategy
 from outthink.study.plan import Plan
 from outthink.study.sweep import Sweep

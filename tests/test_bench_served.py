@@ -117,7 +117,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(load, tmp_path, capsy
 def test_the_stand_in_scores_every_step_and_the_same_step_the_same():
     problem = Problem("p", "?")
     short, long = (Solution(problem, (1, 2, 3, 4)[:n], (2, 4)[: n // 2]) for n in (2, 4))
-    first, second = (row.scores.steps for row in StandIn().verify([short, long]))
+    first, second = (row.scores.steps for row in StandIn().verify_batch([short, long]))
     assert second[:1] == first and second[1] != second[0]
     assert all(0 <= score < 1 for score in second)
 

@@ -13,7 +13,7 @@ from outthink.errors import UsageError
 from outthink.measure.chains import Chains, curve
 from outthink.measure.pools import Pool
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.search import strategy
 from outthink.search.revise import pool_lengths
 from outthink.search.select import AnswerAggregation
@@ -170,7 +170,7 @@ class Improving:
 
     name = "improving"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         return [
             ScriptedProposer(3, 0.5 + 0.12 * len(draw.prefix.history), 0.05).propose([draw])[0]
             for draw in draws

@@ -187,7 +187,7 @@ def test_contract_of_a_verifier_scores_do_not_depend_on_its_cache():
     solve("beam", 16, *engines, of=9)
     given = [row for call in engines[1].given for row in call]
     assert sum(row.cached_tokens for row in given) > 0
-    fresh = ScriptedVerifier().verify(
+    fresh = ScriptedVerifier().verify_batch(
         [Solution(s.problem, s.tokens, s.step_ends) for s in engines[1].rows]
     )
     assert [row.scores for row in fresh] == [row.scores for row in given]

@@ -20,8 +20,8 @@ from outthink.lab.models import LabModels
 from outthink.measure.costs import COST_MODELS, attention, cost_model, memory, paper, pretraining
 from outthink.models import shape
 from outthink.models.shape import ModelShape
+from outthink.run.journal import Job
 from outthink.run.ledger import Meter
-from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import Budget, Drawn, Problem, Propose, Solution, Usage, Verify
 

@@ -20,7 +20,7 @@ from contract import (
 
 from outthink.errors import RunError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.search import strategy
 from outthink.types import (
     Budget,
@@ -303,13 +303,13 @@ class Failing:
     calls: int
     name: str = "failing"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         return self._ask(self.engine.propose, draws)
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         return self._ask(self.engine.verify, solutions)
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return self.engine.text(tokens)
 
     def _ask(self, engine, rows):
@@ -539,13 +539,13 @@ class Miscounting:
     extra: int
     name: str = "miscounting"
 
-    def propose(self, draws):
-        return self._off(self.engine.propose(draws))
+    def propose_batch(self, draws):
+        return self._off(self.engine.propose_batch(draws))
 
-    def verify(self, solutions):
-        return self._off(self.engine.verify(solutions))
+    def verify_batch(self, solutions):
+        return self._off(self.engine.verify_batch(solutions))
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return self.engine.text(tokens)
 
     def _off(self, rows):
@@ -581,7 +581,7 @@ class AnswersUnfinished:
 
     name = "answers unfinished"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         return [
             Drawn(
                 replace(d.prefix, tokens=(1,), step_ends=(1,), truncated=True, answer="1"), 0, 0, 1
@@ -589,7 +589,7 @@ class AnswersUnfinished:
             for d in draws
         ]
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return ""
 
 
@@ -601,7 +601,7 @@ def test_a_truncated_solution_never_answers_whatever_its_engine_says(name):
 class Nothing:
     name = "nothing"
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         return [Verified(Scores(), 0, 0) for _ in solutions]
 
 

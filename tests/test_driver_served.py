@@ -23,7 +23,7 @@ from test_driver import Memory, facts, jobs_of
 
 from outthink.errors import RunError, ServerError, UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.search import strategy
 from outthink.types import Budget, Choice, Engines, Propose, Solution, Strategy, Usage, Verify
 
@@ -48,7 +48,7 @@ class Remote:
     async def propose(self, draw):
         return (await self._ask(self.engine.propose, draw))[0]
 
-    async def text(self, tokens):
+    async def decode(self, tokens):
         return self.engine.text(tokens)
 
     async def aclose(self):
@@ -220,9 +220,9 @@ def test_an_engine_in_process_is_called_for_many_problems_at_once_and_by_one_thr
     threads = set()
 
     class Threaded(ScriptedVerifier):
-        def verify(self, solutions):
+        def verify_batch(self, solutions):
             threads.add(threading.current_thread())
-            return super().verify(solutions)
+            return super().verify_batch(solutions)
 
     verifier = Counted(Threaded())
     served(jobs_of("best_of_n", n=4, of=50), Remote(Chain(3)), verifier)
@@ -242,7 +242,7 @@ def test_an_engine_in_process_that_fails_ends_the_run():
     class Broken:
         name = "broken"
 
-        def verify(self, solutions):
+        def verify_batch(self, solutions):
             return []
 
     with pytest.raises(RunError, match="0 rows for"):
@@ -278,8 +278,8 @@ def test_a_failed_problem_is_charged_for_every_row_that_came_back():
     came = []
 
     class Paid(Chain):
-        def propose(self, draws):
-            came.extend(super().propose(draws))
+        def propose_batch(self, draws):
+            came.extend(super().propose_batch(draws))
             return came[-1:]
 
     (result,) = served(jobs_of("majority", n=8, of=1), Remote(Paid(5), failing("p0")))
@@ -442,10 +442,10 @@ def test_a_run_killed_anywhere_goes_on_in_the_other_half(name):
 def test_what_a_server_measured_is_taken_as_it_is():
     # Rows that share a prefix count it once in process; a server has seen to that itself.
     class Measuring(Chain):
-        def propose(self, draws):
+        def propose_batch(self, draws):
             return [
                 replace(row, prompt_tokens=10, cached_tokens=2, measured=True)
-                for row in super().propose(draws)
+                for row in super().propose_batch(draws)
             ]
 
     usage = served(jobs_of("beam(width=4)", n=4, of=1), Remote(Measuring(3)), Patchy(0.0))[
@@ -490,10 +490,10 @@ class Stateless:
     name: str = "stateless"
 
     async def propose(self, draw):
-        (row,) = self.engine.propose([draw])
+        (row,) = self.engine.propose_batch([draw])
         return replace(row, solution=replace(row.solution, state=None))
 
-    async def text(self, tokens):
+    async def decode(self, tokens):
         return self.engine.text(tokens)
 
 

@@ -7,8 +7,8 @@ from contract import STEPWISE, no_clock, problems
 from test_driver_served import FIVE_STEPS, Remote
 
 from outthink.models.scripted import ScriptedVerifier
+from outthink.run.journal import Job
 from outthink.run.progress import SweepProgress
-from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.search.revise import pool, pool_lengths
 from outthink.types import Budget, Propose, Solution, Strategy

@@ -22,7 +22,7 @@ from outthink.models import transformers as hf
 from outthink.models.openai import Setting
 from outthink.models.transformers import HFProposer
 from outthink.models.weights import wrap
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.search import strategy
 from outthink.types import END, Budget, Draw, Problem, Solution
 from outthink.verify.confidence import step_confidence
@@ -57,8 +57,8 @@ def test_hf_keeps_the_contract_of_a_proposer(rows):
 @pytest.mark.parametrize("kind", KINDS)
 def test_hf_draws_the_same_alone_and_in_a_batch_for_any_family(kind):
     model = proposer(causal(kind))
-    together = model.propose(draws(starts(8)))
-    alone = [model.propose([draw])[0] for draw in draws(starts(8))]
+    together = model.propose_batch(draws(starts(8)))
+    alone = [model.propose_batch([draw])[0] for draw in draws(starts(8))]
     assert [row.solution for row in together] == [row.solution for row in alone]
     assert len({row.solution.tokens for row in together}) == 8
 
@@ -66,13 +66,13 @@ def test_hf_draws_the_same_alone_and_in_a_batch_for_any_family(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_hf_a_forked_prefix_goes_on_as_one_read_from_scratch(kind):
     model = proposer(causal(kind, seed=1 if kind == "Qwen3" else 0))
-    firsts = [row.solution for row in model.propose(draws(starts(8) * 4, until=1))]
+    firsts = [row.solution for row in model.propose_batch(draws(starts(8) * 4, until=1))]
     opened = [first for first in firsts if first.is_open]
     assert opened and all(first.state is not None for first in opened)
     fresh = [without_state(first) for first in opened]
     for until, temperature in [(END, 1.0), (1, 1.0), (2, 0.0)]:
-        forked = model.propose(draws(opened * 2, until, temperature))
-        read = model.propose(draws(fresh * 2, until, temperature))
+        forked = model.propose_batch(draws(opened * 2, until, temperature))
+        read = model.propose_batch(draws(fresh * 2, until, temperature))
         assert [row.solution for row in forked] == [row.solution for row in read]
         for one, other in zip(forked, read, strict=True):
             assert (one.prompt_tokens, other.cached_tokens) == (0, 0)
@@ -102,9 +102,11 @@ def test_hf_step_by_step_is_the_distribution_of_one_go():
     # Eight hundred draws of each kind; the share that ends within the first step must agree.
     model = proposer(rows=512)
     start = starts(1) * 800
-    whole = [row.solution for row in model.propose(draws(start))]
-    step = [row.solution for row in model.propose(draws(start, until=1))]
-    on = model.propose([Draw(s, END, 1.0, 10_000 + at) for at, s in enumerate(step) if s.is_open])
+    whole = [row.solution for row in model.propose_batch(draws(start))]
+    step = [row.solution for row in model.propose_batch(draws(start, until=1))]
+    on = model.propose_batch(
+        [Draw(s, END, 1.0, 10_000 + at) for at, s in enumerate(step) if s.is_open]
+    )
     stepwise = [s for s in step if not s.is_open] + [row.solution for row in on]
     for measure in (
         lambda s: s.finished,
@@ -119,7 +121,7 @@ def test_hf_step_by_step_is_the_distribution_of_one_go():
 def test_hf_steps_end_with_their_delimiter_and_say_something():
     model = proposer()
     ended = newlines = 0
-    for row in model.propose(draws(starts(12) * 8)):
+    for row in model.propose_batch(draws(starts(12) * 8)):
         solution, begun = row.solution, 0
         for end in solution.step_ends:
             text = model.text(solution.tokens[begun:end])
@@ -146,17 +148,17 @@ def test_hf_truncates_at_the_limit_and_at_the_context():
     cut = [row.solution for row in most.propose(draws(starts(12) * 4)) if not row.solution.finished]
     assert cut and all(s.truncated and len(s.tokens) == 5 and s.answer is None for s in cut)
     long = Problem("long", "1+" * 200, None)
-    row = proposer().propose(draws([Solution.start(long)]))[0]
+    row = proposer().propose_batch(draws([Solution.start(long)]))[0]
     assert row.solution.truncated and row.solution.tokens == ()
     assert (row.prompt_tokens, row.cached_tokens, row.decoded_tokens) == (0, 0, 0)
     near = Problem("near", "1" * 240, None)
-    row = proposer().propose(draws([Solution.start(near)]))[0]
+    row = proposer().propose_batch(draws([Solution.start(near)]))[0]
     assert row.prompt_tokens + len(row.solution.tokens) == 256 and row.solution.truncated
 
 
 def test_hf_counts_what_it_decodes_and_reads():
     model = proposer()
-    for start, row in zip(starts(12), model.propose(draws(starts(12))), strict=True):
+    for start, row in zip(starts(12), model.propose_batch(draws(starts(12))), strict=True):
         prompt = len(tokenizer()(turned(start.problem.prompt)).input_ids)
         assert (row.prompt_tokens, row.cached_tokens, row.shared_tokens) == (prompt, 0, prompt)
         assert row.decoded_tokens == len(row.solution.tokens) + row.solution.finished
@@ -165,7 +167,7 @@ def test_hf_counts_what_it_decodes_and_reads():
 def test_hf_reads_a_prompt_once_for_all_its_rows():
     model = proposer()
     before = model._reader.tokens
-    rows = model.propose(draws(starts(1) * 16, until=1))
+    rows = model.propose_batch(draws(starts(1) * 16, until=1))
     read = model._reader.tokens - before
     decoded = sum(row.decoded_tokens for row in rows)
     # A row that is over is read along until the batch is cut down.
@@ -189,7 +191,7 @@ class Even:
 
     name = "even"
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         from outthink.types import Scores, Verified
 
         return [
@@ -200,7 +202,7 @@ class Even:
 
 def test_hf_earlier_solutions_are_earlier_turns():
     model = proposer()
-    first, second = (model.propose(draws(starts(1) * 2))[at].solution for at in range(2))
+    first, second = (model.propose_batch(draws(starts(1) * 2))[at].solution for at in range(2))
     revised = Solution(first.problem, history=(first.tokens, second.tokens))
     said = tokenizer().decode(model._turns.prompt(first.problem.prompt, revised.history))
     one, two = model.text(first.tokens).strip(), model.text(second.tokens).strip()
@@ -208,7 +210,7 @@ def test_hf_earlier_solutions_are_earlier_turns():
     roles = "uauau"
     expected = "".join(f"<begin>{r}:{t}\n" for r, t in zip(roles, turns, strict=True))
     assert said == expected + "<begin>a:"
-    row = model.propose(draws([revised]))[0]
+    row = model.propose_batch(draws([revised]))[0]
     assert row.shared_tokens == 0 and row.prompt_tokens == len(said.replace("<begin>", "B"))
 
 
@@ -225,10 +227,12 @@ def test_hf_without_a_chat_template_asks_in_plain_text():
 
 def test_hf_a_partial_answer_is_never_rendered_again(monkeypatch):
     model = proposer()
-    opened = [r.solution for r in model.propose(draws(starts(6), until=1)) if r.solution.is_open]
+    opened = [
+        r.solution for r in model.propose_batch(draws(starts(6), until=1)) if r.solution.is_open
+    ]
     seen = []
     monkeypatch.setattr(type(tokenizer()), "apply_chat_template", seen.append)
-    model.propose(draws([without_state(each) for each in opened], until=1))
+    model.propose_batch(draws([without_state(each) for each in opened], until=1))
     assert opened and not seen
 
 
@@ -271,13 +275,13 @@ class Recorded:
         self.name, self._verifier, self._text = verifier.name, verifier, text
         self.prefixes = set()
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         for each in solutions:
             said = written(each, self._text)
             if said.steps:
                 ids = self._verifier.scorer.encoder.encode(said.problem, said.steps).ids
                 self.prefixes |= {(each.problem.id, ids[: n + 1]) for n in range(len(ids))}
-        return self._verifier.verify(solutions)
+        return self._verifier.verify_batch(solutions)
 
 
 def test_hf_a_beam_with_a_prm_in_process_computes_every_token_once(tmp_path):
@@ -302,7 +306,7 @@ def test_hf_confidence_is_that_of_the_model_that_wrote(monkeypatch):
     some.append(Solution(some[0].problem, some[0].tokens[:1], (1,), history=(some[1].tokens,)))
     verifier = named("confidence?top=5", writer)
     check_verifier(verifier, [*some, Solution.start(some[0].problem)], tolerance=1e-5)
-    for each, row in zip(some, verifier.verify(some), strict=True):
+    for each, row in zip(some, verifier.verify_batch(some), strict=True):
         prompt = writer._turns.prompt(each.problem.prompt, each.history)
         with torch.no_grad():
             logits = model(torch.tensor([[*prompt, *each.tokens]])).logits[0]

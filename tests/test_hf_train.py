@@ -33,7 +33,7 @@ from outthink.types import Draw, Problem, Solution
 from outthink.verify import orm, prm
 from outthink.verify.families import Classes
 from outthink.verify.named import named
-from outthink.verify.written import Written, written
+from outthink.verify.written import written
 
 QUICK = Recipe(1e-2, 0.0, lora=0, batch=16, rows=16, epochs=8, patience=100)
 TURNS = Turns(tokenizer(), SETTING)
@@ -117,10 +117,10 @@ def test_train_a_verifier_of_revisions_sees_the_answers_before(tmp_path):
     sees = named(f"orm:{made}?earlier=yes&device=cpu", proposer)
     blind = named(f"orm:{made}?device=cpu", proposer)
     fresh = [(revision(good), float(good)) for good in [True, False] * 20]
-    rows = sees.verify([each for each, _ in fresh])
+    rows = sees.verify_batch([each for each, _ in fresh])
     assert auc([row.scores.last for row in rows], [right for _, right in fresh]) > 0.97
     assert all(row.shared_tokens == 0 for row in rows)
-    unseen = blind.verify([each for each, _ in fresh])
+    unseen = blind.verify_batch([each for each, _ in fresh])
     assert len({row.scores.last for row in unseen}) == 1
     assert sees.name != blind.name
 
@@ -198,7 +198,7 @@ def test_train_to_write_learns_the_answer_alone(tmp_path):
     recipe = Recipe(1e-2, 0.0, lora=0, batch=16, epochs=10, keep_last=True)
     fitted = fit(model, recipe, data, data[:4], checkpoint=tmp_path / "c", label="revise")
     proposer = HFProposer(wrap("x", fitted.model, tokenizer(), SETTING), read=last_letter)
-    row = proposer.propose([Draw(Solution.start(Problem("1", "1")), None, 0.0, 0)])[0]
+    row = proposer.propose_batch([Draw(Solution.start(Problem("1", "1")), None, 0.0, 0)])[0]
     assert row.solution.tokens == answer and row.solution.finished
 
 
@@ -235,7 +235,7 @@ def test_train_from_problems_to_a_verifier_with_a_card(tmp_path, tiny, kind, cha
     proposer = HFProposer.load(tiny, SETTING, a_or_b)
     verifier = named(f"{kind}:{out}?device=cpu", proposer)
     assert verifier.name.endswith("-earlier") == (chain > 1)
-    row = verifier.verify([solution("ab\nc\n")])[0]
+    row = verifier.verify_batch([solution("ab\nc\n")])[0]
     first, last = row.scores.steps
     assert 0 <= last <= 1 and (first is None) == (kind == "orm")
 
@@ -265,7 +265,7 @@ def test_train_from_problems_to_a_revision_model(tmp_path, tiny):
     facts = train(plan, REFERENCED, read=a_or_b)
     assert facts["held_out_loss"] > 0 and "final_auc" not in facts
     reviser = HFProposer.load(str(tmp_path / "out"))
-    rows = reviser.propose([Draw(Solution.start(REFERENCED[0]), None, 1.0, 1)])
+    rows = reviser.propose_batch([Draw(Solution.start(REFERENCED[0]), None, 1.0, 1)])
     assert rows[0].decoded_tokens
 
 

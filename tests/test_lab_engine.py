@@ -27,7 +27,7 @@ from outthink.lab.models import LabModels
 from outthink.lab.tokenizer import LINE, MAX_TOKENS, PROMPT_LENGTH
 from outthink.lab.train import Examples, Recipe, verifier
 from outthink.measure.quality import auc
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.search import strategy
 from outthink.train.rollouts import Labelled
 from outthink.types import END, Budget, Draw, Scores, Solution, State, Verified
@@ -54,7 +54,7 @@ def small():
 
 
 def solutions(engine, asked):
-    return [row.solution for row in engine.propose(asked)]
+    return [row.solution for row in engine.propose_batch(asked)]
 
 
 def bare(solution):
@@ -65,7 +65,7 @@ def bare(solution):
 def stepwise(engine, asked):
     """The same draws a step at a time, with the same seeds."""
     while any(draw.prefix.is_open for draw in asked):
-        rows = iter(engine.propose([replace(d, until=1) for d in asked if d.prefix.is_open]))
+        rows = iter(engine.propose_batch([replace(d, until=1) for d in asked if d.prefix.is_open]))
         asked = [replace(d, prefix=next(rows).solution) if d.prefix.is_open else d for d in asked]
     return [draw.prefix for draw in asked]
 
@@ -90,8 +90,8 @@ class ScoresAlone:
     def __init__(self, verifier):
         self._verifier = verifier
 
-    def verify(self, solutions):
-        return [Verified(row.scores, 0, 0) for row in self._verifier.verify(solutions)]
+    def verify_batch(self, solutions):
+        return [Verified(row.scores, 0, 0) for row in self._verifier.verify_batch(solutions)]
 
 
 def samples():
@@ -314,7 +314,7 @@ def test_a_number_depends_on_its_seed_and_position_alone():
 def test_rows_leave_the_batch_when_they_end(small):
     asked = draws(PROBLEMS, 40)
     before = small.watch.tokens
-    rows = small.propose(asked)
+    rows = small.propose_batch(asked)
     exist = sum(row.decoded_tokens for row in rows) + PROMPT_LENGTH * len(PROBLEMS)
     longest = max(row.decoded_tokens for row in rows) * len(rows)
     fed = small.watch.tokens - before
@@ -323,7 +323,7 @@ def test_rows_leave_the_batch_when_they_end(small):
 
 
 def test_a_row_counts_as_if_alone_and_tells_what_it_shares():
-    rows = proposer().propose(draws(PROBLEMS[:3], 5))
+    rows = proposer().propose_batch(draws(PROBLEMS[:3], 5))
     counts = {(row.prompt_tokens, row.cached_tokens, row.shared_tokens) for row in rows}
     assert counts == {(PROMPT_LENGTH, 0, PROMPT_LENGTH)}
     assert all(row.decoded_tokens == len(row.solution.tokens) for row in rows)
@@ -341,7 +341,7 @@ def test_a_prefix_that_nobody_holds_is_read_by_the_model_once_for_its_rows():
     firsts = solutions(proposer(ENDING), draws(PROBLEMS, 8, until=1))
     prefix = next(first for first in firsts if first.is_open)
     engine = proposer(ENDING)
-    rows = engine.propose([Draw(bare(prefix), END, 1.0, seed) for seed in range(40)])
+    rows = engine.propose_batch([Draw(bare(prefix), END, 1.0, seed) for seed in range(40)])
     whole = PROMPT_LENGTH + len(prefix.tokens)
     assert {(row.prompt_tokens, row.shared_tokens) for row in rows} == {(whole, PROMPT_LENGTH)}
     decoded = sum(row.decoded_tokens for row in rows)
@@ -353,7 +353,7 @@ def test_a_fork_reads_nothing_again():
     rows = proposer(ENDING).propose(draws(PROBLEMS, 4, until=1))
     prefixes = [row.solution for row in rows if row.solution.is_open]
     engine = proposer(ENDING)
-    forked = engine.propose([Draw(prefix, 1, 1.0, i) for i, prefix in enumerate(prefixes)])
+    forked = engine.propose_batch([Draw(prefix, 1, 1.0, i) for i, prefix in enumerate(prefixes)])
     for prefix, row in zip(prefixes, forked, strict=True):
         check_drawn(prefix, row, 1)
         assert (row.prompt_tokens, row.cached_tokens) == (0, PROMPT_LENGTH + len(prefix.tokens))
@@ -382,7 +382,7 @@ def beam(small):
 def test_scores_step_by_step_are_those_of_the_whole(beam):
     _, asked, given = beam
     assert any(row.cached_tokens > PROMPT_LENGTH for row in given)
-    fresh = LabModels().verifier().verify([bare(solution) for solution in asked])
+    fresh = LabModels().verifier().verify_batch([bare(solution) for solution in asked])
     for row, new in zip(given, fresh, strict=True):
         assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-30)
 
@@ -413,7 +413,7 @@ def test_a_verifier_scores_every_step_as_likelihood_times_hope():
         if at + 1 in solution.step_ends:
             hope = torch.sigmoid(outputs[PROMPT_LENGTH + at, -1] + 2.0)
             expected.append(float(likely.exp() * hope))
-    (row,) = checker(model).verify([solution])
+    (row,) = checker(model).verify_batch([solution])
     assert row.scores.steps == pytest.approx(expected, rel=1e-4, abs=0)
 
 
@@ -421,15 +421,15 @@ def test_a_solution_without_steps_has_no_scores_and_costs_nothing():
     unfinished = Solution(PROBLEMS[0], (11, tokenizer.EQUALS, 4))
     ended = Solution(PROBLEMS[0], (tokenizer.END,), (), True)
     for alone in (Solution.start(PROBLEMS[0]), unfinished, ended):
-        assert checker().verify([alone]) == [Verified(Scores(), 0, 0)]
-        first, other = checker().verify([alone, exact(PROBLEMS[1])])
+        assert checker().verify_batch([alone]) == [Verified(Scores(), 0, 0)]
+        first, other = checker().verify_batch([alone, exact(PROBLEMS[1])])
         assert first == Verified(Scores(), 0, 0) and len(other.scores.steps) > 0
 
 
 def test_an_open_solution_can_be_verified_twice():
     solution = replace(exact(PROBLEMS[0], end=False), state=State())
     engine = checker()
-    (first,), (again,) = engine.verify([solution]), engine.verify([solution])
+    (first,), (again,) = engine.verify_batch([solution]), engine.verify_batch([solution])
     assert again.scores == first.scores
     assert again.computed_tokens == 0
 
@@ -437,14 +437,17 @@ def test_an_open_solution_can_be_verified_twice():
 def test_the_steps_of_a_sibling_do_not_leak_through_a_shared_prefix(small):
     verifier = LabModels().verifier()
     prefix = next(s for s in solutions(small, draws(PROBLEMS, 4, until=1)) if s.is_open)
-    verifier.verify([prefix])
+    verifier.verify_batch([prefix])
     grown = solutions(small, [Draw(prefix, 1, 2.0, seed) for seed in range(6)])
     grown = [
         replace(s, state=State(s.state and s.state.proposer, prefix.state.verifier)) for s in grown
     ]
-    alone = LabModels().verifier().verify([bare(solution) for solution in grown])
+    alone = LabModels().verifier().verify_batch([bare(solution) for solution in grown])
     assert len({row.scores for row in alone}) > 1
-    for rows in (verifier.verify(grown), [verifier.verify([bare(s)])[0] for s in grown]):
+    for rows in (
+        verifier.verify_batch(grown),
+        [verifier.verify_batch([bare(s)])[0] for s in grown],
+    ):
         for row, new in zip(rows, alone, strict=True):
             assert row.scores.steps == pytest.approx(new.scores.steps, rel=1e-4, abs=1e-30)
 
@@ -537,7 +540,7 @@ def test_a_revision_counts_what_it_reads_and_shares_none_of_it(revising):
 def test_what_revisions_see_is_read_by_the_model_once_for_those_that_see_the_same():
     (*_, prefix) = revisions_of(PROBLEMS[0])
     engine = proposer(REVISER)
-    rows = engine.propose([Draw(prefix, END, 1.0, seed) for seed in range(40)])
+    rows = engine.propose_batch([Draw(prefix, END, 1.0, seed) for seed in range(40)])
     decoded = sum(row.decoded_tokens for row in rows)
     # Sixteen rows are the least that a model is given.
     assert engine.watch.tokens < 16 * context(prefix) + 2 * max(decoded, 16 * MAX_TOKENS)
@@ -551,7 +554,7 @@ def test_more_earlier_solutions_than_a_model_tells_apart_are_refused():
     with pytest.raises(UsageError, match=r"5 earlier solutions.* tells 4 apart; give window=4"):
         proposer(REVISER).propose([Draw(longer, END, 1.0, 0)])
     with pytest.raises(UsageError, match="give window=4"):
-        checker(JUDGE).verify([ended])
+        checker(JUDGE).verify_batch([ended])
     assert proposer(MODEL).propose([Draw(longer, END, 1.0, 0)])  # there is room for a fifth
     endless = replace(longer, history=longer.history * 4)
     with pytest.raises(UsageError, match="20 earlier solutions"):
@@ -571,13 +574,13 @@ def revised():
 def test_contract_of_the_verifier_of_revisions():
     ended = revised()
     check_verifier(checker(JUDGE), [*ended, exact(PROBLEMS[5])])
-    assert checker(JUDGE, rows=16).verify(ended) == checker(JUDGE).verify(ended)
+    assert checker(JUDGE, rows=16).verify_batch(ended) == checker(JUDGE).verify_batch(ended)
 
 
 def test_a_revision_is_scored_as_the_whole_of_what_it_saw_and_says():
     ended = [solution for solution in revised() if solution.steps]
     model = random_gpt(replace(TINY_VERIFIER, history=4), seed=1, sharpness=0.05)
-    for solution, row in zip(ended, checker(model).verify(ended), strict=True):
+    for solution, row in zip(ended, checker(model).verify_batch(ended), strict=True):
         prompt = tokenizer.encode_prompt(solution.problem.prompt)
         ids = tokenizer.place(prompt, solution.history, solution.tokens)
         with torch.inference_mode():
@@ -598,7 +601,7 @@ def test_a_revision_is_scored_as_the_whole_of_what_it_saw_and_says():
 def test_what_was_seen_matters_to_a_verifier():
     (*_, prefix) = revisions_of(PROBLEMS[0])
     alone, after = exact(PROBLEMS[0]), replace(exact(PROBLEMS[0]), history=prefix.history)
-    (first,), (other,) = checker(JUDGE).verify([alone]), checker(JUDGE).verify([after])
+    (first,), (other,) = checker(JUDGE).verify_batch([alone]), checker(JUDGE).verify_batch([after])
     assert first.scores != other.scores
 
 
@@ -635,7 +638,7 @@ def test_a_verifier_learns_the_token_it_is_read_at(tmp_path):
         label="tiny",
     )
     unseen = marked(200, 2)
-    rows = checker(trained.model).verify([example.solution for example in unseen])
+    rows = checker(trained.model).verify_batch([example.solution for example in unseen])
     scores = np.array([row.scores.last for row in rows])
     right = np.array([example.labels[0] for example in unseen], bool)
     assert auc(scores, right) == 1.0
@@ -655,7 +658,7 @@ def test_the_loss_reads_the_very_index_that_verify_reads(shift):
     with torch.inference_mode():
         loss = float(data.loss(model, torch.arange(len(labelled))))
     terms = []
-    for example, row in zip(labelled, checker(model).verify(drawn), strict=True):
+    for example, row in zip(labelled, checker(model).verify_batch(drawn), strict=True):
         for label, score in zip(example.labels, row.scores.steps, strict=True):
             terms.append(-np.log(score if label else 1 - score))
     assert (loss == pytest.approx(np.mean(terms), rel=1e-5)) == (shift == 0)

@@ -85,7 +85,7 @@ def test_a_reviser_learns_what_follows_the_last_of_the_earlier_solutions(path):
         Draw(Solution(PROBLEM, history=led.history), WHOLE, 0.0, 0) for led in follow(100, seed=2)
     ]
     wanted = [led.tokens for led in follow(100, seed=2)]
-    found = [row.solution.tokens for row in engine.propose(asked)]
+    found = [row.solution.tokens for row in engine.propose_batch(asked)]
     assert np.mean([a == b for a, b in zip(found, wanted, strict=True)]) > 0.8  # chance is 0.1
 
 
@@ -164,7 +164,7 @@ def test_a_verifier_of_revisions_learns_to_compare_with_what_came_before(path, t
     trained = teach(path, revision_verifier, judged(1024), recipe, model, judged(128, 1))
     unseen = judged(200, 2)
     solutions = [solution_of(led) for led in unseen]
-    rows = LabVerifier(trained.model, "tiny").verify(solutions)
+    rows = LabVerifier(trained.model, "tiny").verify_batch(solutions)
     scores = np.array([row.scores.last for row in rows])
     assert auc(scores, np.array([led.label == 1 for led in unseen])) > 0.9
     assert trained.model.shape.history == HISTORY
@@ -180,7 +180,7 @@ def test_a_verifier_that_was_not_taught_to_reads_no_earlier_answers(path):
     assert all(solution.history for solution in led)
     for reader in (alone, random_gpt(TINY_VERIFIER, seed=3)):
         seen, unseen = (
-            LabVerifier(reader, "tiny").verify(solutions)
+            LabVerifier(reader, "tiny").verify_batch(solutions)
             for solutions in (led, [replace(each, history=()) for each in led])
         )
         assert [row.scores for row in seen] == [row.scores for row in unseen]
@@ -199,7 +199,7 @@ def test_the_loss_of_a_verifier_is_of_the_very_score_that_verify_gives(path):
     ]
     recipe = replace(RECIPE, steps=1, rate=0.0)
     trained = teach(path, revision_verifier, judged(16), recipe, model, held_out)
-    rows = LabVerifier(model, "tiny").verify([solution_of(led) for led in held_out])
+    rows = LabVerifier(model, "tiny").verify_batch([solution_of(led) for led in held_out])
     terms = [
         -np.log(row.scores.last if led.label else 1 - row.scores.last)
         for row, led in zip(rows, held_out, strict=True)

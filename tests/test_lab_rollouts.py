@@ -8,7 +8,7 @@ from lab_fixtures import draws, some_problems
 
 from outthink.lab.models import LabModels
 from outthink.models.scripted import ScriptedProposer, scripted_problems
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.run.store import Identity, Store
 from outthink.train.rollouts import labelling, labels, prefixes
 from outthink.types import Budget
@@ -87,7 +87,9 @@ def test_all_prefixes_go_to_the_proposer_in_one_call():
 
 
 def test_prefixes_stop_before_the_last_step_and_keep_their_order():
-    samples = [row.solution for row in ScriptedProposer(6).propose(draws(scripted_problems(3), 4))]
+    samples = [
+        row.solution for row in ScriptedProposer(6).propose_batch(draws(scripted_problems(3), 4))
+    ]
     found = prefixes(samples)
     assert len({(p.problem.id, p.tokens) for p in found}) == len(found)
     assert {p.tokens for p in found} == {
@@ -145,11 +147,11 @@ class Mortal:
     calls: int
     name: str = "mortal"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         if self.calls == 0:
             raise Killed
         self.calls -= 1
-        return self.inner.propose(draws)
+        return self.inner.propose_batch(draws)
 
 
 def labelled(results):

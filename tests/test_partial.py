@@ -9,15 +9,15 @@ import pytest
 from fake_server import FakeServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from outthink.difficulty import LEAST_PER_BIN
+from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
+from outthink.store import Identity, Store
 
 from outthink import failures, partial
 from outthink.cli import main
-from outthink.difficulty import LEAST_PER_BIN
 from outthink.policy import Policy
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.report.data import Provenance
 from outthink.report.study import Analysis, build, lacks
-from outthink.store import Identity, Store
 from outthink.study import DIFFICULTY, Plan, Study, run
 from outthink.types import Engines
 

@@ -22,10 +22,10 @@ class Letters:
 
     name = "letters"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         raise NotImplementedError
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return "".join(map(chr, tokens))
 
 
@@ -72,7 +72,9 @@ def test_every_family_is_tested():
 def test_scores_equal_the_slow_way_one_solution_at_a_time(name, loaded):
     kind, model, reader = loaded(name)
     asked = examples(12)
-    rows = verifier_of(reader).verify([solution(problem, steps) for problem, steps, _ in asked])
+    rows = verifier_of(reader).verify_batch(
+        [solution(problem, steps) for problem, steps, _ in asked]
+    )
     for row, (problem, steps, _) in zip(rows, asked, strict=True):
         assert row.scores.steps == pytest.approx(kind.scores(model, problem, steps), abs=1e-5)
         ids, places = kind.slow(kind.tokenizer, problem, steps)
@@ -86,7 +88,9 @@ def test_a_freshly_trained_model_separates_two_labels_where_it_is_read(name, tmp
     model = train(kind, kind.make())
     reader = prm.load(kind.save(model, tmp_path), name, device="cpu")
     held_out = examples(40, seed=2)
-    rows = verifier_of(reader).verify([solution(problem, steps) for problem, steps, _ in held_out])
+    rows = verifier_of(reader).verify_batch(
+        [solution(problem, steps) for problem, steps, _ in held_out]
+    )
     right, wrong = [], []
     for row, (_, _, labels) in zip(rows, held_out, strict=True):
         for score, label in zip(row.scores.steps, labels, strict=True):
@@ -111,14 +115,14 @@ def test_step_by_step_equals_from_scratch_and_reads_nothing_twice(name, loaded):
     problem, steps, _ = examples(1, seed=5, steps=4)[0]
     state, total = State(), 0
     for count in range(1, 5):
-        (row,) = verifier.verify([solution(problem, steps[:count], state=state)])
+        (row,) = verifier.verify_batch([solution(problem, steps[:count], state=state)])
         expected = kind.scores(model, problem, steps[:count])
         assert row.scores.steps == pytest.approx(expected, abs=1e-5)
         _, places = kind.slow(kind.tokenizer, problem, steps[:count])
         assert row.computed_tokens + row.cached_tokens == places[-1] + 1
         assert row.cached_tokens == total
         total = places[-1] + 1
-    (again,) = verifier.verify([solution(problem, steps, state=state)])
+    (again,) = verifier.verify_batch([solution(problem, steps, state=state)])
     assert (again.computed_tokens, again.cached_tokens) == (0, total)
     assert again.scores == row.scores
 
@@ -127,12 +131,12 @@ def test_children_of_one_prefix_go_on_from_what_was_read_of_it(loaded):
     kind, model, reader = loaded("math-shepherd")
     verifier = verifier_of(reader)
     state = State()
-    verifier.verify([solution("7?", ["abc"], state=state), solution("8?", ["ab"])])
+    verifier.verify_batch([solution("7?", ["abc"], state=state), solution("8?", ["ab"])])
     children = [
         solution("7?", ["abc", step], state=State(verifier=state.verifier)) for step in "xyz"
     ]
     others = [solution("8?", ["abcabcabc", "b"], state=State()), solution("7?", ["cb"])]
-    rows = verifier.verify([*children, *others])
+    rows = verifier.verify_batch([*children, *others])
     for row, step in zip(rows, "xyz", strict=False):
         assert row.scores.steps == pytest.approx(kind.scores(model, "7?", ["abc", step]), abs=1e-5)
         assert row.cached_tokens > row.computed_tokens
@@ -145,8 +149,8 @@ def test_what_was_read_of_another_solution_is_used_as_far_as_it_is_the_same(load
     kind, model, reader = loaded("trl")
     verifier = verifier_of(reader)
     state = State()
-    verifier.verify([solution("7?", ["abc", "def"], state=state)])
-    (row,) = verifier.verify([solution("7?", ["abc", "dxx", "g"], state=state)])
+    verifier.verify_batch([solution("7?", ["abc", "def"], state=state)])
+    (row,) = verifier.verify_batch([solution("7?", ["abc", "dxx", "g"], state=state)])
     assert row.scores.steps == pytest.approx(
         kind.scores(model, "7?", ["abc", "dxx", "g"]), abs=1e-5
     )
@@ -159,7 +163,7 @@ def test_small_batches_give_the_same_scores(loaded, tmp_path):
     small = prm.load(path, "qwen-prm", device="cpu", tokens_at_once=1)
     asked = [solution(problem, steps) for problem, steps, _ in examples(9, seed=4)]
     for one, other in zip(
-        verifier_of(small).verify(asked), verifier_of(reader).verify(asked), strict=True
+        verifier_of(small).verify_batch(asked), verifier_of(reader).verify_batch(asked), strict=True
     ):
         assert one.scores.steps == pytest.approx(other.scores.steps, abs=1e-5)
         assert replace(one, scores=Scores()) == replace(other, scores=Scores())
@@ -168,10 +172,10 @@ def test_small_batches_give_the_same_scores(loaded, tmp_path):
 @every_family
 def test_a_step_beyond_what_the_model_can_read_has_no_score(name, loaded):
     _, _, reader = loaded(name)
-    (row,) = verifier_of(reader).verify([solution("1?", ["abc", "x" * TINY_LONGEST, "a"])])
+    (row,) = verifier_of(reader).verify_batch([solution("1?", ["abc", "x" * TINY_LONGEST, "a"])])
     first, *others = row.scores.steps
     assert first is not None and others == [None, None]
-    (nothing,) = verifier_of(reader).verify([solution("1" * TINY_LONGEST, ["a"])])
+    (nothing,) = verifier_of(reader).verify_batch([solution("1" * TINY_LONGEST, ["a"])])
     assert nothing.scores == Scores((None,)) and nothing.computed_tokens == 0
 
 
@@ -182,7 +186,7 @@ TINY_LONGEST = TINY["max_position_embeddings"]
 def test_a_step_that_writes_the_mark_itself_does_not_shift_the_scores(name, loaded):
     _, _, reader = loaded(name)
     tag = (reader.family.tag or "\n").strip(" ")
-    (row,) = verifier_of(reader).verify([solution("1?", [f"a{tag}b", "c"])])
+    (row,) = verifier_of(reader).verify_batch([solution("1?", [f"a{tag}b", "c"])])
     assert len(row.scores.steps) == 2 and row.scores.last is not None
 
 
@@ -220,7 +224,7 @@ def test_a_model_of_your_own_is_a_row_of_your_own(tmp_path):
     model = kind.make()
     row = replace(prm.family("trl-blank"), name="mine", readout=Words("y", "n"))
     reader = prm.load(kind.save(model, tmp_path), row, device="cpu")
-    (found,) = verifier_of(reader).verify([solution("1?", ["ab", "c"])])
+    (found,) = verifier_of(reader).verify_batch([solution("1?", ["ab", "c"])])
     assert found.scores.steps == pytest.approx(kind.scores(model, "1?", ["ab", "c"]), abs=1e-5)
 
 

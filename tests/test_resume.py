@@ -15,7 +15,7 @@ from contract import Counted, no_clock, problems
 
 from outthink.errors import StoreError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.run.store import Identity, Store
 from outthink.search import strategy
 from outthink.types import Budget
@@ -169,7 +169,8 @@ that takes a byte of standard input for every batch, for as long as there is any
 
 import os, sys
 from dataclasses import replace
-from outthink.run.runner import Driver
+from outthink.run.runner import Runner
+from outthink.run.team import Team
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.run.store import Store
 from test_resume import IDENTITY, ROWS, STRATEGIES, jobs_of
@@ -190,14 +191,14 @@ class Paid:
     name = "scripted"
     strategy = ""
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         pay([f"drawn\\t{self.strategy}\\t{d.prefix.problem.id}\\t{d.seed}" for d in draws])
-        drawn = ScriptedProposer(mischief=0.1).propose(draws)
+        drawn = ScriptedProposer(mischief=0.1).propose_batch(draws)
         return [replace(d, solution=replace(d.solution, state=None)) for d in drawn]
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         pay([f"scored\\t{self.strategy}\\t{s.problem.id}\\t{s.number}" for s in solutions])
-        return ScriptedVerifier(silence=0.1).verify(solutions)
+        return ScriptedVerifier(silence=0.1).verify_batch(solutions)
 
 
 engines = Paid()

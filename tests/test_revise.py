@@ -24,7 +24,7 @@ from test_select import brute_force, by_chains
 
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.search import strategy
 from outthink.search.revise import WINDOW, pool_lengths
 from outthink.search.select import MAJORITY
@@ -40,7 +40,7 @@ class Diary:
     asked: list[list[Solution]] = field(default_factory=list)
     name: str = "diary"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         first = sum(map(len, self.asked))
         self.asked.append([draw.prefix for draw in draws])
         return [self._write(draw.prefix, first + at) for at, draw in enumerate(draws)]
@@ -50,7 +50,7 @@ class Diary:
         solution = Solution(prefix.problem, (token,), (1,), True, answer=answer)
         return Drawn(solution, 1, 0, 1)
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return str(tokens)
 
 

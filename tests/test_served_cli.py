@@ -16,7 +16,7 @@ from outthink.models import http as wire
 from outthink.policy import as_json
 from outthink.run.store import Store
 from outthink.study import plan as study
-from outthink.study.sweep import Models, accuracies, reopened
+from outthink.study.models import Models, accuracies, reopened
 
 PLAN = ["--budgets", "1,4", "--pool", "4", "--oracle-samples", "0", "--verifier", "none"]
 PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=majority)"]

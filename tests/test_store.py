@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from outthink.errors import RunError, StoreError, UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
 from outthink.run.store import FORMAT, Identity, Store
 from outthink.search import strategy
 from outthink.search.select import StepAggregation, reduce_steps
@@ -46,7 +46,7 @@ class Refusing:
 
     name = "refusing"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         raise AssertionError("paid for again")
 
     verify = propose
@@ -152,7 +152,7 @@ class Dictated:
         self.drawn = [drawn for drawn, _ in given_rows]
         self.verified = [verified for _, verified in given_rows]
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         return [self.extend(draw.prefix, self.drawn.pop(0)) for draw in draws]
 
     def extend(self, prefix, row):
@@ -162,7 +162,7 @@ class Dictated:
         solution = replace(fresh, problem=prefix.problem, tokens=tokens, step_ends=step_ends)
         return replace(row, solution=solution)
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         return [self.verified.pop(0) for _ in solutions]
 
 
@@ -484,7 +484,7 @@ def test_what_was_never_scored_has_no_scores_and_what_gave_none_has_none(store):
 
 def test_a_job_that_is_not_finished_has_a_tree_and_no_pool(path):
     class Broken(ScriptedVerifier):
-        def verify(self, solutions):
+        def verify_batch(self, solutions):
             raise RunError("out of memory")
 
     with writing(path) as store:
@@ -782,7 +782,9 @@ def test_a_full_disk_is_one_line_and_loses_nothing(path):
 
 SMALL_DISK = """
 import resource, signal, sys
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
+from outthink.run.runner import Runner
+from outthink.run.team import Team
 from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.search import strategy
 from outthink.run.store import Store

@@ -10,14 +10,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
-from outthink import store_file
 from outthink.driver import Driver, Job
-from outthink.errors import RunError, StoreError
 from outthink.propose.scripted import ScriptedProposer, scripted_problems
-from outthink.search import strategy
 from outthink.store import Identity, Store
 from outthink.store_file import network_drive, trouble
+
+from outthink import store_file
+from outthink.errors import RunError, StoreError
+from outthink.search import strategy
 from outthink.types import Budget
 
 IDENTITY = Identity("scripted", None, 0)

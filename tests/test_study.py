@@ -10,8 +10,8 @@ from contract import Counted
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.report.study import Analysis
+from outthink.run.journal import Job
 from outthink.run.progress import Progress
-from outthink.run.runner import Driver, Job
 from outthink.run.store import Identity, Store
 from outthink.search import strategy
 from outthink.search.select import AnswerAggregation
@@ -33,9 +33,9 @@ class Counting(ScriptedProposer):
     __slots__ = ()
     rows = 0
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         Counting.rows += len(draws)
-        return super().propose(draws)
+        return super().propose_batch(draws)
 
 
 def sweep(store, plan=PLAN, problems=PROBLEMS, verifier=ScriptedVerifier()):  # noqa: B008
@@ -109,7 +109,7 @@ class Even:
     """Tokens of the prompt that the rows of a problem share."""
     name: str = "even"
 
-    def propose(self, draws):
+    def propose_batch(self, draws):
         return [
             Drawn(
                 replace(
@@ -127,10 +127,10 @@ class Even:
             for draw in draws
         ]
 
-    def text(self, tokens):
+    def decode(self, tokens):
         return ""
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         return [
             Verified(
                 Scores((0.5,)),

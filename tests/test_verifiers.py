@@ -18,7 +18,7 @@ from outthink.models import http as wire
 from outthink.models.http import Patience
 from outthink.models.openai import OpenAIProposer
 from outthink.run.runner import exact
-from outthink.study.sweep import Models
+from outthink.study.models import Models
 from outthink.types import END, Draw, Problem, Scores, Solution, State, Verified
 from outthink.verify import orm, prm
 from outthink.verify.confidence import confidence, step_confidence
@@ -26,7 +26,7 @@ from outthink.verify.exact import Exact
 from outthink.verify.judge import Judge, Wording
 from outthink.verify.named import named
 from outthink.verify.served import PoolingPRM
-from outthink.verify.written import Written, reading
+from outthink.verify.written import reading
 
 QUICK = Patience(tries=3, request_s=20.0)
 
@@ -44,7 +44,7 @@ class InALoop:
     def __init__(self, verifier):
         self._verifier = verifier
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         async def run():
             try:
                 return await asyncio.gather(*map(self._verifier.verify, solutions))
@@ -99,7 +99,7 @@ def test_a_served_prm_scores_as_the_slow_way_does(name, honest):
         )
         verifier = reading(asyncio.run(connecting), Letters())
         asked = [solution(problem, steps) for problem, steps, _ in examples(6)]
-        rows = InALoop(verifier).verify(asked)
+        rows = InALoop(verifier).verify_batch(asked)
     for row, (problem, steps, _) in zip(rows, examples(6), strict=True):
         assert row.scores.steps == pytest.approx(kind.scores(model, problem, steps), abs=1e-5)
         assert row.computed_tokens > 0
@@ -115,11 +115,11 @@ def test_contract_of_a_served_prm():
         class Forgetful:
             """The server forgets between calls, so that counts are those of a row alone."""
 
-            def verify(self, solutions):
+            def verify_batch(self, solutions):
                 rows = []
                 for each in solutions:
                     server.seen.clear()
-                    rows += verifier.verify([each])
+                    rows += verifier.verify_batch([each])
                 return rows
 
         check_verifier(Forgetful(), [*asked, solution("1?", [])])
@@ -131,7 +131,7 @@ def test_ids_go_to_the_server_and_an_older_one_is_asked_without_a_task():
         connecting = PoolingPRM.connect(server.url, row="trl", tokenizer=kind.tokenizer)
         verifier = InALoop(reading(asyncio.run(connecting), Letters()))
         server.requests.clear()
-        verifier.verify([solution("1?", ["ab"])])
+        verifier.verify_batch([solution("1?", ["ab"])])
     ((path, body),) = server.requests
     assert path == "/pooling" and "task" not in body and body["use_activation"] is False
     assert body["input"] == kind.slow(kind.tokenizer, "1?", ["ab"])[0]
@@ -156,7 +156,7 @@ def test_rows_that_are_neither_of_tokens_nor_of_tags_are_no_scores():
         )
         verifier = InALoop(reading(asyncio.run(connecting), Letters()))
         with pytest.raises(ServerError, match="1 rows for"):
-            verifier.verify([solution("1?", ["ab", "c"])])
+            verifier.verify_batch([solution("1?", ["ab", "c"])])
 
 
 # Outcome models ----------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_an_outcome_model_is_read_at_the_end(labels, chat, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     verifier = verifier_of(orm.load(str(tmp_path), device="cpu"))
     asked = examples(5)
-    rows = verifier.verify([solution(problem, steps) for problem, steps, _ in asked])
+    rows = verifier.verify_batch([solution(problem, steps) for problem, steps, _ in asked])
     for row, (problem, steps, _) in zip(rows, asked, strict=True):
         said = "\n\n".join(steps)
         text = f"{problem}\n\n{said}"
@@ -363,7 +363,7 @@ def test_confidence_from_what_an_engine_left_costs_nothing():
 
     one = Solution(Problem("p", "?"), (1, 2), (1, 2), state=State(proposer=Left()))
     dropped = Solution(Problem("p", "?"), (1, 2), (1, 2))
-    rows = confidence(Tells()).verify([one, dropped])
+    rows = confidence(Tells()).verify_batch([one, dropped])
     assert rows[0].scores.steps[0] > rows[0].scores.steps[1] == pytest.approx(0, abs=1e-9)
     assert rows == [Verified(rows[0].scores, 0, 0), Verified(Scores(), 0, 0)]
 
@@ -377,7 +377,7 @@ def test_exact_knows_the_answer_and_scores_what_ended():
 
     unfinished = Solution(Problem("p", "?", "7"), (1,), (1,))
     asked = [ended("7"), ended("8"), ended(None), unfinished, ended("7", None)]
-    rows = Exact(exact).verify(asked)
+    rows = Exact(exact).verify_batch(asked)
     assert [row.scores for row in rows] == [
         Scores((None, 1.0)),
         Scores((None, 0.0)),
@@ -473,7 +473,7 @@ class Echo:
 class SlowLetters(Letters):
     """The same, as a server: text takes a request."""
 
-    async def text(self, tokens):
+    async def decode(self, tokens):
         return Letters.text(self, tokens)
 
 
@@ -486,9 +486,9 @@ def test_a_verifier_of_revisions_is_shown_the_answers_before_and_any_other_is_no
         verifier = reading(scorer, proposer, earlier=wanted)
         assert verifier.name == ("echo-earlier" if wanted else "echo")
         if isinstance(proposer, SlowLetters):
-            InALoop(verifier).verify([revision, solution("2+2?", ["is 4"])])
+            InALoop(verifier).verify_batch([revision, solution("2+2?", ["is 4"])])
         else:
-            verifier.verify([revision, solution("2+2?", ["is 4"])])
+            verifier.verify_batch([revision, solution("2+2?", ["is 4"])])
     told = "An earlier answer, which may be wrong:\n"
     assert shown.problems == [f"2+2?\n\n{told}is 3\n\n{told}is 4", "2+2?"]
     assert blind.problems == ["2+2?", "2+2?"]
@@ -501,8 +501,8 @@ def test_what_a_verifier_keeps_of_solutions_is_bounded(tmp_path):
     bounded = prm.load(path, "trl", device="cpu", kept_bytes=0)
     for reader, cached in ((whole, True), (bounded, False)):
         verifier, state = verifier_of(reader), State()
-        verifier.verify([solution("1+1?", ["ab"], state=state)])
-        row = verifier.verify([solution("1+1?", ["ab", "cd"], state=state)])[0]
+        verifier.verify_batch([solution("1+1?", ["ab"], state=state)])
+        row = verifier.verify_batch([solution("1+1?", ["ab", "cd"], state=state)])[0]
         assert row.scores.steps == pytest.approx(
             kind.scores(kind.make(), "1+1?", ["ab", "cd"]), abs=1e-5
         )

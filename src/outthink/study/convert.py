@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from outthink.run.store.convert import convert as convert_rows
 from outthink.search import strategy
 from outthink.study.plan import Plan, asks
 from outthink.study.record import Asked
+from outthink.study.sweep import judge_again
 from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER
 
 
@@ -37,7 +39,9 @@ def convert(store: Path) -> Path:
         old = convert_rows(store, part, strategy, show)
     if "strategies" in old.settings:
         with Store.open(part, write=True) as opened:
-            _asked(old, opened).write(opened)
+            asked = _asked(old, opened)
+            asked.write(opened)
+            asyncio.run(judge_again(asked, opened))
     os.replace(store, kept)
     os.replace(part, store)
     return kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
 from outthink.errors import RunError
@@ -47,7 +47,7 @@ async def run(
     done = view.finished()
     jobs = list(plan.jobs(problems))
     left = [job for job in jobs if key(job) not in done]
-    await _judge([job for job in jobs if key(job) in done], store, view, grader, grader_name)
+    await judge([job for job in jobs if key(job) in done], store, view, grader, grader_name)
     total, work = sum(map(generations, jobs)), sum(map(generations, left))
     label = "sweep" if work == total else f"sweep, from {1 - work / total:.0%} on"
     failed: list[Outcome] = []
@@ -85,8 +85,8 @@ async def run(
         )
 
 
-async def _judge(
-    jobs: Sequence[Job], store: Store, view: View, grader: Grader, grader_name: str
+async def judge(
+    jobs: Iterable[Job], store: Store, view: View, grader: Grader, grader_name: str
 ) -> None:
     """Judge answers of finished jobs that this grader has not seen: another one did."""
     known = view.verdicts()

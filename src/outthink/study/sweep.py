@@ -23,7 +23,7 @@ from outthink.study.partial import Missing, known
 from outthink.study.plan import Plan, asks, revises
 from outthink.study.read import Study
 from outthink.study.record import Asked, typed
-from outthink.study.run import engines_of, run
+from outthink.study.run import engines_of, judge, key, run
 from outthink.types import VERIFIER
 
 
@@ -118,6 +118,7 @@ async def _run(sweep: Sweep, store: Store) -> None:
     known = Asked.find(store, digest) if words else None
     if known is not None and _study(store, known).missing is None:
         known.write(store)
+        await judge_again(known, store)
         return
     # Loading reads files, or asks a server in an event loop of its own.
     ready = await asyncio.to_thread(_loaded, sweep, problems)
@@ -171,6 +172,17 @@ def _parameters(team: Team) -> int | None:
     proposer = team.writer("proposer")
     engine = getattr(proposer, "engine", proposer)
     return engine.parameters_count if isinstance(engine, Sized) else None
+
+
+async def judge_again(asked: Asked, store: Store) -> None:
+    """Judge what the grader of a finished sweep has not seen; no model is loaded."""
+    grader = grading(asked.grader)
+    by_id = {problem.id: problem for problem in store.problems()}
+    jobs = asked.plan.jobs([by_id[name] for name in asked.problem_ids])
+    view = store.view(asked.team, asked.grader)
+    done = view.finished()
+    there = (job for job in jobs if key(job) in done)
+    await judge(there, store, view, grader.grade, grader.name)
 
 
 def _study(store: Store, asked: Asked) -> OpenStudy:
