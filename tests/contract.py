@@ -5,6 +5,7 @@ is put through them, and a new search gets a line in `SPENDS`. The fakes are wor
 solution is a word: a step is a letter, a token is a letter, and the text is the tokens.
 """
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import HealthCheck, settings
 
 from outthink.run.journal import Job
+from outthink.run.runner import Runner
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.types import (
     END,
@@ -80,16 +83,16 @@ SPENDS: dict[str, Callable[[int], int]] = {
 STEPWISE = [name for name in SPENDS if name.startswith(("beam", "lookahead"))]
 
 
-def no_clock():
-    """A clock that stands still: seconds are the one thing that differs between runs."""
-    return 0.0
-
-
 def problems(count):
     return [Problem(f"p{i}", f"problem {i}", "right") for i in range(count)]
 
 
-def solve(strategies, n, proposer, verifier=None, *, of=1, **options):
+def results(team, jobs, **options):
+    """Results of jobs, in the order in which they finish."""
+    return asyncio.run(Runner(team, **options).results(jobs))
+
+
+def solve(strategies, n, proposer, verifier=None, *, of=1, team=None, **options):
     """Results in the order of the jobs, whatever order they finish in.
 
     `strategies` is one strategy or its name, or several; `of` is the problems or their number.
@@ -98,7 +101,7 @@ def solve(strategies, n, proposer, verifier=None, *, of=1, **options):
     named = [each if isinstance(each, Strategy) else strategy(each) for each in several]
     wanted = problems(of) if isinstance(of, int) else of
     jobs = [Job(problem, each, Budget(n)) for each in named for problem in wanted]
-    done = list(Driver(proposer, verifier, **{"clock": no_clock} | options).run(jobs))
+    done = results(Team.of(proposer, verifier, **(team or {})), jobs, **options)
     assert len(done) == len(jobs)
     return [next(result for result in done if result.job is job) for job in jobs]
 

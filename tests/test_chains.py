@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from contract import no_clock, problems, same_every_time
+from contract import problems, same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 from test_select import by_chains
@@ -181,7 +181,7 @@ PROPOSER, VERIFIER = Improving(), ScriptedVerifier(noise=0.6)
 
 
 def live(made, n, of, seed=0):
-    driver = Driver(PROPOSER, VERIFIER, clock=no_clock, seed=seed)
+    driver = Driver(PROPOSER, VERIFIER, seed=seed)
     return list(driver.run(Job(problem, made, Budget(n)) for problem in of))
 
 

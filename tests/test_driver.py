@@ -10,7 +10,6 @@ from contract import (
     Tree,
     Words,
     Worth,
-    no_clock,
     problems,
     solve,
     solve_one,
@@ -349,9 +348,9 @@ def test_what_is_in_the_journal_needs_no_engine():
 
 def test_a_resumed_job_is_charged_for_all_it_ever_cost():
     journal, jobs = Memory(), jobs_of("beam", of=3)
-    whole = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal, clock=no_clock).run(jobs))
+    whole = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
     dead = Failing(None, 0)
-    again = list(Driver(dead, dead, journal=journal, clock=no_clock).run(jobs))
+    again = list(Driver(dead, dead, journal=journal).run(jobs))
     usage = {r.job.problem.id: r.outcome.usage for r in whole}
     assert {r.job.problem.id: r.outcome.usage for r in again} == usage
 
@@ -455,7 +454,7 @@ def test_seconds_of_a_call_are_shared_by_its_rows():
 
 
 def test_a_second_run_starts_counting_from_nothing():
-    driver = Driver(ScriptedProposer(), ScriptedVerifier(), clock=no_clock)
+    driver = Driver(ScriptedProposer(), ScriptedVerifier())
     runs = [[r.outcome.usage for r in driver.run(jobs_of("beam"))] for _ in range(3)]
     assert runs[0] == runs[1] == runs[2]
 

@@ -14,7 +14,7 @@ from contract import (
     Counted,
     Patchy,
     check_result,
-    no_clock,
+    
     problems,
     solve,
     solve_one,
@@ -75,7 +75,7 @@ class RemoteVerifier(Remote):
 
 
 def served(jobs, proposer, verifier=None, **options):
-    return list(Driver(proposer, verifier, **{"clock": no_clock} | options).run(jobs))
+    return list(Driver(proposer, verifier, **{"clock": } | options).run(jobs))
 
 
 def failing(*names, error=ServerError):
@@ -477,7 +477,7 @@ def test_jobs_are_started_as_room_is_made_for_them():
 
 
 def test_a_driver_runs_again_in_a_new_loop():
-    driver = Driver(Remote(Chain(2)), rows_in_flight=2, clock=no_clock)
+    driver = Driver(Remote(Chain(2)), rows_in_flight=2 )
     runs = [facts(driver.run(jobs_of("majority", n=4, of=3))) for _ in range(2)]
     assert runs[0] == runs[1] == facts(solve("majority", 4, Chain(2), of=3))
 

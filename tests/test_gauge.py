@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from contract import STEPWISE, no_clock, problems
+from contract import STEPWISE, problems
 from test_driver_served import FIVE_STEPS, Remote
 
 from outthink.models.scripted import ScriptedVerifier
@@ -45,7 +45,7 @@ def followed(jobs, proposer, **options):
     """What a bar was told until the first result, and at the end."""
     bar = Noted()
     progress = SweepProgress(bar, drawn_by)
-    driver = Driver(proposer, ScriptedVerifier(), clock=no_clock, watch=progress.drawn, **options)
+    driver = Driver(proposer, ScriptedVerifier(), watch=progress.drawn, **options)
     first = None
     for result in driver.run(jobs):
         first = bar.done if first is None else first
@@ -80,7 +80,7 @@ def test_a_row_counts_while_the_others_of_its_request_are_still_awaited():
         held.set()
 
     progress = SweepProgress(bar, drawn_by)
-    driver = Driver(Remote(FIVE_STEPS, trouble), clock=no_clock, watch=progress.drawn)
+    driver = Driver(Remote(FIVE_STEPS, trouble), watch=progress.drawn)
 
     async def run():
         async with asyncio.TaskGroup() as group:

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("transformers", reason="needs transformers (outthink[transformers])")
 
 import torch
-from contract import check_proposer, check_verifier, no_clock, solve
+from contract import check_proposer, check_verifier, solve
 from hf_fixtures import (
     SETTING,
     TEMPLATE,
@@ -180,7 +180,7 @@ def test_hf_keeps_no_more_than_it_may_and_draws_the_same():
         outcomes = []
         for model in (bound, free):
             jobs = [Job(problem, strategy(search), Budget(4)) for problem in asked(3)]
-            found = Driver(model, Even(), clock=no_clock).run(jobs)
+            found = Driver(model, Even()).run(jobs)
             outcomes.append(sorted((r.outcome.problem_id, r.choice.candidates) for r in found))
         assert outcomes[0] == outcomes[1]
     assert free._reader.kept_bytes == 0  # everything is let go of with the solutions
@@ -216,7 +216,7 @@ def test_hf_earlier_solutions_are_earlier_turns():
 
 def test_hf_revises_through_the_driver():
     jobs = [Job(problem, strategy("revise(answer=majority)"), Budget(4)) for problem in asked(2)]
-    for result in Driver(proposer(), clock=no_clock).run(jobs):
+    for result in Driver(proposer()).run(jobs):
         assert result.outcome.usage.generations == 4
 
 

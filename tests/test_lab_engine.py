@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from contract import Counted, check_drawn, check_proposer, check_verifier, no_clock, solve
+from contract import Counted, check_drawn, check_proposer, check_verifier, solve
 from lab_fixtures import (
     TINY,
     TINY_VERIFIER,
@@ -608,7 +608,7 @@ def test_what_was_seen_matters_to_a_verifier():
 def test_the_chains_of_a_problem_are_the_same_whatever_is_in_flight():
     def run(rows, order):
         jobs = [Job(PROBLEMS[i], strategy("revise(sequential=3)"), Budget(6)) for i in order]
-        driver = Driver(proposer(REVISER), checker(JUDGE), clock=no_clock, rows_in_flight=rows)
+        driver = Driver(proposer(REVISER), checker(JUDGE), rows_in_flight=rows)
         return {r.job.problem.id: (r.outcome, r.choice) for r in driver.run(jobs)}
 
     assert run(8192, range(6)) == run(6, reversed(range(6)))
@@ -670,7 +670,7 @@ def test_the_loss_reads_the_very_index_that_verify_reads(shift):
 def test_the_same_seed_gives_the_same_outcomes_whatever_is_in_flight():
     def run(rows, order):
         jobs = [Job(PROBLEMS[i], strategy("beam(width=2)"), Budget(8)) for i in order]
-        driver = Driver(proposer(ENDING), checker(), clock=no_clock, rows_in_flight=rows)
+        driver = Driver(proposer(ENDING), checker(), rows_in_flight=rows)
         return {r.job.problem.id: r for r in driver.run(jobs)}
 
     whole, narrow = run(8192, range(8)), run(8, reversed(range(8)))

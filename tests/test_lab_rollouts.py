@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from contract import Chain, Counted, no_clock
+from contract import Chain, Counted, 
 from lab_fixtures import draws, some_problems
 
 from outthink.lab.models import LabModels
@@ -23,7 +23,7 @@ def same(answer, reference):
 
 def label(proposer, of, *, samples=4, each=EACH, journal=None):
     """Results of labelling, by problem."""
-    driver = Driver(proposer, seed=7, clock=no_clock, journal=journal)
+    driver = Driver(proposer, seed=7 , journal=journal)
     jobs = [Job(problem, labelling(each), Budget(samples)) for problem in of]
     return {result.job.problem.id: result for result in driver.run(jobs)}
 

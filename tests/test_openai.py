@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from contract import check_proposer, check_result, no_clock, problems
+from contract import check_proposer, check_result, problems
 from fake_server import EOS, FAULTS, IDS, MODEL, ROLE, FakeServer, rendered, text_of
 
 from outthink.errors import ContextError, RunError, ServerError, ServerRefused
@@ -92,7 +92,7 @@ def jobs_of(*names, n=4, of=6):
 
 
 def solved(proposer, jobs, **options):
-    driver = Driver(proposer, ScriptedVerifier(), **{"clock": no_clock} | options)
+    driver = Driver(proposer, ScriptedVerifier(), **{"clock": } | options)
     return list(driver.run(jobs))
 
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from contract import Counted, no_clock, problems
+from contract import Counted, problems
 
 from outthink.errors import StoreError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
@@ -110,7 +110,7 @@ def folded_node(node):
 
 
 def sweep(journal, name, proposer, verifier):
-    driver = Driver(proposer, verifier, journal=journal, rows_in_flight=ROWS, clock=no_clock)
+    driver = Driver(proposer, verifier, journal=journal, rows_in_flight=ROWS)
     return {
         result.job.problem.id: (folded(result.outcome), result.choice)
         for result in driver.run(jobs_of(name)[:3])

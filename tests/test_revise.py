@@ -11,7 +11,6 @@ from contract import (
     Tree,
     Words,
     Worth,
-    no_clock,
     problems,
     same_every_time,
     solve_one,
@@ -176,9 +175,7 @@ def test_pool_lengths_are_the_largest_powers_of_two_that_fit():
 
 
 def pooled(n, proposer, verifier=None, made=CHAINS):
-    [result] = Driver(proposer, verifier, clock=no_clock).run(
-        [Job(problems(1)[0], made, Budget(n))]
-    )
+    [result] = Driver(proposer, verifier).run([Job(problems(1)[0], made, Budget(n))])
     return result
 
 
@@ -211,11 +208,11 @@ def test_revisions_are_asked_of_their_own_engines_and_searches_of_theirs():
     revising = Counted(ScriptedProposer(6)), Counted(ScriptedVerifier(noise=0.1))
     names = ("best_of_n", "revise", "beam", "revise(sequential=2)")
     jobs = [Job(p, strategy(name), Budget(4)) for name in names for p in problems(3)]
-    together = facts(Driver(*plain, revision=Engines(*revising), clock=no_clock).run(jobs))
+    together = facts(Driver(*plain, revision=Engines(*revising)).run(jobs))
     for engines, revises in ((plain, False), (revising, True)):
         engine, check = engines
         alone = facts(
-            Driver(engine.engine, check.engine, clock=no_clock).run(
+            Driver(engine.engine, check.engine).run(
                 [job for job in jobs if job.strategy.revises == revises]
             )
         )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from contract import no_clock, problems, same_every_time
+from contract import problems, same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,7 +78,7 @@ def jobs(*names, n=4, of=3, stream=""):
 
 
 def run(store, wanted, proposer=PROPOSER, verifier=VERIFIER, **options):
-    driver = Driver(proposer, verifier, journal=store, clock=no_clock, **options)
+    driver = Driver(proposer, verifier, journal=store, **options)
     return {(r.job.problem.id, r.job.strategy.name): r for r in driver.run(wanted)}
 
 
