@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import HealthCheck, settings
 
+from outthink.models import in_process
 from outthink.run.journal import Job
 from outthink.run.runner import Runner
 from outthink.run.team import Team
@@ -452,3 +453,34 @@ def traced(inner, log):
                 return stop.value
 
     return Strategy(inner.name, start)
+
+
+def scored(verifier, solutions):
+    """What a verifier says of these solutions, in order, whatever kind of engine it is."""
+    return asyncio.run(_rows(in_process.verifier(verifier).verify(solutions), len(solutions)))
+
+
+def drawn(proposer, draws):
+    """What a proposer makes of these draws, in order, whatever kind of engine it is."""
+    return asyncio.run(_rows(in_process.proposer(proposer).propose(draws), len(draws)))
+
+
+async def _rows(arrivals, count):
+    rows = [None] * count
+    async for arrival in arrivals:
+        rows[arrival.place] = arrival.row
+    return rows
+
+
+class Waiting:
+    """A proposer or verifier of any kind, for a test that waits for all of its rows."""
+
+    def __init__(self, engine):
+        self.engine = engine
+        self.name = engine.name
+
+    def propose_batch(self, rows):
+        return drawn(self.engine, rows)
+
+    def verify_batch(self, solutions):
+        return scored(self.engine, solutions)

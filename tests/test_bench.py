@@ -7,9 +7,8 @@ import pytest
 from outthink.bench.engine import Timed, engine, strategies
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, scripted_problems
-from outthink.run.journal import Job
-from outthink.run.store import Identity, Store
-from outthink.run.team import NoJournal
+from outthink.run.journal import Job, NoJournal
+from outthink.run.store import Store
 from outthink.search import strategy
 from outthink.study.plan import Plan
 from outthink.study.sweep import Sweep
@@ -66,13 +65,13 @@ def test_engine_names_its_figures_with_units():
 
 def test_a_timed_journal_changes_nothing(tmp_path):
     jobs = [Job(problem, strategy("majority"), Budget(4)) for problem in scripted_problems(3)]
-    plain = list(Driver(ScriptedProposer(), journal=NoJournal()).run(jobs))
-    identity = Identity("scripted", None, 0)
-    with Store.open(tmp_path / "a.store", identity=identity, write=True) as store:
+    team = Team.of(ScriptedProposer())
+    plain = results(team, jobs, journal=NoJournal())
+    with Store.open(tmp_path / "a.store", write=True) as store:
         timed = Timed(store)
-        found = list(Driver(ScriptedProposer(), journal=timed).run(jobs))
-        assert store.counts().finished_jobs == 3
-        again = list(Driver(ScriptedProposer(), journal=timed).run(jobs))
+        found = results(team, jobs, journal=timed)
+        assert store.counts().searches == 3
+        again = results(team, jobs, journal=timed)
     assert [r.outcome.answer for r in plain] == [r.outcome.answer for r in found]
     assert [r.outcome.answer for r in plain] == [r.outcome.answer for r in again]
     assert timed.seconds > 0

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from contract import Tree, Words, Worth, same_every_time, solve_one, traced
+from contract import Tree, Words, Worth, results, same_every_time, solve_one, traced
 from hypothesis import given
 from hypothesis import strategies as st
 from lab_fixtures import TINY, TINY_VERIFIER, random_gpt, some_problems
@@ -405,7 +405,7 @@ def test_flops_of_a_search_in_the_lab_are_what_a_counter_counts(name):
     proposer, verifier = LabProposer(writer, "writer"), LabVerifier(judge, "judge")
     [problem], log = some_problems(1), []
     job = Job(problem, traced(strategy(name), log), Budget(4))
-    [result] = Driver(proposer, verifier).run([job])
+    [result] = results(Team.of(proposer, verifier), [job])
     usage = result.outcome.usage
     assert usage.cached_tokens > 0 and (usage.verifier_cached_tokens > 0) == (name != "majority")
     cost = attention(usage, proposer=proposer.shape, verifier=verifier.shape)

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("transformers", reason="needs transformers (outthink[transformers])")
 
 import torch
-from contract import check_proposer, check_verifier, solve
+from contract import check_proposer, check_verifier, results, solve
 from hf_fixtures import (
     SETTING,
     TEMPLATE,
@@ -27,7 +27,7 @@ from outthink.search import strategy
 from outthink.types import END, Budget, Draw, Problem, Solution
 from outthink.verify.confidence import step_confidence
 from outthink.verify.named import named
-from outthink.verify.written import written
+from outthink.verify.written import solution_text
 
 KINDS = ["Llama", "Qwen2", "Qwen3", "Gemma2", "Mistral", "Phi3"]
 
@@ -83,7 +83,7 @@ def test_hf_a_greedy_draw_is_that_of_generate():
     import torch
 
     model = causal()
-    written = proposer(model).propose(draws(starts(4), temperature=0.0))
+    written = proposer(model).propose_batch(draws(starts(4), temperature=0.0))
     for start, row in zip(starts(4), written, strict=True):
         text = turned(start.problem.prompt)
         ids = tokenizer()(text, add_special_tokens=False, return_tensors="pt")
@@ -124,7 +124,7 @@ def test_hf_steps_end_with_their_delimiter_and_say_something():
     for row in model.propose_batch(draws(starts(12) * 8)):
         solution, begun = row.solution, 0
         for end in solution.step_ends:
-            text = model.text(solution.tokens[begun:end])
+            text = model.decode(solution.tokens[begun:end])
             assert text.strip()
             ended += text.endswith("\n")
             assert text.endswith("\n") or (solution.finished and end == len(solution.tokens))
@@ -180,7 +180,7 @@ def test_hf_keeps_no_more_than_it_may_and_draws_the_same():
         outcomes = []
         for model in (bound, free):
             jobs = [Job(problem, strategy(search), Budget(4)) for problem in asked(3)]
-            found = Driver(model, Even()).run(jobs)
+            found = results(Team.of(model, Even()), jobs)
             outcomes.append(sorted((r.outcome.problem_id, r.choice.candidates) for r in found))
         assert outcomes[0] == outcomes[1]
     assert free._reader.kept_bytes == 0  # everything is let go of with the solutions
@@ -205,7 +205,7 @@ def test_hf_earlier_solutions_are_earlier_turns():
     first, second = (model.propose_batch(draws(starts(1) * 2))[at].solution for at in range(2))
     revised = Solution(first.problem, history=(first.tokens, second.tokens))
     said = tokenizer().decode(model._turns.prompt(first.problem.prompt, revised.history))
-    one, two = model.text(first.tokens).strip(), model.text(second.tokens).strip()
+    one, two = model.decode(first.tokens).strip(), model.decode(second.tokens).strip()
     turns = [first.problem.prompt, one, "again", two, "again"]
     roles = "uauau"
     expected = "".join(f"<begin>{r}:{t}\n" for r, t in zip(roles, turns, strict=True))
@@ -216,13 +216,13 @@ def test_hf_earlier_solutions_are_earlier_turns():
 
 def test_hf_revises_through_the_driver():
     jobs = [Job(problem, strategy("revise(answer=majority)"), Budget(4)) for problem in asked(2)]
-    for result in Driver(proposer()).run(jobs):
+    for result in results(Team.of(proposer()), jobs):
         assert result.outcome.usage.generations == 4
 
 
 def test_hf_without_a_chat_template_asks_in_plain_text():
     model = proposer(template=None)
-    assert model.text(model._turns.prompt("1+1", ())) == "1+1\n\n"
+    assert model.decode(model._turns.prompt("1+1", ())) == "1+1\n\n"
 
 
 def test_hf_a_partial_answer_is_never_rendered_again(monkeypatch):
@@ -271,23 +271,25 @@ def test_hf_a_model_without_keys_and_values_is_refused():
 class Recorded:
     """A verifier, and every prefix of what it read."""
 
-    def __init__(self, verifier, text):
-        self.name, self._verifier, self._text = verifier.name, verifier, text
+    def __init__(self, verifier, decode):
+        self.name, self._verifier, self._decode = verifier.name, verifier, decode
         self.prefixes = set()
 
     def verify_batch(self, solutions):
         for each in solutions:
-            said = written(each, self._text)
+            said = solution_text(each, self._decode)
             if said.steps:
                 ids = self._verifier.scorer.encoder.encode(said.problem, said.steps).ids
                 self.prefixes |= {(each.problem.id, ids[: n + 1]) for n in range(len(ids))}
-        return self._verifier.verify_batch(solutions)
+        return self._verifier.scorer.score_batch(
+            [solution_text(each, self._decode) for each in solutions]
+        )
 
 
 def test_hf_a_beam_with_a_prm_in_process_computes_every_token_once(tmp_path):
     writer = proposer()
     judge = named(f"prm:{saved(tmp_path, classifier())}?device=cpu", writer)
-    recorded = Recorded(judge, writer.text)
+    recorded = Recorded(judge, writer.decode)
     results = solve("beam(width=2)", 8, writer, recorded, of=asked(4))
     computed = sum(result.outcome.usage.verifier_tokens for result in results)
     cached = sum(result.outcome.usage.verifier_cached_tokens for result in results)

@@ -33,7 +33,7 @@ from outthink.types import Draw, Problem, Solution
 from outthink.verify import orm, prm
 from outthink.verify.families import Classes
 from outthink.verify.named import named
-from outthink.verify.written import written
+from outthink.verify.written import solution_text
 
 QUICK = Recipe(1e-2, 0.0, lora=0, batch=16, rows=16, epochs=8, patience=100)
 TURNS = Turns(tokenizer(), SETTING)
@@ -89,7 +89,7 @@ def test_train_makes_a_prm_of_every_family_that_separates_two_labels_where_it_is
     dice = random.Random(3)
     fresh = [example(dice) for _ in range(40)]
     said = [Written(Solution.start(Problem("p", p)), tuple(steps)) for p, steps, _ in fresh]
-    scores = [score for row in reader.score(said) for score in row.scores.steps]
+    scores = [score for row in reader.score_batch(said) for score in row.scores.steps]
     labels = [float(label) for _, _, right in fresh for label in right]
     assert auc(scores, labels) > 0.97
     assert fitted.loss < fitted.first_loss / 2
@@ -106,7 +106,9 @@ def test_train_a_verifier_of_revisions_sees_the_answers_before(tmp_path):
         return solution("ab.\n", history=(solution(earlier).tokens,))
 
     some = [(revision(good), float(good)) for good in [True, False] * 64]
-    data = [reads.example(written(s, TURNS.text, earlier=True), [right]) for s, right in some]
+    data = [
+        reads.example(solution_text(s, TURNS.decode, earlier=True), [right]) for s, right in some
+    ]
     model = load(folder, outputs=reads.outputs, train=True).model
     recipe = Recipe(1e-2, 0.0, lora=0, batch=32, rows=32, epochs=12)
     fitted = fit(
@@ -117,10 +119,10 @@ def test_train_a_verifier_of_revisions_sees_the_answers_before(tmp_path):
     sees = named(f"orm:{made}?earlier=yes&device=cpu", proposer)
     blind = named(f"orm:{made}?device=cpu", proposer)
     fresh = [(revision(good), float(good)) for good in [True, False] * 20]
-    rows = sees.verify_batch([each for each, _ in fresh])
+    rows = scored(sees, [each for each, _ in fresh])
     assert auc([row.scores.last for row in rows], [right for _, right in fresh]) > 0.97
     assert all(row.shared_tokens == 0 for row in rows)
-    unseen = blind.verify_batch([each for each, _ in fresh])
+    unseen = scored(blind, [each for each, _ in fresh])
     assert len({row.scores.last for row in unseen}) == 1
     assert sees.name != blind.name
 
@@ -147,7 +149,7 @@ def reads(tmp_path):
 
 def taught(reads, count):
     return [
-        reads.example(written(each, TURNS.text), labels)
+        reads.example(solution_text(each, TURNS.decode), labels)
         for each, labels in steps_with_a_letter(count)
     ]
 
@@ -235,7 +237,7 @@ def test_train_from_problems_to_a_verifier_with_a_card(tmp_path, tiny, kind, cha
     proposer = HFProposer.load(tiny, SETTING, a_or_b)
     verifier = named(f"{kind}:{out}?device=cpu", proposer)
     assert verifier.name.endswith("-earlier") == (chain > 1)
-    row = verifier.verify_batch([solution("ab\nc\n")])[0]
+    row = scored(verifier, [solution("ab\nc\n")])[0]
     first, last = row.scores.steps
     assert 0 <= last <= 1 and (first is None) == (kind == "orm")
 

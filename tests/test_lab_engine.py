@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from contract import Counted, check_drawn, check_proposer, check_verifier, solve
+from contract import Counted, check_drawn, check_proposer, check_verifier, results, solve
 from lab_fixtures import (
     TINY,
     TINY_VERIFIER,
@@ -332,7 +332,7 @@ def test_a_row_counts_as_if_alone_and_tells_what_it_shares():
 def test_a_search_counts_its_prompt_once():
     engine = proposer()
     jobs = [Job(problem, strategy("majority"), Budget(5)) for problem in PROBLEMS[:3]]
-    for result in Driver(engine).run(jobs):
+    for result in results(Team.of(engine), jobs):
         usage = result.outcome.usage
         assert (usage.prompt_tokens, usage.cached_tokens) == (PROMPT_LENGTH, 4 * PROMPT_LENGTH)
 
@@ -608,8 +608,9 @@ def test_what_was_seen_matters_to_a_verifier():
 def test_the_chains_of_a_problem_are_the_same_whatever_is_in_flight():
     def run(rows, order):
         jobs = [Job(PROBLEMS[i], strategy("revise(sequential=3)"), Budget(6)) for i in order]
-        driver = Driver(proposer(REVISER), checker(JUDGE), rows_in_flight=rows)
-        return {r.job.problem.id: (r.outcome, r.choice) for r in driver.run(jobs)}
+        team = Team.of(proposer(REVISER), checker(JUDGE))
+        done = results(team, jobs, rows_in_flight=rows)
+        return {r.job.problem.id: (r.outcome, r.choice) for r in done}
 
     assert run(8192, range(6)) == run(6, reversed(range(6)))
 
@@ -670,8 +671,8 @@ def test_the_loss_reads_the_very_index_that_verify_reads(shift):
 def test_the_same_seed_gives_the_same_outcomes_whatever_is_in_flight():
     def run(rows, order):
         jobs = [Job(PROBLEMS[i], strategy("beam(width=2)"), Budget(8)) for i in order]
-        driver = Driver(proposer(ENDING), checker(), rows_in_flight=rows)
-        return {r.job.problem.id: r for r in driver.run(jobs)}
+        done = results(Team.of(proposer(ENDING), checker()), jobs, rows_in_flight=rows)
+        return {r.job.problem.id: r for r in done}
 
     whole, narrow = run(8192, range(8)), run(8, reversed(range(8)))
     for id_, result in whole.items():

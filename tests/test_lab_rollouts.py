@@ -3,18 +3,17 @@
 from dataclasses import dataclass, field
 
 import pytest
-from contract import Chain, Counted, 
+from contract import Chain, Counted, results
 from lab_fixtures import draws, some_problems
 
 from outthink.lab.models import LabModels
 from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.run.journal import Job
-from outthink.run.store import Identity, Store
+from outthink.run.store import Store
 from outthink.train.rollouts import labelling, labels, prefixes
 from outthink.types import Budget
 
 EACH = 3
-IDENTITY = Identity("scripted", None, 7, {})
 
 
 def same(answer, reference):
@@ -23,9 +22,11 @@ def same(answer, reference):
 
 def label(proposer, of, *, samples=4, each=EACH, journal=None):
     """Results of labelling, by problem."""
-    driver = Driver(proposer, seed=7 , journal=journal)
     jobs = [Job(problem, labelling(each), Budget(samples)) for problem in of]
-    return {result.job.problem.id: result for result in driver.run(jobs)}
+    return {
+        result.job.problem.id: result
+        for result in results(Team.of(proposer), jobs, seed=7, journal=journal)
+    }
 
 
 def drawn(proposer):
@@ -164,13 +165,13 @@ def test_labelling_resumed_from_a_store_pays_for_the_rest_alone(tmp_path, calls)
     whole = Counted(ScriptedProposer(5, mischief=0.1))
     expected = labelled(label(whole, of))
     path = tmp_path / "labels.store"
-    with Store.open(path, identity=IDENTITY, write=True) as store, pytest.raises(Killed):
+    with Store.open(path, write=True) as store, pytest.raises(Killed):
         label(Mortal(ScriptedProposer(5, mischief=0.1), calls), of, journal=store)
     rest = Counted(ScriptedProposer(5, mischief=0.1))
-    with Store.open(path, identity=IDENTITY, write=True) as store:
+    with Store.open(path, write=True) as store:
         assert labelled(label(rest, of, journal=store)) == expected
     assert len(rest.rows) == sum(map(len, whole.asked[calls:]))
-    with Store.open(path, identity=IDENTITY, write=True) as store:
+    with Store.open(path, write=True) as store:
         assert labelled(label(Mortal(None, 0), of, journal=store)) == expected
 
 
@@ -178,7 +179,7 @@ def test_the_labs_labels_are_the_same_after_a_kill(tmp_path):
     of, engine = some_problems(6), LabModels().proposer
     expected = labelled(label(engine(), of, samples=16))
     path = tmp_path / "labels.store"
-    with Store.open(path, identity=IDENTITY, write=True) as store, pytest.raises(Killed):
+    with Store.open(path, write=True) as store, pytest.raises(Killed):
         label(Mortal(engine(), 1), of, samples=16, journal=store)
-    with Store.open(path, identity=IDENTITY, write=True) as store:
+    with Store.open(path, write=True) as store:
         assert labelled(label(engine(), of, samples=16, journal=store)) == expected

@@ -1,7 +1,7 @@
 """Fitting that cannot flatter itself, and a file that reads back or says why not."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +12,6 @@ from outthink.measure.difficulty import Binning, Method
 from outthink.measure.grid import Grid
 from outthink.measure.intervals import Interval
 from outthink.policy.table import Cell, Policy, Provenance, fit
-from outthink.types import Engines
 
 
 def grid_of(accuracy, strategies=None, budgets=None):
@@ -26,13 +25,12 @@ def grid_of(accuracy, strategies=None, budgets=None):
     )
 
 
-@dataclass
-class Named:
-    name: str
-
-
 def engines(proposer, verifier):
-    return Engines(Named(proposer), verifier and Named(verifier))
+    return {"proposer": proposer, **({"verifier": verifier} if verifier else {})}
+
+
+def with_reviser(plain, reviser, verifier):
+    return {**plain, "reviser": reviser, **({"revision_verifier": verifier} if verifier else {})}
 
 
 def one_bin(grid):
@@ -231,12 +229,12 @@ def test_a_policy_for_another_model_is_refused_by_both_names():
 def test_a_policy_asks_for_its_reviser_where_it_revises():
     fitted = replace(PROVENANCE, reviser="reviser", revision_verifier="judge")
     policy, plain = policy_of(provenance=fitted), engines("small", "prm")
-    policy.check(plain, engines("reviser", "judge"))
+    policy.check(with_reviser(plain, "reviser", "judge"))
     policy.check(plain)  # nothing of it revises at this budget
     with pytest.raises(PolicyError, match=r"reviser reviser, this run has small"):
         policy.check(plain, plain)
     with pytest.raises(PolicyError, match=r"revision verifier judge, this run has none"):
-        policy.check(plain, engines("reviser", None))
+        policy.check(with_reviser(plain, "reviser", None))
 
 
 def test_answers_are_read_as_the_policys_grader_read_them():

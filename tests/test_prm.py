@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import tiny_prms
-from contract import check_verifier
+from contract import Waiting, check_verifier
 from tiny_prms import BYTES, KINDS, TINY, Kind, example, train
 
 from outthink.errors import UsageError, WeightsError
@@ -61,7 +61,7 @@ def loaded(tmp_path_factory):
 
 
 def verifier_of(reader):
-    return reading(reader, Letters())
+    return Waiting(reading(reader, Letters()))
 
 
 def test_every_family_is_tested():

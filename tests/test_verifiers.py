@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from contract import check_verifier
+from contract import Waiting, check_verifier, scored
 from fake_server import IDS, FakeServer, ids_of, text_of
 from test_prm import Letters, examples, solution, verifier_of
 from tiny_prms import BYTES, CHATML, KINDS, bytes_tokenizer, sequence_model
@@ -26,7 +26,7 @@ from outthink.verify.exact import Exact
 from outthink.verify.judge import Judge, Wording
 from outthink.verify.named import named
 from outthink.verify.served import PoolingPRM
-from outthink.verify.written import reading
+from outthink.verify.written import SolutionText, reading
 
 QUICK = Patience(tries=3, request_s=20.0)
 
@@ -36,22 +36,6 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(wire.Wire, "_wait", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-
-
-class InALoop:
-    """A served verifier as the contract asks: solutions in, rows out."""
-
-    def __init__(self, verifier):
-        self._verifier = verifier
-
-    def verify_batch(self, solutions):
-        async def run():
-            try:
-                return await asyncio.gather(*map(self._verifier.verify, solutions))
-            finally:
-                await self._verifier.aclose()
-
-        return asyncio.run(run())
 
 
 # Served PRMs -------------------------------------------------------------------------------------
@@ -99,7 +83,7 @@ def test_a_served_prm_scores_as_the_slow_way_does(name, honest):
         )
         verifier = reading(asyncio.run(connecting), Letters())
         asked = [solution(problem, steps) for problem, steps, _ in examples(6)]
-        rows = InALoop(verifier).verify_batch(asked)
+        rows = Waiting(verifier).verify_batch(asked)
     for row, (problem, steps, _) in zip(rows, examples(6), strict=True):
         assert row.scores.steps == pytest.approx(kind.scores(model, problem, steps), abs=1e-5)
         assert row.computed_tokens > 0
@@ -109,7 +93,7 @@ def test_contract_of_a_served_prm():
     kind = KINDS["trl"]
     with FakeServer("vllm", pool=pooled(kind, kind.make())) as server:
         connecting = PoolingPRM.connect(server.url, row="trl", tokenizer=kind.tokenizer)
-        verifier = InALoop(reading(asyncio.run(connecting), Letters()))
+        verifier = Waiting(reading(asyncio.run(connecting), Letters()))
         asked = [solution(problem, steps) for problem, steps, _ in examples(4)]
 
         class Forgetful:
@@ -129,7 +113,7 @@ def test_ids_go_to_the_server_and_an_older_one_is_asked_without_a_task():
     kind = KINDS["trl"]
     with FakeServer("vllm", pool=pooled(kind, kind.make()), tasks=()) as server:
         connecting = PoolingPRM.connect(server.url, row="trl", tokenizer=kind.tokenizer)
-        verifier = InALoop(reading(asyncio.run(connecting), Letters()))
+        verifier = Waiting(reading(asyncio.run(connecting), Letters()))
         server.requests.clear()
         verifier.verify_batch([solution("1?", ["ab"])])
     ((path, body),) = server.requests
@@ -154,7 +138,7 @@ def test_rows_that_are_neither_of_tokens_nor_of_tags_are_no_scores():
         connecting = PoolingPRM.connect(
             server.url, row="trl", tokenizer=kind.tokenizer, patience=QUICK
         )
-        verifier = InALoop(reading(asyncio.run(connecting), Letters()))
+        verifier = Waiting(reading(asyncio.run(connecting), Letters()))
         with pytest.raises(ServerError, match="1 rows for"):
             verifier.verify_batch([solution("1?", ["ab", "c"])])
 
@@ -396,21 +380,14 @@ def test_a_served_model_with_a_prm_in_process(tmp_path):
     kind = KINDS["trl"]
     path = kind.save(kind.make(), tmp_path)
 
-    async def run(verifier, proposer, solutions):
-        try:
-            return await asyncio.gather(*map(verifier.verify, solutions))
-        finally:
-            await verifier.aclose()
-            await proposer.aclose()
-
     with FakeServer("vllm") as server:
         models = Models(server.url, f"prm:{path}?family=trl&device=cpu")
-        engines = models.load()
+        team = models.team({"proposer", "verifier"})
         tokens = tuple(ids_of("So 1.\n\nSo 2.\n\n"))
         ends = tuple(i + 1 for i, token in enumerate(tokens) if token == IDS[".\n\n"])
         one = Solution(Problem("p", "1?"), tokens, ends)
-        rows = asyncio.run(run(engines.verifier, engines.proposer, [one] * 3))
-    alone = prm.load(path, "trl", device="cpu").score([Written(one, ("So 1.", "So 2."))])
+        rows = scored(team.verifiers["verifier"], [one] * 3)
+    alone = prm.load(path, "trl", device="cpu").score_batch([SolutionText(one, ("So 1.", "So 2."))])
     assert text_of(tokens) == "So 1.\n\nSo 2.\n\n"
     for row in rows:
         assert row.scores.steps == pytest.approx(alone[0].scores.steps, abs=1e-5)
@@ -454,7 +431,7 @@ def test_without_transformers_the_name_says_what_to_install(monkeypatch):
 
 def test_a_lab_verifier_for_a_served_model_is_refused_with_those_that_would_do():
     with pytest.raises(UsageError, match="one of prm:MODEL, orm:MODEL"):
-        Models("http://localhost:1", "lab:prm").load()
+        Models("http://localhost:1", "lab:prm").team({"proposer"})
 
 
 class Echo:
@@ -465,16 +442,18 @@ class Echo:
     def __init__(self):
         self.problems = []
 
-    def score(self, written):
+    def score_batch(self, written):
         self.problems += [each.problem for each in written]
         return [Verified(Scores((0.5,)), 1, 0) for _ in written]
 
 
-class SlowLetters(Letters):
+class SlowLetters:
     """The same, as a server: text takes a request."""
 
-    async def decode(self, tokens):
-        return Letters.text(self, tokens)
+    name = "letters"
+
+    async def text(self, tokens):
+        return Letters().decode(tokens)
 
 
 @pytest.mark.parametrize("proposer", [Letters(), SlowLetters()])
@@ -485,10 +464,7 @@ def test_a_verifier_of_revisions_is_shown_the_answers_before_and_any_other_is_no
     for scorer, wanted in ((shown, True), (blind, False)):
         verifier = reading(scorer, proposer, earlier=wanted)
         assert verifier.name == ("echo-earlier" if wanted else "echo")
-        if isinstance(proposer, SlowLetters):
-            InALoop(verifier).verify_batch([revision, solution("2+2?", ["is 4"])])
-        else:
-            verifier.verify_batch([revision, solution("2+2?", ["is 4"])])
+        scored(verifier, [revision, solution("2+2?", ["is 4"])])
     told = "An earlier answer, which may be wrong:\n"
     assert shown.problems == [f"2+2?\n\n{told}is 3\n\n{told}is 4", "2+2?"]
     assert blind.problems == ["2+2?", "2+2?"]
