@@ -73,8 +73,8 @@ class Completion:
     """Those that were not, or that another row of the request stands for."""
     decoded_tokens: int
     """The end mark included."""
-    pieces: tuple[bytes, ...] | None = field(default=None, repr=False)
-    """The text of each token, where the server tells it; half a letter is no text."""
+    pieces: tuple[bytes | None, ...] = field(default=(), repr=False)
+    """The text of each token, where the server tells it."""
     likely: tuple[Likely, ...] | None = field(default=None, repr=False)
     """What was likeliest at the place of each token, where that was asked for; nothing at a place
     that the server does not tell of."""
@@ -223,17 +223,17 @@ def _vllm_row(choice: Any, stop: str | None) -> _Said:
     stopped = stop is not None and choice.get("stop_reason") == stop
     ending = Ending.STOP if stopped else _ending(choice.get("finish_reason"))
     shown = (choice.get("logprobs") or {}).get("tokens") or ()
-    pieces = None
+    if len(shown) != len(ids):
+        shown = [None] * len(ids)
     # A server may be told to name tokens by their ids (--return-tokens-as-token-ids).
-    if len(shown) == len(ids) and all(
-        isinstance(piece, str) and piece != f"token:{token}"
+    pieces = tuple(
+        _text(piece).encode() if isinstance(piece, str) and piece != f"token:{token}" else None
         for piece, token in zip(shown, ids, strict=True)
-    ):
-        pieces = tuple(_text(piece).encode() for piece in shown)
+    )
     decoded = len(ids)
     # It gives the id of the end mark too.
-    if ending is Ending.END and ids and not (pieces and pieces[-1] and _ends(text, pieces[-1])):
-        ids, pieces = ids[:-1], pieces and pieces[:-1]
+    if ending is Ending.END and ids and not (pieces[-1] and _ends(text, pieces[-1])):
+        ids, pieces = ids[:-1], pieces[:-1]
     return _Said(ending, ids, text, pieces, decoded)
 
 
@@ -349,18 +349,12 @@ def _llama_row(row: Any, prompt: int) -> Completion:
     ending = _LLAMA_ENDINGS.get(row["stop_type"], Ending.CUT)
     shown = _llama_shown(ids, row.get("completion_probabilities") or ())
     likely = tuple(() if each is None else _llama_place(each) for each in shown)
-    pieces = None
-    if any(shown):
-        pieces = tuple(_HALF if each is None else bytes(each["bytes"]) for each in shown)
+    pieces = tuple(None if each is None else bytes(each["bytes"]) for each in shown)
     decoded = len(ids)
     if ending is Ending.END:
-        ids, pieces, likely = ids[:-1], pieces and pieces[:-1], likely[:-1]
+        ids, pieces, likely = ids[:-1], pieces[:-1], likely[:-1]
     fresh, cached = _llama_prompt(row, prompt)
     return Completion(ids, text, ending, fresh, cached, decoded, pieces, likely)
-
-
-_HALF = "\N{REPLACEMENT CHARACTER}".encode()
-"""For a token that ends inside a letter."""
 
 
 def _llama_shown(ids: Sequence[int], told: Sequence[Any]) -> list[Any]:
@@ -487,7 +481,7 @@ class _Said(NamedTuple):
     ending: Ending
     tokens: tuple[int, ...]
     text: str
-    pieces: tuple[bytes, ...] | None
+    pieces: tuple[bytes | None, ...]
     decoded: int | None
     """Tokens written, where the row has them all."""
 

@@ -168,7 +168,7 @@ class OpenAIProposer:
             parts += 1
             blank = 0 if found.text.strip() else blank + 1
             # Up to where it stops there is one step.
-            row.take(found, (found.pieces or await self._pieces(found.tokens)) if not stop else ())
+            row.take(found, () if stop else await self._pieces(found))
         answer = None
         if row.finished:
             text = row.text if not prefix.tokens else await self.text(row.tokens)
@@ -220,14 +220,13 @@ class OpenAIProposer:
         """Let go of all connections; the next draw makes new ones."""
         await self._wire.aclose()
 
-    async def _pieces(self, tokens: Sequence[int]) -> tuple[bytes, ...]:
-        """The text of each token, where it did not come with the row."""
-        new = sorted(set(tokens) - self._known.keys())
-        for token, text in zip(
-            new, await asyncio.gather(*(self.text([t]) for t in new)), strict=True
-        ):
-            self._known[token] = text.encode()
-        return tuple(self._known[token] for token in tokens)
+    async def _pieces(self, found: Completion) -> list[bytes]:
+        """The text of each token; asked for where it did not come with the row."""
+        pairs = list(zip(found.tokens, found.pieces, strict=True))
+        new = list({token for token, piece in pairs if piece is None} - self._known.keys())
+        texts = await asyncio.gather(*(self.text([token]) for token in new))
+        self._known.update(zip(new, map(str.encode, texts), strict=True))
+        return [self._known[token] if piece is None else piece for token, piece in pairs]
 
     async def _messages(self, prefix: Solution) -> tuple[Message, ...]:
         earlier = []

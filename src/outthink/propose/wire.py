@@ -156,6 +156,8 @@ class Wire:
             self._check(path, response)
             try:
                 return read(self.json(response))
+            except ServerRefused:
+                raise
             except _SENSELESS as error:
                 trouble, cause = f"a response that makes no sense ({_short(_named(error))})", error
         raise ServerError(
