@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from outthink.errors import ServerRefused
-from outthink.propose.dialects import counted, known_ending, said
+from outthink.propose.dialects import content, counted, known_ending
 from outthink.propose.wire import Malformed, Wire, status
 
 
@@ -251,7 +251,7 @@ class _Examination:
         return _Found(
             Kind.CHAT,
             seed=any(seeds),
-            seed_kept=_kept(*(row and said(row["choices"][0]) for row in seeds)),
+            seed_kept=_kept(*(row and content(row["choices"][0]) for row in seeds)),
             temperatures=own,
             top_p=bool(await self._takes({"top_p": 1.0, **sampling})),
             counts=False,

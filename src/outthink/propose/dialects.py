@@ -10,15 +10,16 @@ turn once, and never to anything half written. Seeds of the rows of one request 
 first, which is what both do with `n` themselves, so a row is the same alone and among others.
 Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that are not of the model.
 
-What a server wrote was paid for, so whatever says what it wrote is a row (`Reading`): cut off where
-nothing says that it ended, counted by its length where nothing was counted. Only a response without
-an answer is none (`Malformed`), and one of a server that gave up on it.
+What a server wrote was paid for, so whatever says what it wrote is a row: numbered or not (`_rows`),
+cut off where nothing says that it ended (`_ending`), counted by its length where nothing else tells
+(`_counted`). Only a response without an answer is none (`Malformed`), and one that the server gave
+up on.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -214,7 +215,12 @@ def _likeliest(place: Any, top: int) -> tuple[float, ...]:
     whatever its rank."""
     if not isinstance(place, dict):
         raise Malformed("no log probabilities")
-    return tuple(sorted((float(each["logprob"]) for each in place.values()), reverse=True)[:top])
+    return tuple(_falling(place.values())[:top])
+
+
+def _falling(told: Iterable[Any]) -> list[float]:
+    """Log probabilities; no probability at all may be written as nothing."""
+    return sorted(float(each["logprob"]) for each in told if each["logprob"] is not None)[::-1]
 
 
 def _vllm_row(choice: Any, stop: str | None) -> _Said:
@@ -379,8 +385,7 @@ def _llama_prompt(row: Any, prompt: int) -> tuple[int, int]:
 
 def _llama_place(shown: Any) -> Likely:
     """Thousands of places are held at once, so they are packed."""
-    likely = (float(each["logprob"]) for each in shown.get("top_logprobs", ()))
-    return array("d", sorted(likely, reverse=True))
+    return array("d", _falling(shown.get("top_logprobs") or ()))
 
 
 def _llama_likely(value: Any) -> tuple[Likely, Any]:
@@ -438,8 +443,9 @@ class Chat:
 
         def read(value: Any) -> list[Completion]:
             rows = [_chat_row(each) for each in _rows(value["choices"], len(seeds))]
-            asked = sum(len(each.content.encode()) for each in ask.messages)
-            return _counted(rows, value.get("usage"), _guessed(asked))
+            return _counted(
+                rows, value.get("usage"), guessed(*(each.content for each in ask.messages))
+            )
 
         return await self._wire.post("/v1/chat/completions", body, read)
 
@@ -448,13 +454,13 @@ class Chat:
 
 
 def _chat_row(choice: Any) -> _Said:
-    text = said(choice)
+    text = content(choice)
     data = text.encode()
     pieces = tuple(data[i : i + 1] for i in range(len(data)))
     return _Said(_ending(choice.get("finish_reason")), tuple(data), text, pieces, None)
 
 
-def said(choice: Any) -> str:
+def content(choice: Any) -> str:
     """The text of an answer in a chat; empty where there is none."""
     message = choice.get("message") or {}
     text = _content(message.get("content")) or _content(choice.get("text"))
@@ -487,19 +493,14 @@ class _Said(NamedTuple):
 
 
 _ENDED = {"stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "completed"}
+_CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
 _FAILED = {"abort", "aborted", "cancelled", "canceled", "error"}
 """It was the server that ended it, and it may not the next time."""
 
 
 def known_ending(choice: Any) -> bool:
     """Whether it is told if the model ended an answer, or it was cut off."""
-    return _word(choice.get("finish_reason")) in {
-        *_ENDED,
-        "length",
-        "max_tokens",
-        "max_output_tokens",
-        "model_length",
-    }
+    return _word(choice.get("finish_reason")) in _ENDED | _CUT
 
 
 def _ending(reason: Any) -> Ending:
@@ -541,9 +542,8 @@ def _counted(
     for all of them: exact where they found the same, and right in the mean where the first did not.
     """
     computed, cached = prompt_counts(usage, prompt)
-    sizes = [len(row.text.encode()) for row in rows]
-    decoded = counted(usage) or _guessed(sum(sizes))
-    shares = _shares(decoded, sizes)
+    decoded = counted(usage) or guessed(*(row.text for row in rows))
+    shares = _shares(decoded, [len(row.text) for row in rows])
     found = []
     for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
         first = number == 0 or each_its_own
@@ -580,9 +580,9 @@ def _parted(whole: int, cached: int | None) -> tuple[int, int]:
     return whole - held, held
 
 
-def _guessed(size: int) -> int:
-    """Tokens in so many bytes that nobody counted: one in four, as in English."""
-    return -(-size // 4)
+def guessed(*texts: str) -> int:
+    """Tokens of what nobody counted: one in four bytes, as in English."""
+    return -(-sum(len(text.encode()) for text in texts) // 4)
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
