@@ -10,10 +10,10 @@ turn once, and never to anything half written. Seeds of the rows of one request 
 first, which is what both do with `n` themselves, so a row is the same alone and among others.
 Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that are not of the model.
 
-What a server wrote was paid for, so whatever says what it wrote is a row: numbered or not (`_rows`),
-cut off where nothing says that it ended (`_ending`), counted by its length where nothing else tells
-(`_counted`). Only a response without an answer is none (`Malformed`), and one that the server gave
-up on.
+What a server wrote was paid for, so whatever says what it wrote is a row: numbered or not
+(`_rows`), cut off where nothing says that it ended (`_ending`), counted by its length where nothing
+else tells (`_counted`). Only a response without an answer is none (`Malformed`), and one that the
+server gave up on.
 """
 
 from __future__ import annotations
