@@ -589,10 +589,11 @@ def test_a_seed_that_is_kept_is_told_from_one_that_changes_nothing(kind):
 
 
 @pytest.mark.parametrize(
-    "message", [{"content": None}, {}, {"content": ""}, None, {"content": []}, {"refusal": None}]
+    "message",
+    [{"content": None}, {}, {"content": ""}, None, {"content": []}, {"refusal": None}, "?"],
 )
 def test_a_seed_that_drew_nothing_twice_is_not_kept(message):
-    found = examined(alter=replying(lambda value: chat_row({"message": message})))
+    found = examined(alter=replying(lambda value: chat_row({"message": message}, "none")))
     assert found.seed and found.seed_kept is None
     (finding,) = (each for each in findings(found) if each.what == "seed")
     assert finding.has is None and "not known" in finding.means

@@ -251,7 +251,7 @@ class _Examination:
         return _Found(
             Kind.CHAT,
             seed=any(seeds),
-            seed_kept=_kept(*(row and content(row["choices"][0]) for row in seeds)),
+            seed_kept=_kept(*map(_said, seeds)),
             temperatures=own,
             top_p=bool(await self._takes({"top_p": 1.0, **sampling})),
             counts=False,
@@ -366,5 +366,13 @@ def _json_object(value: Any) -> dict[str, Any]:
 
 
 def _cached(value: Any) -> bool:
-    details = (value.get("usage") or {}).get("prompt_tokens_details") or {}
-    return details.get("cached_tokens") is not None
+    usage = value.get("usage")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    return isinstance(details, dict) and details.get("cached_tokens") is not None
+
+
+def _said(value: Any) -> str:
+    try:
+        return content(value["choices"][0])
+    except (Malformed, TypeError, AttributeError):
+        return ""

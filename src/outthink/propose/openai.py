@@ -443,13 +443,10 @@ def _dialect(wire: Wire, found: Capabilities) -> Dialect:
 
 def _name(found: Capabilities, setting: Setting) -> str:
     """The model, and eight digits of everything else that decides what it writes."""
-    parts = (found.model, found.weights, found.kind.value, setting)
-    own = (
-        ()
-        if found.temperatures == (0.0, 1.0) and found.top_p
-        else (found.temperatures, found.top_p)
-    )
-    about = repr((*parts, *own))
+    parts: tuple[object, ...] = (found.model, found.weights, found.kind.value, setting)
+    if found.temperatures != (0.0, 1.0) or not found.top_p:
+        parts = (*parts, found.temperatures, found.top_p)
+    about = repr(parts)
     digest = hashlib.blake2b(about.encode(), digest_size=4).hexdigest()
     # llama.cpp names a model by the path of its file.
     return f"{PurePosixPath(found.model.replace(chr(92), '/')).name}-{digest}"
