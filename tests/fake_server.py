@@ -133,6 +133,9 @@ class FakeServer:
     """(token ids, whether activations are applied) -> rows of numbers; `None`: does not pool."""
     tasks: tuple = ("token_classify",)
     """Names of pooling tasks it knows."""
+    alter: object = None
+    """What becomes of an answer: (path, body, value) -> value, or a text that is sent as it is; or
+    its status and it."""
     says: object = None
     """What a chat answers to the text of its last turn, where that is given."""
     seen: set = field(default_factory=set)
@@ -211,6 +214,9 @@ class FakeServer:
                 await asyncio.sleep(0)
             counts = Counter()
             status, value = self._answer(path, body, counts)
+            if self.alter is not None:
+                altered = self.alter(path, body, value)
+                status, value = altered if isinstance(altered, tuple) else (status, altered)
             if fault == "cut":
                 return await self._send(writer, status, value, cut=True)
             if fault == "bad json":

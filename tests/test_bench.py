@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from contract import results
 
 from outthink.bench.engine import Timed, engine, strategies
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.run.journal import Job, NoJournal
 from outthink.run.store import Store
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import Plan
 from outthink.study.sweep import Sweep

@@ -22,6 +22,7 @@ from outthink.models import shape
 from outthink.models.shape import ModelShape
 from outthink.run.journal import Job
 from outthink.run.ledger import Meter
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.types import Budget, Drawn, Problem, Propose, Solution, Usage, Verify
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from outthink.run.team import Team
+
 pytest.importorskip("transformers", reason="needs transformers (outthink[transformers])")
 
 import torch

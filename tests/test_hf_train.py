@@ -1,6 +1,7 @@
 """Training on models of transformers: what is learnt where, resumed anywhere, told in a card."""
 
 import pytest
+from contract import scored
 
 pytest.importorskip("transformers", reason="needs transformers (outthink[transformers])")
 pytest.importorskip("peft", reason="needs peft (outthink[transformers])")

@@ -28,6 +28,7 @@ from outthink.lab.tokenizer import LINE, MAX_TOKENS, PROMPT_LENGTH
 from outthink.lab.train import Examples, Recipe, verifier
 from outthink.measure.quality import auc
 from outthink.run.journal import Job
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.train.rollouts import Labelled
 from outthink.types import END, Budget, Draw, Scores, Solution, State, Verified

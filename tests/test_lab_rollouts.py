@@ -10,6 +10,7 @@ from outthink.lab.models import LabModels
 from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.run.journal import Job
 from outthink.run.store import Store
+from outthink.run.team import Team
 from outthink.train.rollouts import labelling, labels, prefixes
 from outthink.types import Budget
 

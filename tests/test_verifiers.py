@@ -121,6 +121,19 @@ def test_ids_go_to_the_server_and_an_older_one_is_asked_without_a_task():
     assert body["input"] == kind.slow(kind.tokenizer, "1?", ["ab"])[0]
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}])
+def test_a_served_prm_need_not_be_told_what_was_counted(usage):
+    kind = KINDS["trl"]
+    with FakeServer("vllm", pool=pooled(kind, kind.make())) as server:
+        connecting = PoolingPRM.connect(server.url, row="trl", tokenizer=kind.tokenizer)
+        verifier = InALoop(reading(asyncio.run(connecting), Letters()))
+        server.requests.clear()
+        server.alter = lambda path, body, value: {**value, "usage": usage}
+        (row,) = verifier.verify([solution("1?", ["ab"])])
+    ((_, body),) = server.requests
+    assert (row.computed_tokens, row.cached_tokens) == (len(body["input"]), 0)
+
+
 def test_a_server_that_does_not_pool_is_refused_with_what_would_do():
     with (
         FakeServer("vllm") as server,
@@ -186,9 +199,9 @@ def test_contract_of_an_outcome_model(tmp_path):
 # Judges ------------------------------------------------------------------------------------------
 
 
-def judged(says, ask):
+def judged(says, ask, **server):
     """What comes of asking a judge that says what `says` makes of its prompt."""
-    with FakeServer("chat", says=says) as server:
+    with FakeServer("chat", says=says, **server) as server:
 
         async def run():
             judge = await Judge.connect(server.url, patience=QUICK)
@@ -223,6 +236,18 @@ def test_a_judge_gives_a_score_between_0_and_1_for_the_last_step():
 def test_a_judge_that_says_no_score_is_asked_again_and_is_then_an_error(said):
     with pytest.raises(ServerError, match="makes no sense"):
         judged(lambda text: said, lambda judge: judge.score(written("ab")))
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": None}])
+def test_a_judge_need_not_count(usage):
+    def alter(path, body, value):
+        return {**value, "usage": usage} if "chat" in path else value
+
+    row, server = judged(
+        lambda text: '{"score": 7}', lambda judge: judge.score(written("ab")), alter=alter
+    )
+    assert row.scores.steps == (0.7,) and row.computed_tokens > 3
+    assert sum("chat" in path for path, _ in server.requests) == 1
 
 
 @pytest.mark.parametrize("favours", ["A", "B"])

@@ -466,7 +466,8 @@ def _run_doctor(options: argparse.Namespace) -> None:
     print(f"{outcome['server']} at {outcome['url']}, model {outcome['model']}")
     context = f"context of {outcome['context']} tokens" if outcome["context"] else "context unknown"
     print(f"{context}; runs {outcome['strategies']}\n")
-    rows = [(each["what"], "yes" if each["has"] else "no") for each in outcome["findings"]]
+    words = {True: "yes", False: "no", None: "?"}
+    rows = [(each["what"], words[each["has"]]) for each in outcome["findings"]]
     wide = max(len(what) for what, _ in rows)
     for (what, has), each in zip(rows, outcome["findings"], strict=True):
         print(f"{what.ljust(wide)}  {has.ljust(3)}  {each['means']}")

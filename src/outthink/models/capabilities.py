@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import httpx
-
 from outthink.errors import ServerRefused
-from outthink.models.http import Malformed, Wire
+from outthink.models.dialects import content, counted, known_ending
+from outthink.models.http import Malformed, Wire, status
 
 
 class Kind(Enum):
@@ -48,7 +47,8 @@ class Capabilities:
     """`n` answers of one request."""
     seed: bool
     """Takes one. `seed_kept`: and gives the same again."""
-    seed_kept: bool
+    seed_kept: bool | None
+    """`None`: it cannot be told, as another seed gave the same, or nothing was written."""
     logprobs: bool
     stop_kept: bool
     """The string it stopped at is in the token ids."""
@@ -59,9 +59,17 @@ class Capabilities:
     embeddings: bool
     pooling: bool
     length_field: str = "max_tokens"
+    temperatures: tuple[float, ...] = (0.0, 1.0)
+    """Which of these it takes."""
+    top_p: bool = True
+    """Takes one."""
+    counts: bool = True
+    """Says how many tokens it read and wrote."""
+    endings: bool = True
+    """Tells an answer that the model ended from one that was cut off."""
 
 
-_HELLO = [{"role": "user", "content": "Write the numbers from 1 to 9, one on each line."}]
+_HELLO = [{"role": "user", "content": "Write random numbers of six digits, one on each line."}]
 _FEW = 12
 _EXTRAS = {"/v1/embeddings", "/pooling"}
 """Nice to have: some servers fail here where they mean no."""
@@ -78,14 +86,18 @@ class _Examination:
         self._wire = wire
         self._model = ""
         self._length_field = "max_tokens"
+        self._refused = ""
+        """What it answered a chat that it did not take."""
 
     async def run(self, model: str | None) -> Capabilities:
         wire = self._wire
-        if await wire.once("/v1/models") is None:
+        answer = await wire.once("/v1/models")
+        if answer is None:
             raise ServerRefused(
                 f"{wire.root}: no server answers there; start one, or check the address"
             )
-        listed = await wire.get("/v1/models", _models)
+        unlisted = model is not None and answer.status_code in (404, 405, 501)
+        listed = [] if unlisted else await wire.get("/v1/models", _models)
         self._model = _chosen(wire, [name for name, _ in listed], model)
         about = dict(listed).get(self._model, {})
         owner = str(about.get("owned_by", ""))
@@ -96,10 +108,10 @@ class _Examination:
         chat = await self._chat()
         if found is None and not chat:
             raise ServerRefused(
-                f"{wire.root}: answers neither chat nor completions for {self._model!r}; check the "
-                "model's name, and that it is a chat model"
+                f"{wire.root}: answers neither chat nor completions for {self._model!r} "
+                f"({self._refused}); check the model's name, and that it is a chat model"
             )
-        found = found or _Found(Kind.CHAT)
+        found = found or await self._chat_alone()
         server = {"vllm": "vLLM", "llamacpp": "llama.cpp", "sglang": "SGLang"}.get(
             owner, owner or "OpenAI-compatible"
         )
@@ -125,8 +137,8 @@ class _Examination:
             token_ids_in=found.kind is not Kind.CHAT,
             token_ids_out=found.kind is not Kind.CHAT,
             several=found.several or bool(chat and await self._several()),
-            seed=found.seed or bool(chat and await self._takes({"seed": 1})),
-            seed_kept=found.seed_kept or bool(chat and await self._seed_kept()),
+            seed=found.seed,
+            seed_kept=found.seed_kept,
             logprobs=found.logprobs or await self._logprobs(),
             stop_kept=found.stop_kept,
             cached_counts=found.cached_counts or bool(chat and _cached(chat)),
@@ -136,6 +148,10 @@ class _Examination:
             ),
             pooling=bool(await self._try("/pooling", {"model": self._model, "input": "one"})),
             length_field=self._length_field,
+            temperatures=found.temperatures,
+            top_p=found.top_p,
+            counts=found.counts or bool(chat and counted(chat.get("usage"))),
+            endings=found.endings or bool(chat and known_ending(chat["choices"][0])),
         )
 
     async def _vllm(self, about: dict[str, Any]) -> _Found | None:
@@ -157,6 +173,7 @@ class _Examination:
         }
         first = await self._try("/v1/completions", body)
         again = await self._try("/v1/completions", body)
+        other = await self._try("/v1/completions", {**body, "seed": 2})
         several = await self._try("/v1/completions", {**body, "n": 2})
         try:
             choice = first["choices"][0]
@@ -168,7 +185,9 @@ class _Examination:
                 context=int(rendered.get("max_model_len") or about["max_model_len"]),
                 several=bool(several and len(several["choices"]) == 2),
                 seed=True,
-                seed_kept=bool(again and again["choices"][0]["token_ids"] == ids),
+                seed_kept=_kept(
+                    *(row and row["choices"][0]["token_ids"] for row in (first, again, other))
+                ),
                 logprobs=bool(choice.get("logprobs")),
                 stop_kept=choice.get("stop_reason") != "\n" or choice["text"].endswith("\n"),
                 cached_counts=_cached(first),
@@ -196,6 +215,7 @@ class _Examination:
         }
         first = await self._try("/completion", body)
         again = await self._try("/completion", body)
+        other = await self._try("/completion", {**body, "seed": 2})
         several = await self._try("/completion", {**body, "n_cmpl": 2}, rows=True)
         try:
             tokens = first["tokens"]
@@ -206,7 +226,7 @@ class _Examination:
                 slots=int(props["total_slots"]),
                 several=isinstance(several, list) and len(several) == 2,
                 seed=True,
-                seed_kept=bool(again and again["tokens"] == tokens),
+                seed_kept=_kept(*(row and row["tokens"] for row in (first, again, other))),
                 logprobs=bool(first.get("completion_probabilities")),
                 stop_kept=not word or len(tokens) == first["tokens_predicted"],
                 cached_counts="cache_n" in first["timings"],
@@ -218,25 +238,36 @@ class _Examination:
         """One short chat. Reasoning models of OpenAI call the limit by another name."""
         for field in ("max_tokens", "max_completion_tokens"):
             self._length_field = field
-            found: dict[str, Any] | None = await self._takes({})
-            if found and found.get("choices"):
+            if found := await self._takes({}):
                 return found
         self._length_field = "max_tokens"
         return None
 
+    async def _chat_alone(self) -> _Found:
+        """What a server takes that is spoken to by chat alone; some know one temperature only."""
+        own = tuple([t for t in (0.0, 1.0) if await self._takes({"temperature": t})])
+        sampling = {"temperature": own[-1]} if own else {}
+        seeds = [await self._takes({"seed": seed, **sampling}) for seed in (1, 1, 2)]
+        return _Found(
+            Kind.CHAT,
+            seed=any(seeds),
+            seed_kept=_kept(*map(_said, seeds)),
+            temperatures=own,
+            top_p=bool(await self._takes({"top_p": 1.0, **sampling})),
+            counts=False,
+            endings=False,
+        )
+
     async def _takes(self, more: dict[str, Any]) -> dict[str, Any] | None:
+        """A chat, where there is one."""
         body = {"model": self._model, "messages": _HELLO, self._length_field: _FEW, **more}
         found: dict[str, Any] | None = await self._try("/v1/chat/completions", body)
-        return found
+        rows = found and found.get("choices")
+        return found if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
 
     async def _several(self) -> bool:
         found = await self._takes({"n": 2})
-        return bool(found and len(found.get("choices", ())) == 2)
-
-    async def _seed_kept(self) -> bool:
-        first = await self._takes({"seed": 1, "temperature": 1.0})
-        again = await self._takes({"seed": 1, "temperature": 1.0})
-        return _said(first) is not None and _said(first) == _said(again)
+        return bool(found and len(found["choices"]) == 2)
 
     async def _logprobs(self) -> bool:
         found = await self._takes({"logprobs": True})
@@ -258,9 +289,16 @@ class _Examination:
         response = await self._wire.once(path, body, tries=1 if path in _EXTRAS else 3)
         if response is None:
             return None
-        if response.status_code in (401, 403) and path.startswith("/v1/chat"):
+        code = status(response)
+        if code in (401, 403) and path.startswith("/v1/chat"):
             await self._wire.post(path, body or {}, _json_object)  # raises, in the right words
-        return _json(response, rows=rows)
+        if path.startswith("/v1/chat"):
+            self._refused = self._wire.said(response)
+        try:
+            value = self._wire.json(response) if code == 200 else None
+        except Malformed:
+            return None
+        return value if isinstance(value, list if rows else dict) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +310,21 @@ class _Found:
     slots: int = 0
     several: bool = False
     seed: bool = False
-    seed_kept: bool = False
+    seed_kept: bool | None = False
     logprobs: bool = False
     stop_kept: bool = False
     cached_counts: bool = False
+    temperatures: tuple[float, ...] = (0.0, 1.0)
+    top_p: bool = True
+    counts: bool = True
+    endings: bool = True
+
+
+def _kept(first: Any, again: Any, other: Any) -> bool | None:
+    """Whether a seed is kept, by what it gave twice, and what another gave."""
+    if not first or not again or (first == again and (not other or other == first)):
+        return None
+    return bool(first == again)
 
 
 def _chosen(wire: Wire, names: list[str], wanted: str | None) -> str:
@@ -305,17 +354,9 @@ def _listed(names: list[str]) -> str:
 
 
 def _models(value: Any) -> list[tuple[str, dict[str, Any]]]:
-    return [(str(each["id"]), dict(each)) for each in value["data"]]
-
-
-def _json(response: httpx.Response, *, rows: bool = False) -> Any:
-    if response.status_code != 200:
-        return None
-    try:
-        value = json.loads(response.content)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, list if rows else dict) else None
+    """Names and what is said of them; some servers give the list alone, or nothing for none."""
+    listed = value if isinstance(value, list) else value["data"] or []
+    return [(str(each["id"]), dict(each)) for each in listed]
 
 
 def _json_object(value: Any) -> dict[str, Any]:
@@ -325,12 +366,13 @@ def _json_object(value: Any) -> dict[str, Any]:
 
 
 def _cached(value: Any) -> bool:
-    details = (value.get("usage") or {}).get("prompt_tokens_details") or {}
-    return "cached_tokens" in details
+    usage = value.get("usage")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    return isinstance(details, dict) and details.get("cached_tokens") is not None
 
 
-def _said(value: Any) -> str | None:
+def _said(value: Any) -> str:
     try:
-        return str(value["choices"][0]["message"]["content"])
-    except (KeyError, IndexError, TypeError):
-        return None
+        return content(value["choices"][0])
+    except (Malformed, TypeError, AttributeError):
+        return ""

@@ -9,15 +9,20 @@ The first two continue a partial answer by its token ids: a chat template is app
 turn once, and never to anything half written. Seeds of the rows of one request count up from the
 first, which is what both do with `n` themselves, so a row is the same alone and among others.
 Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that are not of the model.
+
+What a server wrote was paid for, so whatever says what it wrote is a row: numbered or not
+(`_rows`), cut off where nothing says that it ended (`_ending`), counted by its length where nothing
+else tells (`_counted`). Only a response without an answer is none (`Malformed`), and one that the
+server gave up on.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from outthink.errors import ContextError
 from outthink.models.http import Malformed, Wire
@@ -36,7 +41,7 @@ class Ending(Enum):
 
     STOP = "the string it was to stop at"
     END = "the model ended it"
-    LENGTH = "no more tokens were allowed"
+    CUT = "it was cut off: no more tokens were allowed, or something was held back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ Likely = Sequence[float]
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One row of a response; counts are the server's own."""
+    """One row of a response; counts are the server's own, where it counts."""
 
     tokens: tuple[int, ...]
     """Without the end mark: `ending` tells of it."""
@@ -69,7 +74,7 @@ class Completion:
     """Those that were not, or that another row of the request stands for."""
     decoded_tokens: int
     """The end mark included."""
-    pieces: tuple[bytes, ...] | None = field(default=None, repr=False)
+    pieces: tuple[bytes | None, ...] = field(default=(), repr=False)
     """The text of each token, where the server tells it."""
     likely: tuple[Likely, ...] | None = field(default=None, repr=False)
     """What was likeliest at the place of each token, where that was asked for; nothing at a place
@@ -157,8 +162,8 @@ class Vllm:
             body |= {"stop": [ask.stop], "include_stop_str_in_output": True}
 
         def read(value: Any) -> list[Completion]:
-            rows = [_vllm_row(each, ask.stop) for each in _in_order(value["choices"], len(seeds))]
-            return _counted(rows, value["usage"], [len(row[1]) for row in rows], each_its_own=True)
+            rows = [_vllm_row(each, ask.stop) for each in _rows(value["choices"], len(seeds))]
+            return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
         return await self._wire.post("/v1/completions", body, read)
 
@@ -187,12 +192,8 @@ class Vllm:
                 raise Malformed(f"{len(places)} places of {len(prompt)} tokens")
             begun = len(prompt) - len(written)
             found = tuple(_likeliest(place, top) for place in places[begun:])
-            usage = value["usage"]
-            details = usage.get("prompt_tokens_details") or {}
-            whole, cached = _count(usage["prompt_tokens"]), _count(details.get("cached_tokens", 0))
-            if cached > whole:
-                raise Malformed(f"{cached} cached of {whole} prompt tokens")
-            return Reread(found, whole - cached + _count(usage["completion_tokens"]), cached)
+            computed, cached = prompt_counts(value.get("usage"), len(prompt))
+            return Reread(found, computed + 1, cached)
 
         return await self._wire.post("/v1/completions", body, read)
 
@@ -214,24 +215,36 @@ def _likeliest(place: Any, top: int) -> tuple[float, ...]:
     whatever its rank."""
     if not isinstance(place, dict):
         raise Malformed("no log probabilities")
-    return tuple(sorted((float(each["logprob"]) for each in place.values()), reverse=True)[:top])
+    return tuple(_falling(place.values())[:top])
 
 
-def _vllm_row(choice: Any, stop: str | None) -> tuple[Ending, tuple[int, ...], str, Any]:
-    ids, text = _ids(choice["token_ids"]), _text(choice["text"])
-    reason, at = choice["finish_reason"], choice.get("stop_reason")
-    if reason == "length":
-        ending = Ending.LENGTH
-    elif reason == "stop":
-        # Where it is the model that stops, the reason is nothing, or the id of an end mark.
-        ending = Ending.STOP if stop is not None and at == stop else Ending.END
-    else:
-        raise Malformed(f"finish_reason {reason!r}")
-    logprobs = choice.get("logprobs")
-    pieces = None
-    if logprobs and len(logprobs.get("tokens", ())) == len(ids):
-        pieces = tuple(_text(piece).encode() for piece in logprobs["tokens"])
-    return ending, ids, text, pieces
+def _falling(told: Iterable[Any]) -> list[float]:
+    """Log probabilities; no probability at all may be written as nothing."""
+    return sorted(float(each["logprob"]) for each in told if each["logprob"] is not None)[::-1]
+
+
+def _vllm_row(choice: Any, stop: str | None) -> _Said:
+    ids, text = _ids(choice["token_ids"]), _text(choice["text"] or "")
+    # Where it is the model that stops, the reason is nothing, or the id of an end mark.
+    stopped = stop is not None and choice.get("stop_reason") == stop
+    ending = Ending.STOP if stopped else _ending(choice.get("finish_reason"))
+    shown = (choice.get("logprobs") or {}).get("tokens") or ()
+    if len(shown) != len(ids):
+        shown = [None] * len(ids)
+    # A server may be told to name tokens by their ids (--return-tokens-as-token-ids).
+    pieces = tuple(
+        _text(piece).encode() if isinstance(piece, str) and piece != f"token:{token}" else None
+        for piece, token in zip(shown, ids, strict=True)
+    )
+    decoded = len(ids)
+    # It gives the id of the end mark too.
+    if ending is Ending.END and ids and not (pieces[-1] and _ends(text, pieces[-1])):
+        ids, pieces = ids[:-1], pieces[:-1]
+    return _Said(ending, ids, text, pieces, decoded)
+
+
+def _ends(text: str, piece: bytes) -> bool:
+    return text.endswith(piece.decode("utf-8", "replace"))
 
 
 class LlamaCpp:
@@ -270,8 +283,8 @@ class LlamaCpp:
             body["n_cmpl"] = len(seeds)
 
         def read(value: Any) -> list[Completion]:
-            rows = value if isinstance(value, list) else [value]
-            first, *others = (_llama_row(each) for each in _in_order(rows, len(seeds)))
+            rows = _rows(value if isinstance(value, list) else [value], len(seeds))
+            first, *others = (_llama_row(each, len(prompt)) for each in rows)
             # They report the prompt of the first as theirs; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
 
@@ -301,14 +314,16 @@ class LlamaCpp:
                 "temperature": 0.0,
                 "samplers": ["temperature"],
                 "cache_prompt": True,
-                "return_tokens": True,
                 "n_probs": top,
+                # Of half a letter it would tell nothing. What it tells is of the model, whatever is
+                # made to be written.
+                "logit_bias": [["0", 1000]],
             }
-            row = await self._wire.post("/completion", body, _llama_likely)
-            assert row.likely is not None
-            found.append(row.likely[0])
-            computed += row.prompt_tokens + row.decoded_tokens
-            cached += row.cached_tokens
+            likely, counts = await self._wire.post("/completion", body, _llama_likely)
+            new, old = _llama_prompt(counts, len(prompt) + place)
+            found.append(likely)
+            computed += new + 1
+            cached += old
         return Reread(tuple(found), computed, cached)
 
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
@@ -330,42 +345,53 @@ def _prompt_shared(row: Completion) -> Completion:
     return replace(row, prompt_tokens=0, cached_tokens=held)
 
 
-_LLAMA_ENDINGS = {"eos": Ending.END, "word": Ending.STOP, "limit": Ending.LENGTH}
+_LLAMA_ENDINGS = {"eos": Ending.END, "word": Ending.STOP}
 
 
-def _llama_row(row: Any) -> Completion:
-    ids, timings = _ids(row["tokens"]), row["timings"]
-    if row["stop_type"] not in _LLAMA_ENDINGS:
-        raise Malformed(f"stop_type {row['stop_type']!r}")
-    ending = _LLAMA_ENDINGS[row["stop_type"]]
-    decoded = _count(row["tokens_predicted"])
-    if decoded != len(ids):
-        raise Malformed(f"{decoded} tokens counted and {len(ids)} sent")
-    fresh, cached = _count(timings["prompt_n"]), _count(timings["cache_n"])
-    if fresh + cached != _count(row["tokens_evaluated"]):
-        raise Malformed(f"{fresh} + {cached} prompt tokens of {row['tokens_evaluated']}")
-    shown = row.get("completion_probabilities")
-    pieces = likely = None
-    if shown and len(shown) == len(ids):
-        pieces = tuple(bytes(each["bytes"]) for each in shown)
-        likely = tuple(map(_llama_place, shown))
-    elif shown is not None and ending is Ending.STOP and len(shown) == len(ids) - 1:
-        likely = (*map(_llama_place, shown), ())  # it does not tell of what it stopped at
+def _llama_row(row: Any, prompt: int) -> Completion:
+    ids, text = _ids(row["tokens"]), _text(row["content"])
+    if text and not ids:
+        raise Malformed("text without its token ids")
+    ending = _LLAMA_ENDINGS.get(row["stop_type"], Ending.CUT)
+    shown = _llama_shown(ids, row.get("completion_probabilities") or ())
+    likely = tuple(() if each is None else _llama_place(each) for each in shown)
+    pieces = tuple(None if each is None else bytes(each["bytes"]) for each in shown)
+    decoded = len(ids)
     if ending is Ending.END:
-        ids, pieces, likely = ids[:-1], pieces and pieces[:-1], likely and likely[:-1]
-    return Completion(ids, _text(row["content"]), ending, fresh, cached, decoded, pieces, likely)
+        ids, pieces, likely = ids[:-1], pieces[:-1], likely[:-1]
+    fresh, cached = _llama_prompt(row, prompt)
+    return Completion(ids, text, ending, fresh, cached, decoded, pieces, likely)
+
+
+def _llama_shown(ids: Sequence[int], told: Sequence[Any]) -> list[Any]:
+    """What is told of each token, `None` where nothing is: of one that ends inside a letter, and of
+    what it stopped at."""
+    shown: list[Any] = []
+    left = iter(told)
+    following = next(left, None)
+    for token in ids:
+        here = following is not None and following["id"] == token
+        shown.append(following if here else None)
+        following = next(left, None) if here else following
+    return shown if following is None else [None] * len(ids)
+
+
+def _llama_prompt(row: Any, prompt: int) -> tuple[int, int]:
+    """Tokens of the prompt that were computed, and cached."""
+    timings = row.get("timings") or {}
+    whole = told(row, "tokens_evaluated")
+    return _parted(prompt if whole is None else whole, told(timings, "cache_n"))
 
 
 def _llama_place(shown: Any) -> Likely:
     """Thousands of places are held at once, so they are packed."""
-    likely = (float(each["logprob"]) for each in shown.get("top_logprobs", ()))
-    return array("d", sorted(likely, reverse=True))
+    return array("d", _falling(shown.get("top_logprobs") or ()))
 
 
-def _llama_likely(value: Any) -> Completion:
-    """A row of one token with what was likely in its place, the end mark included."""
-    (shown,) = value["completion_probabilities"]
-    return replace(_llama_row(value), likely=(_llama_place(shown),))
+def _llama_likely(value: Any) -> tuple[Likely, Any]:
+    """What was likely in the place of one token, and where it is counted."""
+    shown = value.get("completion_probabilities") or ()
+    return (_llama_place(shown[0]) if shown else ()), value
 
 
 class Chat:
@@ -386,12 +412,18 @@ class Chat:
         most_rows: int = 1,
         seed: bool = True,
         length_field: str = "max_tokens",
+        temperatures: Sequence[float] = (0.0, 1.0),
+        top_p: bool = True,
     ) -> None:
+        """`temperatures`: which of 0 and 1 it takes, the second standing for any that is not 0; one
+        that it does not take is left to it."""
         self._wire = wire
         self._model = model
         self.most_rows = most_rows
         self._seed = seed
         self._length_field = length_field
+        self._temperatures = temperatures
+        self._top_p = top_p
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
         assert not ask.written and ask.stop is None
@@ -399,17 +431,21 @@ class Chat:
             "model": self._model,
             "messages": _turns(ask.messages),
             self._length_field: ask.most_tokens,
-            "temperature": ask.temperature,
-            "top_p": 1.0,
         }
+        if (1.0 if ask.temperature > 0 else 0.0) in self._temperatures:
+            body["temperature"] = ask.temperature
+        if self._top_p:
+            body["top_p"] = 1.0
         if self._seed:
             body["seed"] = seeds[0]
         if len(seeds) > 1:
             body["n"] = len(seeds)
 
         def read(value: Any) -> list[Completion]:
-            rows = [_chat_row(each) for each in _in_order(value["choices"], len(seeds))]
-            return _counted(rows, value["usage"], None)
+            rows = [_chat_row(each) for each in _rows(value["choices"], len(seeds))]
+            return _counted(
+                rows, value.get("usage"), guessed(*(each.content for each in ask.messages))
+            )
 
         return await self._wire.post("/v1/chat/completions", body, read)
 
@@ -417,19 +453,71 @@ class Chat:
         return bytes(tokens).decode("utf-8", "replace")
 
 
-def _chat_row(choice: Any) -> tuple[Ending, tuple[int, ...], str, Any]:
-    reason = choice["finish_reason"]
-    if reason not in ("stop", "length"):
-        raise Malformed(f"finish_reason {reason!r}")
-    text = _text(choice["message"]["content"])
+def _chat_row(choice: Any) -> _Said:
+    text = content(choice)
     data = text.encode()
     pieces = tuple(data[i : i + 1] for i in range(len(data)))
-    return (Ending.END if reason == "stop" else Ending.LENGTH), tuple(data), text, pieces
+    return _Said(_ending(choice.get("finish_reason")), tuple(data), text, pieces, None)
+
+
+def content(choice: Any) -> str:
+    """The text of an answer in a chat; empty where there is none."""
+    message = choice.get("message") or {}
+    text = _content(message.get("content")) or _content(choice.get("text"))
+    if not text:
+        # A thought is no answer, so it is kept as one that did not end.
+        thought = _content(message.get("reasoning_content")) or _content(message.get("reasoning"))
+        text = f"<think>{thought}" if thought else _content(message.get("refusal"))
+    return text
+
+
+def _content(value: Any) -> str:
+    """A turn's text: a string, or parts of which some are text."""
+    if isinstance(value, list):
+        return "".join(_content(part.get("text")) for part in value if isinstance(part, dict))
+    return "" if value is None else _text(value)
 
 
 # Reading -----------------------------------------------------------------------------------------
 
-_FULL = Completion((), "", Ending.LENGTH, 0, 0, 0, ())
+
+class _Said(NamedTuple):
+    """What a row says, before it is counted."""
+
+    ending: Ending
+    tokens: tuple[int, ...]
+    text: str
+    pieces: tuple[bytes | None, ...]
+    decoded: int | None
+    """Tokens written, where the row has them all."""
+
+
+_ENDED = {"stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "completed"}
+_CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
+_FAILED = {"abort", "aborted", "cancelled", "canceled", "error"}
+"""It was the server that ended it, and it may not the next time."""
+
+
+def known_ending(choice: Any) -> bool:
+    """Whether it is told if the model ended an answer, or it was cut off."""
+    return _word(choice.get("finish_reason")) in _ENDED | _CUT
+
+
+def _ending(reason: Any) -> Ending:
+    """Raises `Malformed` where the server gave up. What does not say that the model ended it is cut
+    off: a filter, a tool it would call, a word nobody knows, none."""
+    word = _word(reason)
+    if word in _FAILED:
+        raise Malformed(f"finish_reason {word!r}")
+    return Ending.END if word in _ENDED else Ending.CUT
+
+
+def _word(reason: Any) -> str:
+    # SGLang: {"type": "stop", "matched": ...}
+    return str(reason.get("type") if isinstance(reason, dict) else reason).casefold()
+
+
+_FULL = Completion((), "", Ending.CUT, 0, 0, 0, ())
 
 
 def _room(wire: Wire, context: int, prompt: tuple[int, ...], ask: Ask) -> int:
@@ -444,38 +532,57 @@ def _room(wire: Wire, context: int, prompt: tuple[int, ...], ask: Ask) -> int:
 
 
 def _counted(
-    rows: Sequence[tuple[Ending, tuple[int, ...], str, Any]],
-    usage: Any,
-    lengths: Sequence[int] | None,
-    *,
-    each_its_own: bool = False,
+    rows: Sequence[_Said], usage: Any, prompt: int, *, each_its_own: bool = False
 ) -> list[Completion]:
-    """Rows with their part of a usage that counts all of them, and their prompt once.
+    """Rows with their part of a usage that counts all of them, and their prompt once; `prompt` is
+    its length where that is not told.
 
     vLLM looks the prompt up for each row on its own, computes what is not in a whole block of its
     cache, and tells of the row alone that ended last (0.32; seen beside its /metrics). That stands
     for all of them: exact where they found the same, and right in the mean where the first did not.
     """
-    prompt, decoded = _count(usage["prompt_tokens"]), _count(usage["completion_tokens"])
-    details = usage.get("prompt_tokens_details") or {}
-    cached = _count(details.get("cached_tokens") or 0)
-    if cached > prompt:
-        raise Malformed(f"{cached} cached of {prompt} prompt tokens")
-    if lengths is None:
-        lengths = _shares(decoded, [len(row[1]) for row in rows])
-    if sum(lengths) != decoded:
-        raise Malformed(f"{decoded} tokens counted and {sum(lengths)} sent")
+    computed, cached = prompt_counts(usage, prompt)
+    decoded = counted(usage) or guessed(*(row.text for row in rows))
+    shares = _shares(decoded, [len(row.text) for row in rows])
     found = []
-    for number, ((ending, ids, text, pieces), length) in enumerate(zip(rows, lengths, strict=True)):
-        # A server that gives ids gives that of the end mark too.
-        if ending is Ending.END and length == len(ids) and ids and pieces is not None:
-            last = pieces[-1].decode("utf-8", "replace")
-            if not last or not text.endswith(last):
-                ids, pieces = ids[:-1], pieces[:-1]
-        told = number == 0 or each_its_own
-        fresh, held = (prompt - cached, cached) if told else (0, prompt)
-        found.append(Completion(ids, text, ending, fresh, held, length, pieces))
+    for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
+        first = number == 0 or each_its_own
+        fresh, held = (computed, cached) if first else (0, computed + cached)
+        length = share if row.decoded is None else row.decoded
+        found.append(Completion(row.tokens, row.text, row.ending, fresh, held, length, row.pieces))
     return found
+
+
+def prompt_counts(usage: Any, prompt: int) -> tuple[int, int]:
+    """Tokens of a prompt that were computed, and cached, as a server's usage has them; `prompt` is
+    their number where it does not say."""
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    whole = told(usage, "prompt_tokens", "input_tokens") or prompt
+    return _parted(whole, told(details, "cached_tokens"))
+
+
+def counted(usage: Any) -> int | None:
+    """Tokens that were written, where a server's usage says."""
+    return told(usage, "completion_tokens", "output_tokens")
+
+
+def told(counts: Any, *names: str) -> int | None:
+    """The first of these that is a count; `None` where none is."""
+    for name in names:
+        value: Any = counts.get(name) if isinstance(counts, dict) else None
+        if type(value) in (int, float) and 0 <= value < 1 << 53:
+            return int(value)
+    return None
+
+
+def _parted(whole: int, cached: int | None) -> tuple[int, int]:
+    held = min(cached or 0, whole)
+    return whole - held, held
+
+
+def guessed(*texts: str) -> int:
+    """Tokens of what nobody counted: one in four bytes, as in English."""
+    return -(-sum(len(text.encode()) for text in texts) // 4)
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
@@ -488,13 +595,13 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
     return [*shares, total - given]
 
 
-def _in_order(rows: Any, count: int) -> list[Any]:
-    if not isinstance(rows, list) or len(rows) != count:
-        raise Malformed(f"{len(rows) if isinstance(rows, list) else 'no'} rows for {count} asked")
-    ordered = sorted(rows, key=lambda row: int(row["index"]))
-    if [row["index"] for row in ordered] != list(range(count)):
-        raise Malformed("rows out of count")
-    return ordered
+def _rows(rows: Any, count: int) -> list[Any]:
+    """At least one row and at most so many, in order where they are numbered."""
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise Malformed(f"no rows for {count} asked")
+    numbered = {str(row.get("index")): row for row in rows}
+    names = [str(number) for number in range(len(rows))]
+    return ([numbered[name] for name in names] if numbered.keys() == {*names} else rows)[:count]
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -510,10 +617,4 @@ def _ids(value: Any) -> tuple[int, ...]:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise Malformed("no text")
-    return value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise Malformed(f"{value!r} is no count")
-    return value
+    return value.encode("utf-8", "replace").decode()  # half an emoji may be in it, and is no text

@@ -12,7 +12,8 @@ class Finding:
     """One thing a server does, or does not."""
 
     what: str
-    has: bool
+    has: bool | None
+    """`None`: it could not be found out."""
     means: str
     """What it is good for; where it is not there, what that costs."""
 
@@ -22,7 +23,7 @@ def findings(found: Capabilities) -> list[Finding]:
 
     is_vllm = found.kind is Kind.VLLM
 
-    def finding(what: str, has: bool, good: str, lack: str) -> Finding:
+    def finding(what: str, has: bool | None, good: str, lack: str) -> Finding:
         return Finding(what, has, good if has else lack)
 
     return [
@@ -60,14 +61,36 @@ def findings(found: Capabilities) -> list[Finding]:
             "seed",
             found.seed and found.seed_kept,
             "the same seed drew the same again",
-            "a run cannot be drawn again; one that is continued is still paid for once"
+            "whether a run can be drawn again is not known: other seeds gave the same, or nothing"
+            if found.seed and found.seed_kept is None
+            else "a run cannot be drawn again; one that is continued is still paid for once"
             + ("; a seed is taken and not kept" if found.seed else ""),
+        ),
+        finding(
+            "temperature",
+            found.temperatures == (0.0, 1.0),
+            "answers are drawn as they are asked for, greedy ones too",
+            "greedy answers are drawn at its own temperature: each is one more sample"
+            if found.temperatures
+            else "all answers are drawn at its own temperature, greedy ones too",
+        ),
+        finding(
+            "finish reason",
+            found.endings,
+            "an answer that was cut off is told from one that ended",
+            "every answer counts as cut off, and has no result; use another server",
+        ),
+        finding(
+            "token counts",
+            found.counts,
+            "the ledger has the server's own",
+            "tokens are guessed, one in four bytes: costs are rough",
         ),
         finding(
             "logprobs",
             found.logprobs,
-            "steps of whole answers can be told apart",
-            "nothing for chat; elsewhere, whole answers count as one step",
+            "how sure the model was comes with an answer, and where its steps end",
+            "nothing for chat; elsewhere, the text of tokens is asked for one by one",
         ),
         finding(
             "stop kept",

@@ -2,7 +2,8 @@
 
 It knows paths and JSON, not what they mean. A response counts once it was read whole and made
 sense; one that did not is asked for again, up to `Patience.tries` times, and then is a
-`ServerError`. What would fail for every request is a `ServerRefused`. A key is sent to the server
+`ServerError`. An error under a status of 200 is an error: proxies begin to answer before the model
+does. What would fail for every request is a `ServerRefused`. A key is sent to the server
 it is for and shows up nowhere else.
 """
 
@@ -41,6 +42,9 @@ _T = TypeVar("_T")
 
 class Malformed(Exception):
     """A response that is not what was asked for; says how."""
+
+
+_SENSELESS = (Malformed, KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Wire:
 
     async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], _T]) -> _T:
         """What `read` makes of the JSON in the response; `read` raises `Malformed`, `KeyError`,
-        `TypeError`, `ValueError` or `IndexError` where it cannot.
+        `TypeError`, `ValueError`, `IndexError` or `AttributeError` where it cannot.
 
         Raises `ServerError`, `ContextError`, `ServerRefused`.
         """
@@ -116,7 +120,7 @@ class Wire:
                 response = await self._send("GET" if body is None else "POST", path, body)
             except (httpx.RequestError, TimeoutError):
                 response = None
-            if response is not None and response.status_code not in _AGAIN:
+            if response is not None and status(response) not in _AGAIN:
                 break
         return response
 
@@ -144,15 +148,17 @@ class Wire:
             except TimeoutError as error:
                 trouble, cause = f"no response within {patience.request_s:g} s", error
                 continue
-            if response.status_code in _AGAIN:
+            if status(response) in _AGAIN:
                 self._check_quota(response)
-                trouble, cause = self._said(response), None
+                trouble, cause = self.said(response), None
                 told = _retry_after(response)
                 continue
             self._check(path, response)
             try:
-                return read(_json(response))
-            except (Malformed, KeyError, TypeError, ValueError, IndexError) as error:
+                return read(self.json(response))
+            except ServerRefused:
+                raise
+            except _SENSELESS as error:
                 trouble, cause = f"a response that makes no sense ({_short(_named(error))})", error
         raise ServerError(
             f"{self.root}{path}: {trouble}, {patience.tries} times; see to the server and give the "
@@ -209,37 +215,38 @@ class Wire:
 
     def _check(self, path: str, response: httpx.Response) -> None:
         """Raises what a status that is final stands for."""
-        status = response.status_code
-        if status == 200:
+        code = status(response)
+        if code == 200:
             return
-        said = self._said(response)
-        if status in (401, 403):
+        said = self.said(response)
+        if code in (401, 403):
             have = "was refused" if self._key else "is wanted"
             raise ServerRefused(f"{self.root}: a key {have} ({said}); set {self._variable}")
+        self._check_quota(response)
         if _is_about_context(response):
             raise ContextError(
                 f"{self.root}: the prompt is longer than the model reads ({said}); shorten it, "
                 "or serve the model with a longer context"
             )
-        if status == 404 or 300 <= status < 400:
+        if code == 404 or 300 <= code < 400:
             raise ServerRefused(
                 f"{self.root}{path}: not found ({said}); check the address, and the model's name "
                 "with 'outthink doctor'"
             )
-        if status in (405, 501):
+        if code in (405, 501):
             raise ServerRefused(f"{self.root}{path}: not offered ({said}); use another server")
         raise ServerError(
             f"{self.root}{path}: refused ({said}); 'outthink doctor' tests the server"
         )
 
     def _check_quota(self, response: httpx.Response) -> None:
-        if "insufficient_quota" in response.text:
+        if status(response) == 402 or "insufficient_quota" in response.text:
             raise ServerRefused(
                 f"{self.root}: the account behind the key has nothing left "
-                f"({self._said(response)}); add to it, or set another {self._variable}"
+                f"({self.said(response)}); add to it, or set another {self._variable}"
             )
 
-    def _said(self, response: httpx.Response) -> str:
+    def said(self, response: httpx.Response) -> str:
         """A status and the server's own words, on one line, without the key."""
         text = response.text
         try:
@@ -250,9 +257,25 @@ class Wire:
             pass
         if self._key:
             text = text.replace(self._key, "***")
-        return _short(
-            f"{response.status_code}: {text}" if text.strip() else f"{response.status_code}"
-        )
+        code = status(response)
+        return _short(f"{code}: {text}" if text.strip() else f"{code}")
+
+    def json(self, response: httpx.Response) -> Any:
+        """Raises `Malformed` where it is none, `ServerRefused` for a stream of it."""
+        try:
+            return json.loads(response.content)
+        except RecursionError as error:
+            raise Malformed("nested without end") from error
+        except ValueError as error:
+            text = response.text.strip()
+            if text.startswith(("data:", "event:", ": ")):
+                raise ServerRefused(
+                    f"{self.root}: streams what it was asked for whole; turn that off, or put a "
+                    "proxy before it that gathers it"
+                ) from error
+            if text[:1] == "<":
+                raise Malformed("a web page; is this the address of a model server?") from error
+            raise Malformed(f"not JSON: {text[:40]!r}") from error
 
 
 def _root(url: str) -> str:
@@ -268,15 +291,26 @@ def _root(url: str) -> str:
     return str(parsed.copy_with(fragment=None)).rstrip("/").removesuffix("/v1").rstrip("/")
 
 
-def _json(response: httpx.Response) -> Any:
+def status(response: httpx.Response) -> int:
+    """Of a response; that of the error in it, where there is nothing else."""
+    if response.status_code != 200 or b'"error"' not in response.content:
+        return response.status_code
     try:
-        return json.loads(response.content)
-    except RecursionError as error:
-        raise Malformed("nested without end") from error
+        value = json.loads(response.content)
+        error = None if value.get("choices") else value.get("error")
+    except (ValueError, AttributeError, RecursionError):
+        return 200
+    if not error:
+        return 200
+    told = error if isinstance(error, dict) else {}
+    code = told.get("code")
+    if type(code) is int and 400 <= code < 600:
+        return code
+    return 400 if "invalid" in str(told.get("type")) else 500
 
 
 def _is_about_context(response: httpx.Response) -> bool:
-    if response.status_code not in (400, 413, 422):
+    if status(response) not in (400, 413, 422):
         return False
     text = response.text
     return any(

@@ -6,8 +6,9 @@ says something: a delimiter alone belongs to the step after it. What ended witho
 step too; what was cut off is none. End marks are told by `finished` and are in no solution.
 
 Rows of one request that extend the same prefix are one HTTP request as far as the server takes
-several (`n`). A seed is what the server makes of it: vLLM and llama.cpp draw the same again as long
-as nothing else about a batch changes their arithmetic; hosted servers promise nothing.
+several (`n`), and rows that are missing are asked for again. A seed is what the server makes of it:
+vLLM and llama.cpp draw the same again as long as nothing else about a batch changes their
+arithmetic; hosted servers promise nothing.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class OpenAIProposer:
         self._earlier: dict[tuple[int, ...], str] = {}
         self._keep_alive = keep_alive
         self._time = SharedTime()
+        self._known: dict[int, bytes] = {}
         self._leaves = 0
 
     @classmethod
@@ -168,21 +170,15 @@ class OpenAIProposer:
             if left <= 0 or blank == _BLANK_STEPS:
                 row.truncated = True
                 break
-            found = await self._together.ask(
-                Ask(
-                    messages,
-                    tuple(row.tokens),
-                    left,
-                    draw.temperature,
-                    None if draw.until is END else self._setting.step_end,
-                ),
-                _seed(draw.seed, parts),
-            )
+            stop = None if draw.until is END else self._setting.step_end
+            asked = Ask(messages, tuple(row.tokens), left, draw.temperature, stop)
+            found = await self._together.ask(asked, _seed(draw.seed, parts))
             if found.ending is Ending.STOP and not found.tokens:
                 raise ServerError(f"{self._wire.root}: stopped at nothing; see to the server")
             parts += 1
             blank = 0 if found.text.strip() else blank + 1
-            row.take(found)
+            # Up to where it stops there is one step.
+            row.take(found, () if stop else await self._pieces(found))
         answer = None
         if row.finished:
             text = row.text if not prefix.tokens else await self.text(row.tokens)
@@ -233,6 +229,14 @@ class OpenAIProposer:
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""
         await self._wire.aclose()
+
+    async def _pieces(self, found: Completion) -> list[bytes]:
+        """The text of each token; asked for where it did not come with the row."""
+        pairs = list(zip(found.tokens, found.pieces, strict=True))
+        new = list({token for token, piece in pairs if piece is None} - self._known.keys())
+        texts = await asyncio.gather(*(self.text([token]) for token in new))
+        self._known.update(zip(new, map(str.encode, texts), strict=True))
+        return [self._known[token] if piece is None else piece for token, piece in pairs]
 
     async def _messages(self, prefix: Solution) -> tuple[Message, ...]:
         earlier = []
@@ -290,19 +294,19 @@ class _Row:
             return False
         return until is END or len(self._ends) < self._prefix.steps + until
 
-    def take(self, found: Completion) -> None:
-        """Append a completion, cut into steps."""
-        for piece, token in zip(found.pieces or (), found.tokens, strict=False):
+    def take(self, found: Completion, pieces: Sequence[bytes]) -> None:
+        """Append a completion, cut into steps by the text of each token; without, it is of one
+        step at most."""
+        for piece, token in zip(pieces, found.tokens, strict=bool(pieces)):
             self.tokens.append(token)
             self._begun += piece
             if self._step_end in self._begun.lstrip():
                 self._end_step()
-        if found.pieces is None:
-            # Without the text of each token only the end of it all is known.
+        if not pieces:
             self.tokens += found.tokens
             self._begun += found.text.encode()
-            if found.ending is Ending.STOP and self._begun.strip():
-                self._end_step()
+        if found.ending is not Ending.CUT and self._begun.strip():
+            self._end_step()
         if self._likely is not None:
             self._likely = None if found.likely is None else [*self._likely, *found.likely]
         self.text += found.text
@@ -310,9 +314,7 @@ class _Row:
         if found.ending is Ending.STOP and not found.text.endswith(ending):
             self.text += ending  # llama.cpp gives its ids and leaves it out of the text
         self.finished = found.ending is Ending.END
-        self.truncated = found.ending is Ending.LENGTH
-        if self.finished and self._begun.strip():
-            self._end_step()
+        self.truncated = found.ending is Ending.CUT
         self._prompt += found.prompt_tokens
         self._cached += found.cached_tokens
         self._decoded += found.decoded_tokens
@@ -408,8 +410,10 @@ class _Together:
             row.add_done_callback(left)
 
     async def _run(self, ask: Ask, group: list[tuple[int, asyncio.Future[Completion]]]) -> None:
+        found: list[Completion] = []
         try:
-            found = await self._complete(ask, [seed for seed, _ in group])
+            while len(found) < len(group):  # a server may give fewer than it is asked for
+                found += await self._complete(ask, [seed for seed, _ in group[len(found) :]])
         except Exception as error:
             for _, row in group:
                 if not row.done():
@@ -442,12 +446,17 @@ def _dialect(wire: Wire, found: Capabilities) -> Dialect:
         most_rows=8 if found.several else 1,
         seed=found.seed,
         length_field=found.length_field,
+        temperatures=found.temperatures,
+        top_p=found.top_p,
     )
 
 
 def _name(found: Capabilities, setting: Setting) -> str:
     """The model, and eight digits of everything else that decides what it writes."""
-    about = repr((found.model, found.weights, found.kind.value, setting))
+    parts: tuple[object, ...] = (found.model, found.weights, found.kind.value, setting)
+    if found.temperatures != (0.0, 1.0) or not found.top_p:
+        parts = (*parts, found.temperatures, found.top_p)
+    about = repr(parts)
     digest = hashlib.blake2b(about.encode(), digest_size=4).hexdigest()
     # llama.cpp names a model by the path of its file.
     return f"{PurePosixPath(found.model.replace(chr(92), '/')).name}-{digest}"

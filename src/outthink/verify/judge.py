@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from outthink.errors import ServerRefused
+from outthink.models.dialects import counted, guessed, prompt_counts
 from outthink.models.http import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
 from outthink.types import Scores, Verified
 from outthink.verify.written import SolutionText
@@ -143,13 +144,10 @@ class Judge:
         """What was read of the answer, and tokens computed and cached."""
 
         def understood(value: Any) -> tuple[_T, int, int]:
-            said = _object(value["choices"][0]["message"]["content"])
-            usage = value["usage"]
-            details = usage.get("prompt_tokens_details") or {}
-            prompt, cached = int(usage["prompt_tokens"]), int(details.get("cached_tokens") or 0)
-            if not 0 <= cached <= prompt:
-                raise Malformed(f"{cached} cached of {prompt} prompt tokens")
-            return read(said), prompt - cached + int(usage["completion_tokens"]), cached
+            answer = value["choices"][0]["message"]["content"]
+            said = _object(answer)
+            prompt, cached = prompt_counts(value.get("usage"), guessed(text))
+            return read(said), prompt + (counted(value.get("usage")) or guessed(answer)), cached
 
         schema = {
             "type": "object",

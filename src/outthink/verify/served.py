@@ -20,6 +20,7 @@ from typing import Any
 
 from outthink.errors import ServerRefused
 from outthink.models.about import require
+from outthink.models.dialects import prompt_counts
 from outthink.models.http import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
 from outthink.types import Scores, Verified
 from outthink.verify.families import (
@@ -129,10 +130,7 @@ class PoolingPRM:
 
         def read(value: Any) -> Verified:
             rows = _rows(value)
-            usage = value["usage"]
-            whole = int(usage["prompt_tokens"])
-            details = usage.get("prompt_tokens_details") or {}
-            cached = min(int(details.get("cached_tokens") or 0), whole)
+            computed, cached = prompt_counts(value.get("usage"), len(encoded.ids))
             if len(rows) == len(encoded.ids):
                 chosen = [rows[at] for at in places]
             elif len(rows) >= len(places) and len(encoded.reads) == len(places):
@@ -142,7 +140,7 @@ class PoolingPRM:
                 raise Malformed(f"{len(rows)} rows for {len(encoded.ids)} tokens")
             scores = dict(zip(places, map(self._probability, chosen), strict=True))
             steps = tuple(None if at is None else scores[at] for at in encoded.reads)
-            return Verified(Scores(steps), whole - cached, cached)
+            return Verified(Scores(steps), computed, cached)
 
         body = _body(self._found.model, encoded.ids, self._found.task, raw=True)
         return await self._wire.post("/pooling", body, read)
