@@ -91,7 +91,11 @@ _REWRITES = tuple(
         (r"\\varnothing(?![a-zA-Z])", r"\\emptyset "),
         (r"\{\s*,\s*\}", ","),
         (r"\\(?=%)", ""),
-        (r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\(?:degree|textdegree)(?![a-zA-Z])", r"\\degree "),
+        (
+            r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![a-zA-Z]))"
+            r"|\\(?:degree|textdegree)(?![a-zA-Z])",
+            r"\\degree ",
+        ),
         (r"\\text\s*\{\s*\}", " "),
         (r"\s*(?:\\pmod|\(\\text\{?mod\}?|\(\\bmod)\s*\{?[^{}]*\}?\)?\s*$", ""),
     )

@@ -210,7 +210,7 @@ def _same_words(a: Form, b: Form) -> bool:
 def _text(form: Form) -> str | None:
     """Words and lone letters as words: `\\text{C}` is `C`."""
     if isinstance(form, Words):
-        return re.sub(r"[\s-]+", " ", form.text)
+        return form.text
     if isinstance(form, Formula) and re.fullmatch(r"[A-Za-z]+", form.latex):
         return form.latex
     return None

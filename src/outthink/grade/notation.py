@@ -310,6 +310,10 @@ _SHORT_WORDS = {
     *("no", "yes", "odd", "one", "two", "six", "ten", "red", "all", "any", "not", "tie", "win"),
     *("none", "even", "true", "sum", "day", "mon", "tue", "wed", "thu", "fri", "sat", "sun"),
 }
+_SMALL_WORDS = _SHORT_WORDS | {
+    *("or", "and", "of", "to", "in", "is", "at", "if", "per", "for", "the", "as", "on", "by"),
+    *("are", "has", "was", "cm", "km", "kg", "ft", "with", "than", "but"),
+}
 _NAMELIKE = re.compile(r"[B-DF-HJ-NP-TV-Z][aeiouy][a-z]|[AEIOU][a-z]{2}")
 
 
@@ -345,8 +349,13 @@ def _is_wordy(text: str) -> bool:
 
 
 def _stands_alone(text: str, run: re.Match[str]) -> bool:
-    """Whether letters have a space on both sides, as words have and products have not."""
-    return (text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]) == (" ", " ")
+    """Whether letters have a space on both sides, as words have and products have not.
+
+    In a formula that has signs, products too may stand apart, and only small words tell prose.
+    """
+    if (text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]) != (" ", " "):
+        return False
+    return run[0].lower() in _SMALL_WORDS or not re.search(r"[\\^_+*/]", text)
 
 
 def _plain(text: str) -> str:
@@ -356,4 +365,6 @@ def _plain(text: str) -> str:
     text = re.sub(r"[{}$\\]", "", text)
     text = SPACES.sub(" ", text).strip(" .,;:!'\"`*")
     text = re.sub(r"[^\W\d_]{2,}|^A(?= )", lambda run: run[0].casefold(), text)
+    text = re.sub(r"(?<=[^\W\d_])[\s-]+(?=[^\W\d_])", " ", text)
+    text = re.sub(r"\s*([<>=+*/^_|()\[\]])\s*", r"\1", text)
     return text.strip()

@@ -31,6 +31,9 @@ from outthink.grade import algebra
 MEMORY_BYTES = 2 << 30
 """Address space of the process."""
 
+LONGEST = 400
+"""Characters of a formula that is worth multiplying out."""
+
 _DIGITS = 30
 _AGREES = sympy.Float("1e-12")
 """Relative difference of two exact values that is rounding."""
@@ -60,9 +63,11 @@ def same(left: str, right: str) -> bool:
 
 
 def _same(a: Any, b: Any) -> bool:
+    if a == b:
+        return True
     if not _agree(a, b):
         return False
-    return math_verify.verify(a, b, timeout_seconds=None) is True or _proved(a, b)
+    return _proved(a, b) or math_verify.verify(a, b, timeout_seconds=None) is True
 
 
 def same_equation(left: str, right: str) -> bool:
@@ -89,14 +94,19 @@ def simplest(latex: str) -> str | None:
     if isinstance(formula, sympy.MatrixBase):
         matrix = sympy.Matrix(*formula.shape, [_simplest(entry) for entry in formula.flat()])
         return _written(matrix, mat_str="pmatrix", mat_delim="")
-    return _written(_simplest(formula)) if isinstance(formula, sympy.Expr) else None
+    if not isinstance(formula, sympy.Expr):
+        return None
+    written = _written(_simplest(formula))
+    return written if len(written) <= LONGEST else _written(formula)
 
 
 def _simplest(formula: Any) -> Any:
     formula = sympy.nsimplify(formula.doit(), rational=True)
     if not formula.free_symbols:
         return sympy.expand(sympy.sqrtdenest(sympy.radsimp(formula)))
-    return sympy.expand(sympy.cancel(sympy.together(formula)))
+    if any(power.exp.could_extract_minus_sign() for power in formula.atoms(sympy.Pow)):
+        formula = sympy.cancel(sympy.together(formula))  # slow, and of use with denominators alone
+    return sympy.expand(formula)
 
 
 def _written(expression: Any, **options: str) -> str:
@@ -125,11 +135,12 @@ def _parsed(latex: str) -> Any:
     return found.subs(letters, simultaneous=True) if letters else found
 
 
-def _number(expression: Any, digits: int = _DIGITS) -> Any:
-    """The value of an expression without letters, or `None`."""
-    if not isinstance(expression, sympy.Expr) or expression.free_symbols:
+def _number(expression: Any, digits: int = _DIGITS, places: dict[Any, Any] | None = None) -> Any:
+    """The value of an expression with its letters at these places, or `None`."""
+    if not isinstance(expression, sympy.Expr) or expression.free_symbols - set(places or {}):
         return None
-    found = sympy.N(expression.doit(), digits)
+    # Numbers are put in while evaluating: exact powers of fractions would take for ever.
+    found = expression.doit().evalf(digits, subs=places)
     return found if found.is_number and found.is_finite else None
 
 
@@ -162,7 +173,7 @@ def _values(a: Any, b: Any, points: tuple[str, ...], digits: int) -> Iterator[tu
     letters = sorted(a.free_symbols | b.free_symbols, key=str)
     for point in points:
         places = {letter: sympy.Rational(point) + index for index, letter in enumerate(letters)}
-        x, y = (_number(formula.doit().subs(places), digits) for formula in (a, b))
+        x, y = (_number(formula, digits, places) for formula in (a, b))
         if x is not None and y is not None:
             yield x, y
 
