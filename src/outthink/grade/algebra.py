@@ -386,15 +386,20 @@ def power(base: Any, exponent: Any) -> Any:
     if isinstance(exponent, sympy.MatrixBase):
         raise Unknown("a matrix as exponent")
     if isinstance(exponent, sympy.Rational) and exponent.q % 2 and exponent.q > 1:
-        return root(base**exponent.p, exponent.q)
+        return root(base, sympy.Integer(exponent.q)) ** exponent.p
     return base**exponent
 
 
 def root(base: Any, degree: Any) -> Any:
-    """A root; the real one where its degree is odd and the sign of what is under it is known."""
-    if isinstance(degree, sympy.Integer | int):
-        if degree % 2 and base.is_number and base.is_negative:
+    """A root; the real one where its degree is odd and the sign of what is under it is known.
+
+    One of odd degree is taken of every factor, and of a power by its exponent.
+    """
+    if isinstance(degree, sympy.Integer) and degree % 2:
+        if base.is_Mul:
+            return sympy.Mul(*(root(factor, degree) for factor in base.args))
+        if base.is_number and base.is_negative:
             return -((-base) ** sympy.Rational(1, degree))
-        if degree % 2 and base.is_Pow and base.exp.is_Integer and base.exp % degree == 0:
+        if base.is_Pow and base.exp.is_Integer:
             return base.base ** (base.exp / degree)
     return base ** (1 / sympy.sympify(degree))

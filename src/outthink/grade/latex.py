@@ -86,7 +86,7 @@ def explicit(text: str) -> str:
     pieces = reader.sequence("")
     if reader.position < len(text):
         raise Unreadable(f"{text[reader.position]!r} closes nothing")
-    return _joined(pieces)
+    return _joined(pieces).rstrip()
 
 
 def _joined(pieces: list[_Piece]) -> str:
@@ -188,7 +188,7 @@ class _Reader:
             self._letters(run, pieces)
         elif sign == "*":
             self.position += 1
-            pieces.append(_Piece("mark", r"\cdot "))
+            pieces.append(_Piece("mark", r"\cdot"))
         else:
             self.position += 1
             pieces.append(_Piece("mark", sign))
@@ -399,6 +399,8 @@ def _word(command: str, inside: str) -> str:
     constant = command == "mathrm" and bare in {"e", "i"}
     if bare and (constant or not re.search(r"[^\W\d_]", bare)):
         return _bare(bare)
+    if bare in FUNCTIONS and command in {"mathrm", "operatorname"}:
+        return f"\\{bare} "
     if bare.startswith(r"\text{") and braced(bare, 5) == len(bare):
         return bare
     return f"\\text{{{inside}}}"

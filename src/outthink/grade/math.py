@@ -67,11 +67,16 @@ def _graded(answer: str, reference: str) -> bool:
 @lru_cache(maxsize=_MEMORY)
 def _canonical(answer: str) -> str:
     form = read(answer)
+    if isinstance(form, Words):
+        # Words without their marks must not be read as something that the answer was not read as.
+        return form.text if _same_words(read(form.text), form) else clean(answer)
     found = _written(form)
-    again = read(found)
-    # Words without their marks must not be read as something that the answer was not read as.
-    kept = _same_words(again, form) if isinstance(form, Words) else _written(again) == found
-    return found if kept else clean(answer)
+    for _ in range(3):
+        again = _written(read(found))
+        if again == found:
+            return found
+        found = again  # what algebra does to its own result
+    return clean(answer)
 
 
 # Equality ----------------------------------------------------------------------------------------

@@ -299,6 +299,7 @@ def _read_matrix(text: str, depth: int) -> Form | None:
 
 _WORDS = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LABELLED = re.compile(r"\([a-zA-Z]\)\s+(?:\w|\\(?:frac|sqrt|text|pi)(?![a-zA-Z]))")  # `(b) 0`
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 _LONE_LETTER = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[a-z]*\*?\}(?:\{[lcr|]*\})?")
 _RUN = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}")
@@ -320,7 +321,9 @@ _NAMELIKE = re.compile(r"[B-DF-HJ-NP-TV-Z][aeiouy][a-z]|[AEIOU][a-z]{2}")
 def _read_leaf(text: str) -> Form:
     if (match := _UNITS_AFTER.search(text)) and match.start() > 0 and match[0].strip():
         inner = text[: match.start()].strip()
-        if balanced(inner) and not _WORDS.search(inner) and re.search(r"[\d\\]", inner):
+        angle = r"\degree" in match[0] and _TRIGONOMETRY.search(inner)
+        formula = re.search(r"[\d\\]", inner) and not _WORDS.search(inner) and not angle
+        if formula and balanced(inner):
             return _read(inner, 1)
     if r"\text" in text and not re.search(r"[\d^_+=]", _WORDS.sub("", text)):
         return Words(_plain(text))
