@@ -337,6 +337,8 @@ def pairs(count: int, seed: int = 0) -> Iterator[Pair]:
             if not others:
                 continue
             other = rng.choice(others)
+        if all(part.kind == "letter" for part in node.parts) and node.kind == "product":
+            continue  # `Tab` may be a word
         verdict = differ(node, other)
         if verdict is None or verdict is (how in {"spelling", "order", "law"}):
             continue

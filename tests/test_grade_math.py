@@ -249,6 +249,8 @@ DIFFERENT = [
     ("R", "r"),
     (r"\text{C}", "c"),
     ("M - m", "0"),
+    (r"a + bY \times 53", r"a + BY \times 53"),
+    (r"x^2 is R", r"x^2 is r"),
     ("x_A", "x_a"),
     ("abC", "abc"),
     (r"\Delta", r"\delta"),

@@ -35,11 +35,11 @@ _FONTS = {
         "emph",
         "mathnormal",
     ),
-    *("boxed", "fbox", "displaylines", "ensuremath", "uline", "pmb", "bold"),
+    *("boxed", "fbox", "ensuremath", "uline", "pmb", "bold"),
 }
 _TEXTS = {
     *("text", "textbf", "textit", "textrm", "textnormal", "textsf", "texttt", "mbox", "hbox"),
-    *("mathrm", "operatorname", "textup", "textmd", "textsc", "underbar"),
+    *("mathrm", "operatorname", "textup", "textmd", "textsc"),
 }
 _ALIASES = {
     **dict.fromkeys(("dfrac", "tfrac", "cfrac"), "frac"),
@@ -51,7 +51,7 @@ _ALIASES = {
 }
 _ARGUMENTS = {"frac": 2, "binom": 2, "overline": 1, "bar": 1, "vec": 1, "hat": 1, "tilde": 1,
               "dot": 1, "mathbb": 1, "mathcal": 1, "mathfrak": 1, "overrightarrow": 1,
-              "widehat": 1, "overset": 2, "underset": 2, "stackrel": 2, "bmod": 0}  # fmt: skip
+              "widehat": 1, "overset": 2, "underset": 2, "stackrel": 2}  # fmt: skip
 _INFIX = {"choose": "binom", "over": "frac"}
 _SIZES = {"left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "displaystyle"}
 

@@ -309,8 +309,10 @@ _UNITS_AFTER = re.compile(
 )
 _SHORT_WORDS = {
     *("no", "yes", "odd", "one", "two", "six", "ten", "red", "all", "any", "not", "tie", "win"),
-    *("none", "even", "true", "sum", "day", "mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+    *("sum", "day", "mon", "tue", "wed", "thu", "fri", "sat", "sun"),
 }
+_SIGNS = re.compile(r"\\(?!text)|[\^_+*/]")
+"""What formulas have and prose has not."""
 _SMALL_WORDS = _SHORT_WORDS | {
     *("or", "and", "of", "to", "in", "is", "at", "if", "per", "for", "the", "as", "on", "by"),
     *("are", "has", "was", "cm", "km", "kg", "ft", "with", "than", "but"),
@@ -358,16 +360,17 @@ def _stands_alone(text: str, run: re.Match[str]) -> bool:
     """
     if (text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]) != (" ", " "):
         return False
-    return run[0].lower() in _SMALL_WORDS or not re.search(r"[\\^_+*/]", text)
+    return run[0] in _SMALL_WORDS or not _SIGNS.search(text)
 
 
 def _plain(text: str) -> str:
-    """Words as compared: without LaTeX or marks around them; lone letters keep their case."""
+    """Words as compared: without LaTeX or marks around them; letters of formulas keep their case."""
     text = text.translate(CHARACTERS)
     text = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text)
+    letters = 4 if _SIGNS.search(text) else 2  # in a formula, few letters are a product
     text = re.sub(r"[{}$\\]", "", text)
     text = SPACES.sub(" ", text).strip(" .,;:!'\"`*")
-    text = re.sub(r"[^\W\d_]{2,}|^A(?= )", lambda run: run[0].casefold(), text)
+    text = re.sub(rf"[^\W\d_]{{{letters},}}|^A(?= )", lambda run: run[0].casefold(), text)
     text = re.sub(r"(?<=[^\W\d_])[\s-]+(?=[^\W\d_])", " ", text)
     text = re.sub(r"\s*([<>=+*/^_|()\[\]])\s*", r"\1", text)
     return text.strip()

@@ -161,7 +161,7 @@ def _proved(a: Any, b: Any) -> bool:
     """Whether two formulas agree at so many points, to so many digits, that they are one."""
     if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
         return False
-    if a.has(sympy.Float, sympy.floor, sympy.ceiling) or b.has(sympy.Float, sympy.floor):
+    if any(one.has(sympy.Float, sympy.floor, sympy.ceiling) for one in (a, b)):
         return False
     points = _POINTS if a.free_symbols | b.free_symbols else _POINTS[:1]
     values = list(_values(a, b, points, _PROOF_DIGITS))
