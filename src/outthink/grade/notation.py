@@ -364,7 +364,7 @@ def _stands_alone(text: str, run: re.Match[str]) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Words as compared: without LaTeX or marks around them; letters of formulas keep their case."""
+    """Words as compared: without LaTeX or marks around; letters of formulas keep their case."""
     text = text.translate(CHARACTERS)
     text = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text)
     letters = 4 if _SIGNS.search(text) else 2  # in a formula, few letters are a product
