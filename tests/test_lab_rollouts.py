@@ -117,9 +117,9 @@ def test_a_completion_without_an_answer_counts_as_wrong():
         inner: Chain = field(default_factory=lambda: Chain(3, "unparsable"))
         name: str = "once"
 
-        def propose(self, asked):
+        def propose_batch(self, asked):
             answering = Chain(3) if not asked[0].prefix.tokens else self.inner
-            return answering.propose(asked)
+            return answering.propose_batch(asked)
 
     (result,) = label(Once(), scripted_problems(1)).values()
     for example in labels(result, each=EACH, grader=lambda answer, reference: True):

@@ -412,7 +412,7 @@ def test_a_request_that_was_cancelled_takes_no_connection_with_it():
     async def run(server, proposer):
         for _ in range(3):
             server.faults = ["hang"]
-            task = asyncio.create_task(_rows(proposer.propose(draws(start(), 1)), 1))
+            task = asyncio.create_task(anext(proposer.propose(draws(start(), 1))))
             while server.faults:
                 await asyncio.sleep(0)
             task.cancel()

@@ -126,7 +126,7 @@ def test_a_served_prm_need_not_be_told_what_was_counted(usage):
     kind = KINDS["trl"]
     with FakeServer("vllm", pool=pooled(kind, kind.make())) as server:
         connecting = PoolingPRM.connect(server.url, row="trl", tokenizer=kind.tokenizer)
-        verifier = InALoop(reading(asyncio.run(connecting), Letters()))
+        verifier = Waiting(reading(asyncio.run(connecting), Letters()))
         server.requests.clear()
         server.alter = lambda path, body, value: {**value, "usage": usage}
         (row,) = verifier.verify([solution("1?", ["ab"])])
@@ -215,7 +215,7 @@ def judged(says, ask, **server):
 
 def written(*steps, problem="1?"):
     whole = solution(problem, steps)
-    return Written(whole, tuple(f"{step}\n\n" for step in steps))
+    return SolutionText(whole, tuple(f"{step}\n\n" for step in steps))
 
 
 def test_a_judge_gives_a_score_between_0_and_1_for_the_last_step():
