@@ -184,6 +184,74 @@ def test_no_tests_passed_is_not_passed():
     assert "SystemExit" in code.attempt(RIGHT, code.Suite(("raise SystemExit(0)",))).why
 
 
+POWER = ("assert pow(2, 3) == 8", "assert pow(3, 2) == 9")
+COMMON = (
+    "def sum(a, b):\n    return len([d for d in range(1, min(a, b) + 1) if a % d == b % d == 0])"
+)
+
+
+@boxed
+@pytest.mark.parametrize(
+    ("program", "tests", "right"),
+    [
+        ("def pow(a, b): return 0", POWER, False),
+        ("def pow(a, b): return a ** b", POWER, True),
+        ("", POWER, False),
+        ("x = 1", POWER, False),
+        ("def power(a, b): return a ** b", POWER, False),
+        ("from math import pow", POWER, True),
+        (COMMON, ("assert sum(10, 15) == 2", "assert sum(4, 6) == 2"), True),
+        (COMMON, ("assert sum(10, 15) == 3",), False),
+        ("def max(values): return values[0]", ("assert max([1, 2]) == 2",), False),
+        ("def sorted(values): return values", ("assert sorted([2, 1]) == [1, 2]",), False),
+        ("def pow(a, b): return 0", ("assert abs(pow(2, 3) - 8) < 1e-6",), False),
+        ("def pow(a, b): return 8.0", ("assert abs(pow(2, 3) - 8) < 1e-6",), True),
+        ("def sum(n): return len(n)", ("assert sum(list(range(3))) == 3",), True),
+        ("def round(x): return 3", ("import math\nassert math.isclose(round(2.9), 3)",), True),
+        ("def set(x): return 7", ("assert set(1) == 7",), True),
+        ("class set: pass", ("TWO = 2", "assert set([1, TWO]) == {1, 2}"), False),
+    ],
+)
+def test_a_function_under_test_is_the_programs_even_where_python_has_one(program, tests, right):
+    assert passes(program, code.Suite(tests)) is right
+
+
+@boxed
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "def abs(x): return 0",
+        "def round(*x): return 0",
+        "def len(x): return 4",
+        "abs = len = sorted = lambda *x: 0",
+        "class set(object):\n    def __eq__(self, other): return True",
+    ],
+)
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert abs(square(2) - 4) < 1",
+        "assert round(square(2)) == round(4)",
+        "assert len([square(2)] * square(2)) == 4",
+        "assert set([square(2)]) == set([4])",
+    ],
+)
+def test_what_tests_call_beside_it_is_pythons_own(theirs, test):
+    assert not passes(f"{theirs}\ndef square(x): return 7", code.Suite((test,)))
+    assert passes(f"{theirs}\ndef square(x): return x * x", code.Suite((test,)))
+
+
+@boxed
+def test_an_entry_point_is_the_programs_whatever_else_tests_call():
+    check = (
+        "def check(candidate):\n    assert candidate(2, 3) == helper(8)\ndef helper(x): return x"
+    )
+    suite = code.humaneval('def pow(a, b):\n    """ a to the b. """\n', check, "pow")
+    assert passes("    return a ** b\n", suite)
+    assert not passes("    return a\n", suite)
+    assert not passes("", suite)
+
+
 def test_without_a_sandbox_nothing_is_judged(monkeypatch):
     def refuse(*arguments, **named):
         raise RunError("no sandbox here")

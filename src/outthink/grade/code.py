@@ -41,7 +41,8 @@ class Suite:
     prompt: str = ""
     """Source that an answer may continue: imports, helpers, signature and docstring."""
     entry_point: str | None = None
-    """The function that the prompt asks for; an answer that defines it continues nothing."""
+    """The function that the prompt asks for; an answer that defines it continues nothing. In the
+    tests its name is the program's, even where it is one of Python's own."""
 
     def dump(self) -> str:
         """As a problem's reference."""
@@ -90,7 +91,11 @@ def grade(answer: str, reference: str) -> bool:
 
 def attempt(answer: str, tests: Suite, *, limits: Limits = LIMITS) -> Trial:
     """Try a program. Raises `RunError` where there is no sandbox: nothing has been run then."""
-    task = {"program": assemble(answer, tests), "tests": tests.tests}
+    task = {
+        "program": assemble(answer, tests),
+        "tests": tests.tests,
+        "entry_point": tests.entry_point,
+    }
     found = sandbox.run(_TRIAL.read_text(encoding="utf-8"), stdin=json.dumps(task), limits=limits)
     if found.ended is not Ended.EXIT:
         return Trial(False, f"ended: {found.ended}")
