@@ -52,10 +52,10 @@ _EDGES = "*_`\"' \t\r\n"
 
 def answer(text: str) -> str | None:
     """The last boxed or declared answer, as it is written; `None` where there is none."""
-    spoken = _after_thinking(text)
-    if spoken is None:
+    said = spoken(text)
+    if said is None:
         return None
-    found = boxed(spoken) if _BOX.search(spoken) else declared(spoken)
+    found = boxed(said) if _BOX.search(said) else declared(said)
     return found if found and len(found) <= LONGEST else None
 
 
@@ -89,8 +89,8 @@ def boxed(text: str) -> str | None:
 
 def tagged(text: str) -> str | None:
     """What stands in the last `<answer>` tag after thinking; `None` where there is none."""
-    spoken = _after_thinking(text)
-    tags = _TAG.findall(spoken) if spoken is not None else []
+    said = spoken(text)
+    tags = _TAG.findall(said) if said is not None else []
     return tags[-1].strip() or None if tags else None
 
 
@@ -115,7 +115,7 @@ def declared(text: str) -> str | None:
     return found
 
 
-def _after_thinking(text: str) -> str | None:
+def spoken(text: str) -> str | None:
     """What is said after thinking; `None` where the thinking never ends."""
     ends = list(_THOUGHT.finditer(text))
     rest = text[ends[-1].end() :] if ends else text
