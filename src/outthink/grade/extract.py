@@ -290,7 +290,7 @@ def _hashed(text: str) -> str | None:
         said = mark["answer"]
         value = _NUMBER.match(said)
         if value is None:
-            if re.fullmatch(r"\(?[A-Z]\)?\.?|\$[^$]+\$\.?|\\\(.+\\\)\.?", said):
+            if not re.search(r"(?<!\\)\b[a-zA-Z]{2,}", said):  # a letter, `x = 5`
                 return _clause(said)
             continue
         rest = said[value.end() :]
