@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import HealthCheck, settings
 
-from outthink.driver import Driver, Job
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import (
     END,

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from outthink.propose.openai import Setting, Wording
+from outthink.models.openai import Setting, Wording
 from outthink.types import Problem
 
 transformers = pytest.importorskip(

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from outthink.lab import recipes, task, tokenizer
+from outthink.data import task
+from outthink.lab import recipes, tokenizer
 from outthink.lab.build import Build, build
 from outthink.lab.gpt import GPT
 from outthink.lab.train import Recipe, language_model

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from outthink import chains as chain_pools
-from outthink import simulate
-from outthink.costs import ModelShape
-from outthink.difficulty import oracle
-from outthink.driver import exact
-from outthink.estimate import Pool
-from outthink.reproduce.evidence import BASELINE, BEAMS, FLAT, LABELS, STEPS, Evidence, Scale
+from outthink.measure import chains as chain_pools
+from outthink.measure.difficulty import oracle
+from outthink.measure.pools import Pool
+from outthink.models.shape import ModelShape
+from outthink.paper import simulate
+from outthink.paper.evidence import BASELINE, BEAMS, FLAT, LABELS, STEPS, Evidence, Scale
+from outthink.paper.simulate import Binormal, Revision
+from outthink.run.runner import exact
 from outthink.search.revise import pool_lengths
-from outthink.select import StepAggregation
-from outthink.simulate import Binormal, Revision
-from outthink.study import REVISIONS, STRATEGIES, Plan, Study
+from outthink.search.select import StepAggregation
+from outthink.study.plan import REVISIONS, STRATEGIES, Plan, Study
 from outthink.types import Outcome, Problem, Usage
 
 TOKENS = 30

@@ -10,9 +10,9 @@ import pytest
 from fake_server import FakeServer
 
 import outthink
+from outthink.data import task
 from outthink.errors import PolicyError, UsageError
-from outthink.lab import task
-from outthink.sweeps import Models
+from outthink.study.sweep import Models
 
 README = Path(__file__).parent.parent / "README.md"
 PROMPTS = [problem.prompt for problem in task.problems(task.Stream.TEST, 6, seed=4)]
@@ -96,7 +96,7 @@ def test_a_problem_that_a_server_fails_is_its_own(monkeypatch):
         solving = (outthink.solve(prompt, **words) for prompt in ("problem 1", "problem 2"))
         return await asyncio.gather(*solving, return_exceptions=True)
 
-    monkeypatch.setattr("outthink.propose.wire.Wire._wait", lambda *_: 0.0)
+    monkeypatch.setattr("outthink.models.http.Wire._wait", lambda *_: 0.0)
     with FakeServer("vllm") as server:
         server.lost = "problem 2"
         solved, failed = outthink.run(apart())

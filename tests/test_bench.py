@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from outthink.bench import Timed, engine, strategies
-from outthink.driver import Driver, Job, NoJournal
+from outthink.bench.engine import Timed, engine, strategies
 from outthink.errors import UsageError
-from outthink.propose.scripted import ScriptedProposer, scripted_problems
+from outthink.models.scripted import ScriptedProposer, scripted_problems
+from outthink.run.runner import Driver, Job, NoJournal
+from outthink.run.store import Identity, Store
 from outthink.search import strategy
-from outthink.store import Identity, Store
-from outthink.study import Plan
-from outthink.sweeps import Sweep
+from outthink.study.plan import Plan
+from outthink.study.sweep import Sweep
 from outthink.types import Budget
 
 PLAN = Plan(

@@ -7,11 +7,12 @@ from collections import Counter
 import pytest
 from fake_server import FakeServer
 
-from outthink.bench_served import Load, StandIn, decoded, served
+from outthink.bench.served import Load, StandIn, decoded, served
 from outthink.cli import main
 from outthink.errors import RunError, ServerRefused
-from outthink.propose import metrics, wire
-from outthink.propose.wire import Wire
+from outthink.models import http as wire
+from outthink.models import metrics
+from outthink.models.http import Wire
 from outthink.types import Problem, Solution
 
 

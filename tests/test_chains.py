@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_select import by_chains
 
-from outthink.chains import Chains, curve
-from outthink.driver import Driver, Job
 from outthink.errors import UsageError
-from outthink.estimate import Pool
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.measure.chains import Chains, curve
+from outthink.measure.pools import Pool
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.search.revise import pool_lengths
-from outthink.select import AnswerAggregation
-from outthink.study import CHAINS
+from outthink.search.select import AnswerAggregation
+from outthink.study.plan import CHAINS
 from outthink.types import Budget
 
 HIERARCHICAL, MAJORITY = AnswerAggregation.HIERARCHICAL, AnswerAggregation.MAJORITY

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from synthetic import SHAPES, World, evidence
 
-from outthink import exchange, policy
-from outthink.difficulty import Agreement
-from outthink.estimate import Interval
-from outthink.exchange import Accounting, Measured
-from outthink.policy import Grid
-from outthink.reproduce.claims import CLAIMS, Judgement, Verdict, judge_all
-from outthink.reproduce.claims.base import above, below, better, mean, ratio
-from outthink.reproduce.evidence import BASELINE, Scale
-from outthink.reproduce.findings import (
+from outthink.measure import exchange
+from outthink.measure.difficulty import Agreement
+from outthink.measure.exchange import Accounting, Measured
+from outthink.measure.grid import Grid
+from outthink.measure.intervals import Interval
+from outthink.paper.claims import CLAIMS, Judgement, Verdict, judge_all
+from outthink.paper.claims.base import above, below, better, mean, ratio
+from outthink.paper.evidence import BASELINE, Scale
+from outthink.paper.findings import (
     RATIOS,
     Axis,
     Bins,
@@ -25,6 +25,7 @@ from outthink.reproduce.findings import (
     interaction,
     share_out,
 )
+from outthink.policy import table as policy
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 P = 400

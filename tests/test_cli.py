@@ -12,7 +12,7 @@ import pytest
 
 from outthink.cli import main
 from outthink.errors import StoreError
-from outthink.store import Store
+from outthink.run.store import Store
 
 SWEEP = ["sweep", "lab:test?size=100&seed=3", "--strategies", "majority,best_of_n,beam"]
 SWEEP += ["--budgets", "1,4", "--pool", "8", "--oracle-samples", "8", "--difficulty-samples", "2"]
@@ -253,7 +253,7 @@ def test_bench_grader_prints_the_share_and_every_disagreement(tmp_path, capsys):
 def test_demo_does_everything_and_goes_on_resume(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     from outthink import jobs
-    from outthink.study import Plan
+    from outthink.study.plan import Plan
 
     monkeypatch.setattr(jobs, "DEMO", Plan(("best_of_n", "beam"), (1, 4), 8, 0, 4, 2))
     found = wire(capsys, "demo", "--problems", 100)
@@ -326,7 +326,7 @@ def test_an_interrupted_sweep_says_that_it_goes_on_resume(tmp_path, monkeypatch,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("outthink.sweeps.run", interrupted)
+        patched.setattr("outthink.study.sweep.run", interrupted)
         assert main([*SWEEP, "-o", str(tmp_path / "a.store")]) == 130
     out, err = capsys.readouterr()
     assert not out

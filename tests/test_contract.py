@@ -17,7 +17,7 @@ from contract import (
     traced,
 )
 
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import SEARCHES, strategy
 from outthink.types import END, MAX_ROUNDS, Outcome, Propose, Solution, Verify
 

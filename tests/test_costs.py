@@ -12,23 +12,16 @@ from lab_fixtures import TINY, TINY_VERIFIER, random_gpt, some_problems
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from outthink import costs
-from outthink.costs import (
-    COST_MODELS,
-    ModelShape,
-    attention,
-    cost_model,
-    memory,
-    paper,
-    pretraining,
-)
-from outthink.driver import Driver, Job
 from outthink.errors import UsageError
 from outthink.lab import recipes, tokenizer
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.gpt import GPT, Cache
 from outthink.lab.models import LabModels
-from outthink.ledger import Meter
+from outthink.measure.costs import COST_MODELS, attention, cost_model, memory, paper, pretraining
+from outthink.models import shape
+from outthink.models.shape import ModelShape
+from outthink.run.ledger import Meter
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import Budget, Drawn, Problem, Propose, Solution, Usage, Verify
 
@@ -312,7 +305,7 @@ def test_flops_of_an_older_config_take_what_it_leaves_out():
     assert ModelShape.from_config(older | {"dtype": "float32"}).element_bytes == 4
 
 
-@pytest.mark.parametrize("field", costs._COUNTED)
+@pytest.mark.parametrize("field", shape._COUNTED)
 def test_flops_of_an_impossible_shape_are_refused(field):
     with pytest.raises(UsageError, match=f"{field} is 0; give 1 or more"):
         replace(SMALL, **{field: 0})

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outthink.difficulty import (
+from outthink.errors import UsageError
+from outthink.measure.difficulty import (
     Binning,
     Method,
     agreement,
@@ -14,8 +15,7 @@ from outthink.difficulty import (
     predicted,
     require_enough,
 )
-from outthink.errors import UsageError
-from outthink.estimate import Pool
+from outthink.measure.pools import Pool
 
 
 def pool_of(name, samples, right="a"):

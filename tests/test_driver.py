@@ -18,9 +18,9 @@ from contract import (
     word,
 )
 
-from outthink.driver import Driver, Job
 from outthink.errors import RunError
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import (
     Budget,

@@ -21,9 +21,9 @@ from contract import (
 )
 from test_driver import Memory, facts, jobs_of
 
-from outthink.driver import Driver, Job
 from outthink.errors import RunError, ServerError, UsageError
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import Budget, Choice, Engines, Propose, Solution, Strategy, Usage, Verify
 

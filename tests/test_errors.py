@@ -13,7 +13,7 @@ import pytest
 from outthink import errors
 from outthink.cli import main
 from outthink.lab.models import SHIPPED
-from outthink.store import Store
+from outthink.run.store import Store
 
 PROBLEM = "40713 *7 *13"
 SWEEP = ["sweep", "lab:test?size=100&seed=6", "--strategies", "best_of_n,beam", "--budgets", "1,2"]
@@ -248,6 +248,6 @@ def test_a_policy_that_cannot_be_written_is_a_failure_at_run_time(here, refused,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("outthink.policy.Policy.save", full)
+    monkeypatch.setattr("outthink.policy.table.Policy.save", full)
     said = refused("fit", "a.store", "-o", "p.json", code=1)
     assert "p.json: cannot write the policy (No space left on device); free some space" in said

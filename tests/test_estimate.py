@@ -10,24 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outthink.errors import UsageError
-from outthink.estimate import (
-    NO_ANSWER,
-    Pool,
-    auc,
-    best_of_n,
-    calibration_error,
-    curve,
-    equivalence,
-    interval,
-    majority,
-    max_score,
-    paired,
-    pass_at_k,
-    reliability,
-    spearman,
-    weighted,
-)
-from outthink.select import AnswerAggregation, Selection
+from outthink.measure.equivalence import equivalence
+from outthink.measure.intervals import interval, paired
+from outthink.measure.pools import NO_ANSWER, Pool, curve, pass_at_k
+from outthink.measure.quality import auc, calibration_error, reliability, spearman
+from outthink.measure.votes import best_of_n, majority, max_score, weighted
+from outthink.search.select import AnswerAggregation, Selection
 from outthink.types import Problem, Scores, Solution
 
 PROBLEM = Problem("p", "")
@@ -240,7 +228,7 @@ def test_a_problem_gets_the_same_curve_whatever_stands_beside_it():
 def test_memory_chunks_do_not_change_a_vote(monkeypatch):
     pool = random_pool(40, np.random.default_rng(5))
     whole = weighted(pool, [8, 20])
-    monkeypatch.setattr("outthink.estimate._CELLS", 40 * 7)
+    monkeypatch.setattr("outthink.measure.intervals._CELLS", 40 * 7)
     np.testing.assert_allclose(weighted(pool, [8, 20]), whole, atol=1e-12)
 
 
@@ -283,7 +271,7 @@ def test_pairing_cancels_what_makes_problems_hard():
 def test_an_interval_is_fixed_by_its_seed_and_not_by_memory(monkeypatch):
     values = np.random.default_rng(9).random(30)
     whole = interval(values, resamples=100)
-    monkeypatch.setattr("outthink.estimate._CELLS", 30 * 7)
+    monkeypatch.setattr("outthink.measure.intervals._CELLS", 30 * 7)
     again = interval(values, resamples=100)
     assert (again.low, again.high) == pytest.approx((whole.low, whole.high), abs=1e-12)
     assert interval(values, resamples=100, seed=1).low != whole.low

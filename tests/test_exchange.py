@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outthink import estimate
 from outthink.errors import UsageError
-from outthink.exchange import (
+from outthink.measure import intervals, pools
+from outthink.measure.exchange import (
     CHARGED,
     ICLR,
     V1,
@@ -28,7 +28,7 @@ from outthink.exchange import (
     matched_size,
     pretraining_flops,
 )
-from outthink.simulate import ScaledBeta, coverage
+from outthink.paper.simulate import ScaledBeta, coverage
 
 sizes = st.floats(1.01, 1000)
 ratios = st.floats(1e-4, 1e4)
@@ -250,7 +250,7 @@ def test_easy_bins_win_always_and_hard_ones_never():
 def test_crossover_intervals_hold_a_known_budget():
     world, budgets, rng = ScaledBeta(0.5, 2.0), (1, 4, 16, 64), np.random.default_rng(3)
     samples = 64
-    table = np.stack([estimate.pass_at_k(counted(samples, c), budgets) for c in range(samples + 1)])
+    table = np.stack([pools.pass_at_k(counted(samples, c), budgets) for c in range(samples + 1)])
     k, held = 32, 0
     for seed in range(1000):
         p = world.draw(150, rng)
@@ -266,7 +266,7 @@ def test_crossover_intervals_hold_a_known_budget():
 def counted(n, right):
     right = np.arange(n) < right
     ids = (~right).astype(np.int32)
-    return estimate.Pool("p", ids, np.zeros(n, np.float32), right)
+    return pools.Pool("p", ids, np.zeros(n, np.float32), right)
 
 
 # Comparisons -------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_a_comparison_is_paired_over_the_problems_of_its_bin():
     ]
     inside = bins == 1
     row = BUDGETS.index(32)
-    assert found[4].difference == estimate.paired(
+    assert found[4].difference == intervals.paired(
         small[row, inside], large[inside], seed=5, resamples=100
     )
     assert found[4].small == pytest.approx(small[row, inside].mean())

@@ -6,9 +6,9 @@ import pytest
 from contract import STEPWISE, no_clock, problems
 from test_driver_served import FIVE_STEPS, Remote
 
-from outthink.driver import Driver, Job
-from outthink.gauge import Gauge
-from outthink.propose.scripted import ScriptedVerifier
+from outthink.models.scripted import ScriptedVerifier
+from outthink.run.gauge import Gauge
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.search.revise import pool, pool_lengths
 from outthink.types import Budget, Propose, Solution, Strategy

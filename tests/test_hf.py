@@ -17,12 +17,12 @@ from hf_fixtures import (
     tokenizer,
 )
 
-from outthink.driver import Driver, Job
 from outthink.errors import UsageError
-from outthink.hf.load import wrap
-from outthink.propose import hf
-from outthink.propose.hf import HFProposer
-from outthink.propose.openai import Setting
+from outthink.models import transformers as hf
+from outthink.models.openai import Setting
+from outthink.models.transformers import HFProposer
+from outthink.models.weights import wrap
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import END, Budget, Draw, Problem, Solution
 from outthink.verify.confidence import step_confidence

@@ -14,9 +14,9 @@ from test_hf_train import a_or_b
 import outthink.grade
 from outthink.cli import main
 from outthink.grade import Grading
-from outthink.propose import wire
-from outthink.propose.hf import HFProposer
-from outthink.store import Store
+from outthink.models import http as wire
+from outthink.models.transformers import HFProposer
+from outthink.run.store import Store
 from outthink.verify.named import named
 
 

@@ -22,8 +22,8 @@ from hf_fixtures import (
 from tiny_prms import KINDS, TINY, example
 
 from outthink.errors import UsageError, WeightsError
-from outthink.hf.load import load, wrap
-from outthink.propose.hf import HFProposer, Turns
+from outthink.models.transformers import HFProposer, Turns
+from outthink.models.weights import load, wrap
 from outthink.train import fit as fitting
 from outthink.train.card import auc, calibration_error
 from outthink.train.fit import Example, Recipe, fit, odds_of

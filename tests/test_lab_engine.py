@@ -20,14 +20,14 @@ from lab_fixtures import (
     twins,
 )
 
-from outthink.driver import Driver, Job
 from outthink.errors import UsageError
-from outthink.estimate import auc
 from outthink.lab import tokenizer
 from outthink.lab.engine import LabProposer, LabVerifier, uniform
 from outthink.lab.models import LabModels
 from outthink.lab.tokenizer import LINE, MAX_TOKENS, PROMPT_LENGTH
 from outthink.lab.train import Examples, Recipe, verifier
+from outthink.measure.quality import auc
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.train.rollouts import Labelled
 from outthink.types import END, Budget, Draw, Scores, Solution, State, Verified

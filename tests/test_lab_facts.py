@@ -7,8 +7,8 @@ import pytest
 from contract import problems as word_problems
 from lab_fixtures import exact, problem_of, solution_of, some_problems
 
+from outthink.data import task
 from outthink.errors import UsageError
-from outthink.lab import task
 from outthink.lab.facts import Facts, exact_steps, greedy, measure
 from outthink.lab.models import LabModels
 from outthink.types import Solution

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from lab_fixtures import TINY, TINY_VERIFIER, random_gpt, some_problems
 from safetensors.torch import load_file, save_file
 
+from outthink.data.task import DIGITS, MAX_STEPS
 from outthink.errors import UsageError, WeightsError
 from outthink.lab import recipes
 from outthink.lab.gpt import GPT, Cache, gather, load, save, told_apart, with_hope
 from outthink.lab.models import LabModels
-from outthink.lab.task import DIGITS, MAX_STEPS
 from outthink.lab.tokenizer import END, EQUALS, LINE, encode_prompt, place
 
 MODEL = random_gpt()

@@ -8,13 +8,13 @@ import torch
 from lab_fixtures import TINY, TINY_VERIFIER, exact, random_gpt, some_problems
 from torch.nn import functional as F
 
-from outthink.estimate import auc
+from outthink.data.task import DIGITS
 from outthink.lab import revisions, tokenizer
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.revisions import HISTORY, Led, reviser, revision_verifier
-from outthink.lab.task import DIGITS
 from outthink.lab.tokenizer import END, EQUALS, LINE
 from outthink.lab.train import Recipe
+from outthink.measure.quality import auc
 from outthink.types import END as WHOLE
 from outthink.types import Draw, Problem, Solution
 

@@ -6,10 +6,10 @@ import pytest
 from contract import Chain, Counted, no_clock
 from lab_fixtures import draws, some_problems
 
-from outthink.driver import Driver, Job
 from outthink.lab.models import LabModels
-from outthink.propose.scripted import ScriptedProposer, scripted_problems
-from outthink.store import Identity, Store
+from outthink.models.scripted import ScriptedProposer, scripted_problems
+from outthink.run.runner import Driver, Job
+from outthink.run.store import Identity, Store
 from outthink.train.rollouts import labelling, labels, prefixes
 from outthink.types import Budget
 

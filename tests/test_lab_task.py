@@ -6,8 +6,7 @@ from contract import same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outthink.errors import UsageError
-from outthink.lab.task import (
+from outthink.data.task import (
     DIGITS,
     FACTORS,
     MAX_STEPS,
@@ -18,6 +17,7 @@ from outthink.lab.task import (
     problems,
     stream_of,
 )
+from outthink.errors import UsageError
 
 chains = st.builds(
     Chain,

@@ -7,8 +7,9 @@ from hypothesis import given
 from lab_fixtures import exact, problem_of, solution_of, some_problems
 from test_lab_task import chains
 
+from outthink.data import task
 from outthink.errors import UsageError
-from outthink.lab import task, tokenizer
+from outthink.lab import tokenizer
 from outthink.lab.tokenizer import (
     CONTEXT,
     END,

@@ -15,8 +15,9 @@ from lab_fixtures import (
 )
 from safetensors.torch import load_file
 
+from outthink.data import task
 from outthink.errors import RunError, WeightsError
-from outthink.lab import recipes, task, tokenizer
+from outthink.lab import recipes, tokenizer
 from outthink.lab.build import Build, Labels, build, relabelled
 from outthink.lab.gpt import GPT
 from outthink.lab.models import VARIANTS, LabModels

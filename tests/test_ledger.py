@@ -17,18 +17,9 @@ from contract import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import strategy
-from outthink.types import (
-    STEP,
-    Choice,
-    Propose,
-    Scores,
-    Solution,
-    Strategy,
-    Usage,
-    Verified,
-)
+from outthink.types import STEP, Choice, Propose, Scores, Solution, Strategy, Usage, Verified
 
 # By hand. A prompt is 10 tokens, a letter one; what was read of a prefix is never read again. -----
 

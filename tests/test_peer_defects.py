@@ -92,7 +92,7 @@ from contract import (
     word,
 )
 
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import SEARCHES, AnswerAggregation, StepAggregation, strategy
 from outthink.types import Problem
 

@@ -7,10 +7,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from outthink.difficulty import Binning, Method
 from outthink.errors import PolicyError, UsageError
-from outthink.estimate import Interval
-from outthink.policy import Cell, Grid, Policy, Provenance, fit
+from outthink.measure.difficulty import Binning, Method
+from outthink.measure.grid import Grid
+from outthink.measure.intervals import Interval
+from outthink.policy.table import Cell, Policy, Provenance, fit
 from outthink.types import Engines
 
 

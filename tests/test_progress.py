@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from outthink.progress import Progress, compact, duration
+from outthink.run.progress import Progress, compact, duration
 
 
 class Clock:

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 import outthink
-from outthink import sweeps
 from outthink.cli import main
-from outthink.propose import local, openai
-from outthink.store import Store
+from outthink.models import local, openai
+from outthink.run.store import Store
+from outthink.study import sweep as sweeps
 from outthink.types import Usage
 
 pytestmark = pytest.mark.skipif(

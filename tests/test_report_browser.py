@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic import World, evidence
 from test_report import HOSTILE, a_report, a_small_report, with_text
 
+from outthink.paper.claims import judge_all
+from outthink.paper.evidence import Scale
+from outthink.paper.findings import Findings
+from outthink.paper.page import page as reproduction_page
 from outthink.report import data, write
 from outthink.report.reproduction import write_reproduction
-from outthink.reproduce.claims import judge_all
-from outthink.reproduce.evidence import Scale
-from outthink.reproduce.findings import Findings
-from outthink.reproduce.page import page as reproduction_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 

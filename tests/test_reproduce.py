@@ -17,19 +17,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic import World, evidence
 from test_report import Page
 
-from outthink import jobs
-from outthink.cli import main
+from outthink import jobs, main
 from outthink.errors import UsageError
+from outthink.paper import outcome as outcomes
+from outthink.paper.claims import CLAIMS, judge_all
+from outthink.paper.evidence import Scale
+from outthink.paper.figures.exchange import relative_interval
+from outthink.paper.findings import Findings
+from outthink.paper.page import page
+from outthink.paper.record import record
 from outthink.report import data, wire
 from outthink.report import reproduction_data as shown
 from outthink.report.reproduction import render_reproduction
-from outthink.reproduce import outcome as outcomes
-from outthink.reproduce.claims import CLAIMS, judge_all
-from outthink.reproduce.evidence import Scale
-from outthink.reproduce.figures.exchange import relative_interval
-from outthink.reproduce.findings import Findings
-from outthink.reproduce.page import page
-from outthink.reproduce.record import record
 
 SCALE = Scale(120, 16, 16, 4, 8, 4, (1, 4), 0, 40, 40, 16)
 PROVENANCE = data.Provenance("s, l", ("prm",), "synthetic", 120, 0, "0", "outthink reproduce")
@@ -283,7 +282,7 @@ def weights(tmp_path_factory):
 
 @pytest.mark.filterwarnings("default")
 def test_the_whole_of_it_on_tiny_models_twice(tmp_path, weights, monkeypatch, capsys):
-    monkeypatch.setattr("outthink.reproduce.evidence.QUICK", TINY)
+    monkeypatch.setattr("outthink.paper.evidence.QUICK", TINY)
     command = ["--debug", "reproduce", "--quick", "--json", "--weights", str(weights)]
     command += ["-o", str(tmp_path / "page.html"), "--folder", str(tmp_path / "runs")]
     assert main(command) == 0

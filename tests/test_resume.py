@@ -13,11 +13,11 @@ from dataclasses import replace
 import pytest
 from contract import Counted, no_clock, problems
 
-from outthink.driver import Driver, Job
 from outthink.errors import StoreError
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.run.runner import Driver, Job
+from outthink.run.store import Identity, Store
 from outthink.search import strategy
-from outthink.store import Identity, Store
 from outthink.types import Budget
 
 STRATEGIES = (
@@ -169,9 +169,9 @@ that takes a byte of standard input for every batch, for as long as there is any
 
 import os, sys
 from dataclasses import replace
-from outthink.driver import Driver
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
-from outthink.store import Store
+from outthink.run.runner import Driver
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.run.store import Store
 from test_resume import IDENTITY, ROWS, STRATEGIES, jobs_of
 
 LOG = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -22,13 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_select import brute_force, by_chains
 
-from outthink.driver import Driver, Job
 from outthink.errors import UsageError
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.search.revise import WINDOW, pool_lengths
-from outthink.select import MAJORITY
-from outthink.study import CHAINS, UNSCORED_CHAINS
+from outthink.search.select import MAJORITY
+from outthink.study.plan import CHAINS, UNSCORED_CHAINS
 from outthink.types import Budget, Drawn, Engines, Propose, Solution, Strategy, Verify
 
 

@@ -10,16 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outthink.errors import UsageError
-from outthink.scaling import (
-    Law,
-    Lead,
-    Overtaking,
-    crossing,
-    fit_coverage,
-    fit_laws,
-    fit_tail,
-)
-from outthink.simulate import ScaledBeta, coverage
+from outthink.paper.scaling import Law, Lead, Overtaking, crossing, fit_coverage, fit_laws, fit_tail
+from outthink.paper.simulate import ScaledBeta, coverage
 
 BUDGETS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 X = np.log2(BUDGETS)

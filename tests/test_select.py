@@ -7,7 +7,7 @@ from contract import same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outthink.select import (
+from outthink.search.select import (
     MAJORITY,
     WEIGHTED_LAST,
     AnswerAggregation,

@@ -10,13 +10,13 @@ import fake_server
 import pytest
 from fake_server import FakeServer
 
-from outthink import as_json, study
-from outthink.cli import main
 from outthink.errors import StoreError
 from outthink.grade.sandbox import why_not
-from outthink.propose import wire
-from outthink.store import Store
-from outthink.sweeps import Models, accuracies, reopened
+from outthink.models import http as wire
+from outthink.policy import as_json, main
+from outthink.run.store import Store
+from outthink.study import plan as study
+from outthink.study.sweep import Models, accuracies, reopened
 
 PLAN = ["--budgets", "1,4", "--pool", "4", "--oracle-samples", "0", "--verifier", "none"]
 PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=majority)"]

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import hyp2f1
 
-from outthink import estimate
 from outthink.errors import UsageError
-from outthink.estimate import NO_ANSWER, Pool
-from outthink.simulate import (
+from outthink.measure import intervals, pools, quality, votes
+from outthink.measure.pools import NO_ANSWER, Pool
+from outthink.paper.simulate import (
     BetaGrid,
     Binormal,
     Revision,
@@ -149,7 +149,7 @@ def test_drawn_scores_have_the_auc_of_the_verifier(verifier):
     right = rng.random(40_000) < 0.3
     scores = verifier.score(right, rng)
     assert scores.min() > 0 and scores.max() < 1
-    assert estimate.auc(scores, right) == pytest.approx(verifier.auc, abs=0.01)
+    assert quality.auc(scores, right) == pytest.approx(verifier.auc, abs=0.01)
 
 
 def test_half_of_the_scores_flipped_leaves_nothing():
@@ -398,7 +398,7 @@ def test_uniform_gives_the_remainder_to_the_first():
 def test_pass_at_k_is_exactly_unbiased(p):
     n, ks = 30, [1, 2, 7, 30]
     chance = [math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)]
-    mean = sum(w * estimate.pass_at_k(counted(n, c), ks) for c, w in enumerate(chance))
+    mean = sum(w * pools.pass_at_k(counted(n, c), ks) for c, w in enumerate(chance))
     np.testing.assert_allclose(mean, coverage(np.array([p]), ks)[:, 0], atol=1e-12)
 
 
@@ -407,7 +407,7 @@ def counted(n, right):
     return Pool("p", (~right).astype(np.int32), np.zeros(n, np.float32), right)
 
 
-def pools(count, answers, size, seed, verifier=None):
+def many_pools(count, answers, size, seed, verifier=None):
     rng = np.random.default_rng(seed)
     return [pool(f"p{i}", answers, size, rng, verifier=verifier) for i in range(count)]
 
@@ -415,10 +415,10 @@ def pools(count, answers, size, seed, verifier=None):
 @pytest.mark.parametrize("verifier", [Binormal(1.0), Binormal(1.5, 2.0), Binormal(2, flips=0.2)])
 def test_best_of_n_and_its_score_are_unbiased_under_a_noisy_verifier(verifier):
     ns, p = [1, 4, 16, 32], np.array([0.3])
-    drawn = pools(1500, competing(0.3, 3), 32, 6, verifier)
+    drawn = many_pools(1500, competing(0.3, 3), 32, 6, verifier)
     for found, exact in (
-        (estimate.curve(drawn, estimate.best_of_n, ns), verifier.best_of_n(p, ns)[:, 0]),
-        (estimate.curve(drawn, estimate.max_score, ns), verifier.best_score(p, ns)[:, 0]),
+        (pools.curve(drawn, votes.best_of_n, ns), verifier.best_of_n(p, ns)[:, 0]),
+        (pools.curve(drawn, votes.max_score, ns), verifier.best_score(p, ns)[:, 0]),
     ):
         for row, truth in zip(found, exact, strict=True):
             assert abs(row.mean() - truth) < four_errors(row)
@@ -427,7 +427,7 @@ def test_best_of_n_and_its_score_are_unbiased_under_a_noisy_verifier(verifier):
 @pytest.mark.parametrize("answers", [competing(0.35, 3), np.array([0.3, 0.25, 0.2])])
 def test_majority_is_unbiased_among_competing_answers(answers):
     ns = [1, 2, 5, 12]
-    found = estimate.curve(pools(600, answers, 16, 7), estimate.majority, ns)
+    found = pools.curve(many_pools(600, answers, 16, 7), votes.majority, ns)
     for row, truth in zip(found, majority_accuracy(answers, ns), strict=True):
         assert abs(row.mean() - truth) < four_errors(row)
 
@@ -436,9 +436,9 @@ def test_a_vote_weighted_by_equal_scores_is_a_majority():
     answers = competing(0.35, 3)
     equal = [
         Pool(p.problem_id, p.answers, np.full(p.size, 0.5, np.float32), p.right)
-        for p in pools(600, answers, 16, 8)
+        for p in many_pools(600, answers, 16, 8)
     ]
-    found = estimate.curve(equal, estimate.weighted, [5])[0]
+    found = pools.curve(equal, votes.weighted, [5])[0]
     assert abs(found.mean() - majority_accuracy(answers, [5])[0]) < four_errors(found)
 
 
@@ -447,32 +447,32 @@ WORLD, SAMPLES, KS = ScaledBeta(0.4, 2.0, 0.9), 32, [1, 4, 16]
 
 def repeated(problems, repeats, seed):
     """Curves [K, problems] of repeated experiments on new problems with new samples."""
-    table = np.stack([estimate.pass_at_k(counted(SAMPLES, c), KS) for c in range(SAMPLES + 1)])
+    table = np.stack([pools.pass_at_k(counted(SAMPLES, c), KS) for c in range(SAMPLES + 1)])
     rng = np.random.default_rng(seed)
     for _ in range(repeats):
         yield table[rng.binomial(SAMPLES, WORLD.draw(problems, rng))].T
 
 
-def held(truth, intervals):
+def held(truth, measured):
     return np.mean([found.low <= truth <= found.high for found in intervals])
 
 
 @pytest.mark.parametrize("row", range(len(KS)))
 def test_intervals_of_coverage_hold_the_truth_as_often_as_they_say(row):
-    intervals = [
-        estimate.interval(curves[row], resamples=300, seed=seed)
+    measured = [
+        intervals.interval(curves[row], resamples=300, seed=seed)
         for seed, curves in enumerate(repeated(150, 2000, 9 + row))
     ]
-    assert 0.93 <= held(WORLD.coverage(KS)[row], intervals) <= 0.97
+    assert 0.93 <= held(WORLD.coverage(KS)[row], measured) <= 0.97
 
 
 def test_intervals_of_a_difference_hold_the_truth_as_often_as_they_say():
     truth = float(np.diff(WORLD.coverage([4, 16]))[0])
-    intervals = [
-        estimate.paired(curves[2], curves[1], resamples=300, seed=seed)
+    measured = [
+        intervals.paired(curves[2], curves[1], resamples=300, seed=seed)
         for seed, curves in enumerate(repeated(150, 2000, 12))
     ]
-    assert 0.93 <= held(truth, intervals) <= 0.97
+    assert 0.93 <= held(truth, measured) <= 0.97
 
 
 def test_intervals_of_best_of_n_hold_the_truth_as_often_as_they_say():
@@ -480,16 +480,16 @@ def test_intervals_of_best_of_n_hold_the_truth_as_often_as_they_say():
     truth = float(verifier.best_of_n(WORLD.draw(40_000, rng), [8]).mean())
     many = np.array(
         [
-            estimate.best_of_n(pool("p", competing(p, 2), 16, rng, verifier=verifier), [8])[0]
+            votes.best_of_n(pool("p", competing(p, 2), 16, rng, verifier=verifier), [8])[0]
             for p in WORLD.draw(12_000, rng)
         ]
     )
     assert abs(many.mean() - truth) < 2 * four_errors(many)
     # Experiments of 150 problems out of those, with replacement: 2000 that are all but independent.
-    intervals = [
-        estimate.interval(rng.choice(many, 150), resamples=300, seed=seed) for seed in range(2000)
+    measured = [
+        intervals.interval(rng.choice(many, 150), resamples=300, seed=seed) for seed in range(2000)
     ]
-    assert 0.93 <= held(many.mean(), intervals) <= 0.97
+    assert 0.93 <= held(many.mean(), measured) <= 0.97
 
 
 # Refusals ----------------------------------------------------------------------------------------

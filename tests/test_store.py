@@ -14,12 +14,12 @@ from contract import no_clock, problems, same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outthink.driver import Driver, Job
 from outthink.errors import RunError, StoreError, UsageError
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.run.runner import Driver, Job
+from outthink.run.store import FORMAT, Identity, Store
 from outthink.search import strategy
-from outthink.select import StepAggregation, reduce_steps
-from outthink.store import FORMAT, Identity, Store
+from outthink.search.select import StepAggregation, reduce_steps
 from outthink.types import (
     STEP,
     Budget,
@@ -724,7 +724,7 @@ def test_closing_leaves_one_file(path):
 
 HOLDER = """
 import sys
-from outthink.store import Identity, Store
+from outthink.run.store import Identity, Store
 with Store.open(sys.argv[1], identity=Identity("s-1", "prm-1", 7, {"problems": "test.jsonl"}),
                 write=True):
     print("held", flush=True)
@@ -782,10 +782,10 @@ def test_a_full_disk_is_one_line_and_loses_nothing(path):
 
 SMALL_DISK = """
 import resource, signal, sys
-from outthink.driver import Driver, Job
-from outthink.propose.scripted import ScriptedProposer, scripted_problems
+from outthink.run.runner import Driver, Job
+from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.search import strategy
-from outthink.store import Store
+from outthink.run.store import Store
 from outthink.types import Budget
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from contract import Counted
 
-from outthink.driver import Driver, Job
 from outthink.errors import UsageError
-from outthink.progress import Progress
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.report.study import Analysis
+from outthink.run.progress import Progress
+from outthink.run.runner import Driver, Job
+from outthink.run.store import Identity, Store
 from outthink.search import strategy
-from outthink.select import AnswerAggregation
-from outthink.store import Identity, Store
-from outthink.study import DIFFICULTY, Plan, Study, run
+from outthink.search.select import AnswerAggregation
+from outthink.study.plan import DIFFICULTY, Plan, Study, run
 from outthink.types import Budget, Drawn, Engines, Scores, Usage, Verified
 
 PLAN = Plan(
@@ -80,7 +80,7 @@ def test_the_grid_is_what_the_store_says(study):
 
 def test_a_share_that_rounds_past_one_is_one(study, monkeypatch):
     beyond = np.nextafter(1.0, 2.0)
-    monkeypatch.setattr("outthink.study.estimate.curve", lambda *_: np.full((2, 100), beyond))
+    monkeypatch.setattr("outthink.study.plan.pools.curve", lambda *_: np.full((2, 100), beyond))
     assert replace(study).grid.accuracy.max() == 1
 
 
@@ -264,7 +264,7 @@ class Line(Progress):
 
 
 def test_the_progress_of_a_sweep_is_in_generations_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr("outthink.study.Progress", Line)
+    monkeypatch.setattr("outthink.study.plan.Progress", Line)
     plan = replace(CHAINED, strategies=("best_of_n", "revise", "revise(sequential=3)", "beam"))
     revising = Engines(ScriptedProposer(), ScriptedVerifier())
     with open_store(tmp_path / "a.store") as store:

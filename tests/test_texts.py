@@ -2,7 +2,7 @@
 
 import pytest
 
-from outthink.texts import cut, past
+from outthink.models.texts import cut, past
 from outthink.types import Problem, Solution
 
 PROBLEM = Problem("p", "?")

@@ -13,12 +13,12 @@ from fake_server import IDS, FakeServer, ids_of, text_of
 from test_prm import Letters, examples, solution, verifier_of
 from tiny_prms import BYTES, CHATML, KINDS, bytes_tokenizer, sequence_model
 
-from outthink.driver import exact
 from outthink.errors import ServerError, ServerRefused, UsageError
-from outthink.propose import wire
-from outthink.propose.openai import OpenAIProposer
-from outthink.propose.wire import Patience
-from outthink.sweeps import Models
+from outthink.models import http as wire
+from outthink.models.http import Patience
+from outthink.models.openai import OpenAIProposer
+from outthink.run.runner import exact
+from outthink.study.sweep import Models
 from outthink.types import END, Draw, Problem, Scores, Solution, State, Verified
 from outthink.verify import orm, prm
 from outthink.verify.confidence import confidence, step_confidence

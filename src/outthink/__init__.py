@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from outthink.api import fit, run, solve, sweep, write_report
-from outthink.driver import Driver, Job, Result
 from outthink.errors import OutthinkError, RunError, UsageError
-from outthink.policy import Policy
-from outthink.results import Accuracies, Accuracy, Fitting, Reported, Solved, Worth
+from outthink.policy.results import Fitting, Reported, Solved, Worth
+from outthink.policy.table import Policy
+from outthink.run.runner import Driver, Job, Result
+from outthink.run.store import Store
 from outthink.search import strategy
-from outthink.select import AnswerAggregation, Selection, StepAggregation
-from outthink.store import Store
-from outthink.study import Plan, Study
-from outthink.sweeps import Models
+from outthink.search.select import AnswerAggregation, Selection, StepAggregation
+from outthink.study.plan import Plan, Study
+from outthink.study.results import Accuracies, Accuracy
+from outthink.study.sweep import Models
 from outthink.types import (
     END,
     STEP,

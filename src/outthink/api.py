@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from outthink.errors import UsageError
-from outthink.policy import Policy
-from outthink.results import Accuracies, Fitting, Reported, Solved
-from outthink.study import Plan
-from outthink.sweeps import Models, Sweep
+from outthink.policy.results import Fitting, Reported, Solved
+from outthink.policy.table import Policy
+from outthink.study.plan import Plan
+from outthink.study.results import Accuracies
+from outthink.study.sweep import Models, Sweep
 
 _T = TypeVar("_T")
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from outthink import difficulty
-from outthink.data import source
-from outthink.driver import Job, Result
+from outthink.data import source, task
 from outthink.errors import RunError, UsageError
-from outthink.estimate import Pool, interval, paired
-from outthink.exchange import (
+from outthink.grade import EXACT, grading
+from outthink.lab.tokenizer import WRITER, decode
+from outthink.measure import difficulty
+from outthink.measure.exchange import (
     Accounting,
     Comparison,
     Crossover,
@@ -26,23 +26,25 @@ from outthink.exchange import (
     compare,
     crossovers,
 )
-from outthink.grade import EXACT, grading
-from outthink.lab import task
-from outthink.lab.tokenizer import WRITER, decode
-from outthink.minds import Mind, Wanted, mind
-from outthink.policy import Grid, Policy, Provenance
-from outthink.ports import is_served_proposer
+from outthink.measure.grid import Grid
+from outthink.measure.intervals import interval, paired
+from outthink.measure.pools import Pool
+from outthink.paper.evidence import Evidence, Scale, gathered
+from outthink.paper.outcome import outcome
+from outthink.policy.results import Fitting, Reported, Solved, Worth
+from outthink.policy.table import Policy, Provenance
 from outthink.report import data as page
 from outthink.report.page import write
 from outthink.report.reproduction import write_reproduction
 from outthink.report.study import Analysis, Fitted, build
-from outthink.reproduce.evidence import Evidence, Scale, gathered
-from outthink.reproduce.outcome import outcome
-from outthink.results import Accuracies, Fitting, Reported, Solved, Worth
+from outthink.run.queues import is_served_proposer
+from outthink.run.runner import Job, Result
+from outthink.run.store import Identity
 from outthink.search import strategy as parse_strategy
-from outthink.store import Identity
-from outthink.study import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
-from outthink.sweeps import (
+from outthink.study.plan import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
+from outthink.study.results import Accuracies
+from outthink.study.session import Mind, Wanted, mind
+from outthink.study.sweep import (
     GRADER,
     IN_PROCESS,
     PARAMETERS,
@@ -96,7 +98,7 @@ def train(
     judge = grading(asked.grader)
     judge.require()
     # transformers takes seconds to import, which nothing else needs, and is optional.
-    from outthink.hf.load import transformers
+    from outthink.models.weights import transformers
 
     transformers()
     from outthink.train.own import Training, usual
@@ -417,10 +419,10 @@ def doctor(url: str) -> dict[str, Any]:
     """What the server at an address, or a model in this process, can do. Raises `ServerRefused`
     where there is none."""
     # The HTTP client takes a while to import, which no other command needs.
-    from outthink.propose.capabilities import examine
-    from outthink.propose.doctor import findings, strategies
-    from outthink.propose.local import is_local, serve
-    from outthink.propose.wire import Wire
+    from outthink.models.capabilities import examine
+    from outthink.models.examine import findings, strategies
+    from outthink.models.http import Wire
+    from outthink.models.local import is_local, serve
 
     server = serve(url) if is_local(url) else None
 

@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import overload
 from urllib.parse import parse_qsl
 
-from outthink.data import gym, tables
+from outthink.data import gym, tables, task
 from outthink.data.layouts import Columns, grader_named, recognised
 from outthink.data.tables import Row
 from outthink.errors import ProblemFileError, UsageError
 from outthink.grade import EXACT
-from outthink.lab import task
 from outthink.types import Problem
 
 LAB = "lab:"

@@ -8,6 +8,10 @@
 
 `exact` is for answers with one way to be written, `number` for GSM8K and its kin, `math` for MATH,
 `choice` for letters, `code` for programs judged by tests, `reasoning-gym` for its generators.
+
+It knows nothing of models or stores. `data` names the grader of a problem, `study` asks it.
+
+Stands on: errors, types.
 """
 
 from __future__ import annotations

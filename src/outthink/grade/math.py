@@ -17,15 +17,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from outthink.grade.clean import clean
-from outthink.grade.notation import (
-    ORDERED,
-    Equation,
-    Form,
-    Formula,
-    Group,
-    Words,
-    read,
-)
+from outthink.grade.notation import ORDERED, Equation, Form, Formula, Group, Words, read
 from outthink.grade.numerals import Number
 from outthink.grade.worker import require, workers
 

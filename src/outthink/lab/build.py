@@ -25,17 +25,18 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from outthink.driver import Driver, Job, Result, exact
+from outthink.data import task
 from outthink.errors import RunError, WeightsError
-from outthink.lab import recipes, task, tokenizer
+from outthink.lab import recipes, tokenizer
 from outthink.lab.engine import LabProposer
 from outthink.lab.gpt import GPT, load, save
 from outthink.lab.models import LabModels, fingerprint
 from outthink.lab.revisions import HISTORY, Led, reviser, revision_verifier
 from outthink.lab.train import Examples, Recipe, Trained, language_model, verifier
-from outthink.progress import Progress, duration
+from outthink.run.progress import Progress, duration
+from outthink.run.runner import Driver, Job, Result, exact
+from outthink.run.store import Identity, Store
 from outthink.search import strategy
-from outthink.store import Identity, Store
 from outthink.train.revise import trajectories
 from outthink.train.rollouts import Labelled, labelling, labels
 from outthink.types import Budget, Problem

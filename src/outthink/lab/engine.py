@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from outthink.costs import ModelShape
 from outthink.errors import UsageError
 from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
-from outthink.propose.chance import hashed
+from outthink.models.chance import hashed
+from outthink.models.shape import ModelShape
 from outthink.types import Draw, Drawn, Scores, Solution, State, Verified
 
 Part = TypeVar("Part")

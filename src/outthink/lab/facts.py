@@ -12,15 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from outthink.difficulty import bins
-from outthink.driver import Driver, Job
+from outthink.data import task
 from outthink.errors import UsageError
-from outthink.estimate import Interval, auc, calibration_error, interval, paired
-from outthink.gauge import Gauge
-from outthink.lab import recipes, task, tokenizer
+from outthink.lab import recipes, tokenizer
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.models import LabModels
-from outthink.progress import Progress
+from outthink.measure.difficulty import bins
+from outthink.measure.intervals import Interval, interval, paired
+from outthink.measure.quality import auc, calibration_error
+from outthink.run.gauge import Gauge
+from outthink.run.progress import Progress
+from outthink.run.runner import Driver, Job
 from outthink.search import strategy
 from outthink.types import Budget, Draw, Problem, Solution
 

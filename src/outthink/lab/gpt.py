@@ -29,8 +29,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from outthink.costs import ModelShape
 from outthink.errors import WeightsError
+from outthink.models.shape import ModelShape
 
 
 @dataclass(frozen=True, slots=True)

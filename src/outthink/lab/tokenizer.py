@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from outthink.lab.task import DIGITS, FACTORS, MAX_STEPS, MODULUS, Chains, parse
+from outthink.data.task import DIGITS, FACTORS, MAX_STEPS, MODULUS, Chains, parse
 
 _WORDS = (
     *(str(digit) for digit in range(10)),

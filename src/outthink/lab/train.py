@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from outthink.lab import task, tokenizer
+from outthink.data import task
+from outthink.lab import tokenizer
 from outthink.lab.engine import log_likelihood, score
 from outthink.lab.gpt import GPT, Shape, with_hope
-from outthink.progress import Progress
+from outthink.run.progress import Progress
 from outthink.train import checkpoint as checkpoint_file
 from outthink.train.rollouts import Labelled
 

@@ -1,4 +1,9 @@
-"""Figures and one self-contained page from a run's numbers."""
+"""Figures and one self-contained page from a run's numbers.
+
+It knows nothing of models. `api` and `cli` ask for a page.
+
+Stands on: errors, measure, policy, run, search, study, types.
+"""
 
 from outthink.report.data import Report
 from outthink.report.page import render, write

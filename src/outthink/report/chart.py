@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from outthink.progress import compact
 from outthink.report.data import GENERATIONS, Axis, Point
 from outthink.report.look import MARKERS, Look
 from outthink.report.markup import escape, tag
 from outthink.report.words import counted, measured, whole
+from outthink.run.progress import compact
 
 LABEL_WIDTH = 25
 """Characters of a label at the end of a line."""

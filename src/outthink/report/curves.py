@@ -6,15 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from outthink.report import sentences as say
-from outthink.report.chart import (
-    NARROW,
-    PANEL,
-    WIDE,
-    Series,
-    accuracy_range,
-    called,
-    line_chart,
-)
+from outthink.report.chart import NARROW, PANEL, WIDE, Series, accuracy_range, called, line_chart
 from outthink.report.data import GENERATIONS, Axis, Cef, Comparison, Curve, Report
 from outthink.report.factors import arrows, draw_arrows, factor_chart, largest_budget, reading_of
 from outthink.report.look import CHARGED, ORACLE, PREDICTED, Looks, legend

@@ -25,15 +25,7 @@ from outthink.report.data import (
     Spending,
 )
 from outthink.report.look import Looks
-from outthink.report.words import (
-    counted,
-    measured,
-    percent,
-    ratio,
-    ratio_span,
-    span,
-    whole,
-)
+from outthink.report.words import counted, measured, percent, ratio, ratio_span, span, whole
 
 USUAL_HEADLINE = 16
 

@@ -9,24 +9,19 @@ from itertools import pairwise
 
 import numpy as np
 
-from outthink import difficulty, policy
-from outthink.difficulty import Binning, Difficulty
 from outthink.errors import UsageError
-from outthink.estimate import (
-    Equivalence,
-    Floats,
-    Integers,
-    auc,
-    calibration_error,
-    equivalence,
-    intervals,
-    reliability,
-)
-from outthink.policy import Fit
+from outthink.measure import difficulty
+from outthink.measure.arrays import Floats, Integers
+from outthink.measure.difficulty import Binning, Difficulty
+from outthink.measure.equivalence import Equivalence, equivalence
+from outthink.measure.intervals import intervals
+from outthink.measure.quality import auc, calibration_error, reliability
+from outthink.policy import table as policy
+from outthink.policy.table import Fit
 from outthink.report import data
+from outthink.run.store import Node, SearchTree
 from outthink.search import strategy
-from outthink.store import Node, SearchTree
-from outthink.study import STRATEGIES, UNSCORED, Study
+from outthink.study.plan import STRATEGIES, UNSCORED, Study
 
 BASELINE = "best_of_n"
 LABELS = {

@@ -8,16 +8,7 @@ from outthink.report.data import Comparison, Provenance, Report
 from outthink.report.look import Looks
 from outthink.report.markup import escape, tag
 from outthink.report.sentences import at_budget, charged_cef, find_cef, headline, leading
-from outthink.report.words import (
-    AT_LEAST,
-    THIN,
-    TIMES,
-    percent,
-    ratio,
-    ratio_span,
-    span,
-    whole,
-)
+from outthink.report.words import AT_LEAST, THIN, TIMES, percent, ratio, ratio_span, span, whole
 
 
 def tiles(report: Report) -> str:

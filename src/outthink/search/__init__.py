@@ -2,6 +2,10 @@
 
 A strategy is written as a call: `beam(width=4)`, `lookahead(depth=3, width=sqrt)`, `best_of_n`.
 Its canonical name leaves out what is at its default, so one algorithm has one name.
+
+It knows nothing of models, batches, files or other problems. `run` advances its generators.
+
+Stands on: errors, types.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from outthink.search.greedy import greedy
 from outthink.search.lookahead import lookahead
 from outthink.search.majority import majority
 from outthink.search.revise import revise
-from outthink.select import AnswerAggregation, StepAggregation
+from outthink.search.select import AnswerAggregation, StepAggregation
 from outthink.types import Budget, Problem, Search, Strategy
 
 SEARCHES: dict[str, Callable[..., Search]] = {

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from outthink.errors import UsageError
-from outthink.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
+from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
 from outthink.types import (
     END,
     MAX_ROUNDS,

@@ -5,7 +5,7 @@ Cobbe et al. 2021, https://arxiv.org/abs/2110.14168; weighted as in Snell et al.
 
 from __future__ import annotations
 
-from outthink.select import AnswerAggregation, Selection, StepAggregation
+from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.types import END, Budget, Problem, Propose, Search, Solution, Verify
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outthink.select import MAJORITY
+from outthink.search.select import MAJORITY
 from outthink.types import END, Budget, Problem, Propose, Search, Solution
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from outthink.errors import UsageError
 from outthink.search.beam import best, children, finish, resolve_width
-from outthink.select import AnswerAggregation, Selection, StepAggregation
+from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.types import (
     MAX_ROUNDS,
     STEP,

@@ -5,7 +5,7 @@ Wang et al. 2023 (self-consistency), https://arxiv.org/abs/2203.11171
 
 from __future__ import annotations
 
-from outthink.select import MAJORITY
+from outthink.search.select import MAJORITY
 from outthink.types import END, Budget, Problem, Propose, Search, Solution
 
 

@@ -13,18 +13,8 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from outthink.errors import UsageError
-from outthink.select import AnswerAggregation, Selection, StepAggregation
-from outthink.types import (
-    END,
-    Budget,
-    Problem,
-    Propose,
-    Request,
-    Scores,
-    Search,
-    Solution,
-    Verify,
-)
+from outthink.search.select import AnswerAggregation, Selection, StepAggregation
+from outthink.types import END, Budget, Problem, Propose, Request, Scores, Search, Solution, Verify
 
 WINDOW = 4
 """Earlier answers a revision sees (section 6.1)."""

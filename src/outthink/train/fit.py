@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from outthink.hf.load import is_head, peft
-from outthink.progress import Progress
+from outthink.models.weights import is_head, peft
+from outthink.run.progress import Progress
 from outthink.train import checkpoint as checkpoint_file
 from outthink.verify.families import Classes, MeanLogit, Readout, Value, Words
 

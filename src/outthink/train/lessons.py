@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from outthink.driver import Result
-from outthink.propose.hf import Turns
+from outthink.models.transformers import Turns
+from outthink.run.runner import Result
 from outthink.train.fit import Example, Odds, odds_of
 from outthink.train.revise import trajectories
 from outthink.train.rollouts import labels

@@ -24,16 +24,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from outthink.driver import Driver, Job, Result, exact
 from outthink.errors import RunError, UsageError, WeightsError
-from outthink.hf.about import About, write
-from outthink.hf.load import HF, Loaded, load
-from outthink.ports import is_served_proposer
-from outthink.progress import Progress
-from outthink.propose.hf import HFProposer, Turns, end_ids
-from outthink.propose.openai import Read, Setting
+from outthink.models.about import About, write
+from outthink.models.openai import Read, Setting
+from outthink.models.transformers import HFProposer, Turns, end_ids
+from outthink.models.weights import HF, Loaded, load
+from outthink.run.progress import Progress
+from outthink.run.queues import is_served_proposer
+from outthink.run.runner import Driver, Job, Result, exact
+from outthink.run.store import Identity, Store
 from outthink.search import strategy
-from outthink.store import Identity, Store
 from outthink.train import card
 from outthink.train.fit import Example, Fitted, Recipe, fit
 from outthink.train.lessons import Reading, Told, answer_lessons, revision_lessons, step_lessons

@@ -15,18 +15,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from outthink.driver import Result
-from outthink.select import MAJORITY
-from outthink.types import (
-    END,
-    Budget,
-    Grader,
-    Problem,
-    Propose,
-    Search,
-    Solution,
-    Strategy,
-)
+from outthink.run.runner import Result
+from outthink.search.select import MAJORITY
+from outthink.types import END, Budget, Grader, Problem, Propose, Search, Solution, Strategy
 
 SAMPLES = 16
 ROLLOUTS = 16

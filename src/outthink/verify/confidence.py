@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from outthink.errors import UsageError
-from outthink.propose.dialects import Reread
+from outthink.models.dialects import Reread
 from outthink.types import AnyProposer, AnyVerifier, Scores, Solution, Verified
 
 TOP = 20

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from outthink.errors import ServerRefused
-from outthink.propose.wire import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
+from outthink.models.http import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
 from outthink.types import Scores, Verified
 from outthink.verify.written import Written
 

@@ -67,7 +67,7 @@ def named(name: str, proposer: AnyProposer) -> AnyVerifier:
         return reading(asyncio.run(connecting), proposer, earlier=bool(earlier))
     if earlier is None:
         # The HTTP client that comes with it takes a while to import.
-        from outthink.hf.about import about
+        from outthink.models.about import about
 
         earlier = about(model).earlier
     if kind == "orm":

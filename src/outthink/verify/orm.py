@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from outthink.hf.about import require
+from outthink.models.about import require
 from outthink.verify.checkpoint import Checkpoint, readout_of, widened
 from outthink.verify.families import (
     Classes,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from outthink.hf.about import require
+from outthink.models.about import require
 from outthink.verify.checkpoint import Checkpoint, head_of, widened
 from outthink.verify.families import Encoder, Family, Words, detected, family
 from outthink.verify.reader import KEPT_BYTES, TOKENS_AT_ONCE, Reader

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from outthink.errors import ServerRefused
-from outthink.hf.about import require
-from outthink.propose.wire import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
+from outthink.models.about import require
+from outthink.models.http import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
 from outthink.types import Scores, Verified
 from outthink.verify.families import (
     Classes,

@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from outthink.ports import Batched
-from outthink.texts import cut as _cut
+from outthink.models.texts import cut as _cut
+from outthink.run.queues import Batched
 from outthink.types import AnyProposer, AnyVerifier, Scores, Solution, Verified
 
 _REMEMBERED = 16384

@@ -1,0 +1,6 @@
+"""Measurements of speed: engines, strategies, and what searches get of a server.
+
+`cli` starts them.
+
+Stands on: data, errors, grade, lab, measure, models, policy, run, search, study, types.
+"""

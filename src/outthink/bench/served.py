@@ -1,0 +1,298 @@
+"""How much of a server's speed searches get, measured on any server that proposers speak to.
+
+    best-of-N     through the driver, with its store, against a bare client that sends the same
+                  requests again, at the same concurrency: turn by turn, the first one in turn too
+    beam search   of all problems at once against one problem after the other
+    prefix cache  what share of the prompts of that beam search it held, by the server's own metrics
+
+The model's tokens are real, the scores are not: a stand-in for a verifier gives each step a number
+that follows from its tokens, so that a beam search goes on as with any verifier and costs what its
+proposer costs. Beam search runs first, when no prompt is in the cache yet; searched one by one, the
+problems find all of them there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from outthink.data import source
+from outthink.errors import RunError
+from outthink.grade import Grading, grading
+from outthink.models import metrics
+from outthink.models.capabilities import Capabilities, examine
+from outthink.models.http import Wire
+from outthink.models.openai import OpenAIProposer, Setting
+from outthink.run.progress import Progress
+from outthink.run.runner import Driver, Job
+from outthink.run.store import Identity, Store
+from outthink.search import strategy
+from outthink.types import Budget, Problem, Scores, Solution, Usage, Verified
+
+_DRAWS = ("/v1/completions", "/completion", "/v1/chat/completions")
+"""Paths of requests that draw."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of the server."""
+
+    problems: str
+    """As `outthink.data.source` reads it."""
+    budget: int = 4
+    """Generations a problem, of both searches."""
+    beam: str = "beam"
+    repeats: int = 5
+    """Pairs of one run through the driver and one of the bare client."""
+    concurrency: int = 32
+    """Requests in flight."""
+    most_tokens: int = 256
+    step_end: str = "\n\n"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One timed run; tokens are the server's own counts."""
+
+    seconds: float
+    requests: int
+    decoded_tokens: int
+
+    @property
+    def speed(self) -> float:
+        """Decoded tokens a second."""
+        return self.decoded_tokens / self.seconds
+
+
+class StandIn:
+    """A verifier whose scores follow from the tokens alone: any, but always the same."""
+
+    name = "stand-in"
+
+    def verify(self, solutions: Sequence[Solution]) -> list[Verified]:
+        """Scores in order; no tokens are read."""
+        return [
+            Verified(Scores(tuple(_score(each.tokens[:end]) for end in each.step_ends)), 0, 0)
+            for each in solutions
+        ]
+
+
+def _score(tokens: tuple[int, ...]) -> float:
+    digest = hashlib.blake2b(repr(tokens).encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") / 2**32
+
+
+class Recorder(Wire):
+    """Keeps what drew something, and what the server counted of it."""
+
+    def __init__(self, url: str, *, requests_in_flight: int) -> None:
+        super().__init__(url, requests_in_flight=requests_in_flight)
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.decoded_tokens = 0
+
+    async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], _T]) -> _T:
+        """As `Wire.post`."""
+
+        def kept(value: Any) -> _T:
+            found = read(value)
+            if path in _DRAWS:
+                self.sent.append((path, body))
+                self.decoded_tokens += decoded(value)
+            return found
+
+        return await super().post(path, body, kept)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.sent, self.decoded_tokens = [], 0
+
+
+def decoded(value: Any) -> int:
+    """Tokens decoded for one response, as the server counts them."""
+    if isinstance(value, list):
+        return sum(map(decoded, value))
+    return int(
+        value["usage"]["completion_tokens"] if "usage" in value else value["tokens_predicted"]
+    )
+
+
+def served(url: str, load: Load) -> dict[str, Any]:
+    """All figures. Raises `ServerRefused` where the server cannot do what is measured, `RunError`
+    where it failed a request."""
+    asked = source.read(load.problems)
+    judge = grading(asked.grader)
+    judge.require()
+    address, _, model = url.partition("#")
+    return asyncio.run(_served(address, model or None, load, asked, judge))
+
+
+async def _served(
+    url: str, model: str | None, load: Load, problems: Sequence[Problem], judge: Grading
+) -> dict[str, Any]:
+    wire = Recorder(url, requests_in_flight=load.concurrency)
+    try:
+        bench = _Bench(wire, await examine(wire, model), load, problems, judge)
+        beam = await bench.beams()
+        return {
+            **asdict(load),
+            "server": bench.found.server,
+            "model": bench.found.model,
+            "count": len(problems),
+            "beam_search": beam,
+            "best_of_n": await bench.pairs(),
+        }
+    finally:
+        await wire.aclose()
+
+
+class _Bench:
+    """One server, one load."""
+
+    def __init__(
+        self,
+        wire: Recorder,
+        found: Capabilities,
+        load: Load,
+        problems: Sequence[Problem],
+        judge: Grading,
+    ) -> None:
+        self.found = found
+        self._wire = wire
+        self._load = load
+        self._problems = problems
+        self._judge = judge
+
+    async def beams(self) -> dict[str, Any]:
+        """Beam search of all problems at once, then of one after the other."""
+        before = await metrics.read(self._wire)
+        together, usage = await self._search(self._load.beam, "beam, all at once")
+        counted = await metrics.read(self._wire) - before
+        alone, _ = await self._search(self._load.beam, "beam, one by one", at_once=False)
+        return {
+            "together": _told(together),
+            "one_by_one": _told(alone),
+            "times_faster": alone.seconds / together.seconds,
+            "times_the_tokens_a_second": together.speed / alone.speed,
+            "prefix_cache_hit_share": counted.hit_share,
+            "prefix_cache_queries": counted.cache_queries,
+            "prefix_cache_hits": counted.cache_hits,
+            "ledger": _ledger(usage),
+            "server": {
+                "decoded_tokens": counted.decoded_tokens,
+                "computed_prompt_tokens": counted.computed_tokens,
+            },
+        }
+
+    async def pairs(self) -> dict[str, Any]:
+        """Best-of-N through the driver and by a bare client, turn by turn."""
+        await self._search("best_of_n", "best-of-N, not counted")
+        sent = [(path, json.dumps(body).encode()) for path, body in self._wire.sent]
+        rows = []
+        for number in range(self._load.repeats):
+            label = f"best-of-N, {number + 1} of {self._load.repeats}"
+            bare = await self._bare(sent, label) if number % 2 == 0 else None
+            driven, usage = await self._search("best_of_n", f"{label}, driver")
+            rows.append((driven, bare or await self._bare(sent, label), usage))
+        ratios = [driven.speed / bare.speed for driven, bare, _ in rows]
+        return {
+            "driver_over_bare": statistics.median(ratios),
+            "low": min(ratios),
+            "high": max(ratios),
+            "pairs": [
+                {
+                    "driver": _told(driven),
+                    "bare": _told(bare),
+                    "ratio": ratio,
+                    "ledger": _ledger(usage),
+                }
+                for (driven, bare, usage), ratio in zip(rows, ratios, strict=True)
+            ],
+        }
+
+    async def _search(self, name: str, label: str, *, at_once: bool = True) -> tuple[Run, Usage]:
+        """All problems searched, as a sweep would: into a store, answers read and judged."""
+        load, wire = self._load, self._wire
+        setting = Setting(load.most_tokens, load.step_end)
+        # A new one each time: it remembers prompts that were made token ids.
+        proposer = OpenAIProposer(wire, self.found, setting, self._judge.read)
+        made, usage = strategy(name), Usage()
+        jobs = [Job(problem, made, Budget(load.budget)) for problem in self._problems]
+        wire.forget()
+        with tempfile.TemporaryDirectory() as scratch:
+            identity = Identity(proposer.name, StandIn.name, load.seed)
+            with Store.open(Path(scratch) / "bench.store", identity=identity, write=True) as store:
+                driver = Driver(
+                    proposer,
+                    StandIn(),
+                    grader=self._judge.grade,
+                    seed=load.seed,
+                    journal=store,
+                )
+                began = time.perf_counter()
+                with Progress(label, len(jobs), "problems") as bar:
+                    for some in [jobs] if at_once else [[job] for job in jobs]:
+                        async for result in driver.run_async(some):
+                            if result.outcome.error is not None:
+                                raise RunError(result.outcome.error)
+                            usage += result.outcome.usage
+                            bar.advance(1)
+                seconds = time.perf_counter() - began
+        return Run(seconds, len(wire.sent), wire.decoded_tokens), usage
+
+    async def _bare(self, sent: Sequence[tuple[str, bytes]], label: str) -> Run:
+        """The same requests from as many clients as there may be requests in flight, each reading
+        its response before it sends the next."""
+        waiting = iter(sent)
+        total = 0
+        headers = {**self._wire.headers, "Content-Type": "application/json"}
+
+        async def client(http: httpx.AsyncClient) -> None:
+            nonlocal total
+            for path, body in waiting:
+                response = await http.post(self._wire.root + path, content=body)
+                if response.status_code != 200:
+                    raise RunError(
+                        f"{self._wire.root}{path}: {response.status_code} to a bare client; see to "
+                        "the server and give the same command again"
+                    )
+                total += decoded(response.json())
+                bar.advance(1)
+
+        clients = [
+            httpx.AsyncClient(headers=headers, timeout=None)
+            for _ in range(min(self._load.concurrency, len(sent)))
+        ]
+        try:
+            began = time.perf_counter()
+            with Progress(f"{label}, bare", len(sent), "requests") as bar:
+                await asyncio.gather(*map(client, clients))
+            return Run(time.perf_counter() - began, len(sent), total)
+        finally:
+            for each in clients:
+                await each.aclose()
+
+
+def _told(run: Run) -> dict[str, Any]:
+    return {**asdict(run), "decoded_tokens_per_second": run.speed}
+
+
+def _ledger(usage: Usage) -> dict[str, Any]:
+    """What the driver counted."""
+    return {
+        "decoded_tokens": usage.decoded_tokens,
+        "computed_prompt_tokens": usage.prompt_tokens,
+        "cached_prompt_tokens": usage.cached_tokens,
+    }

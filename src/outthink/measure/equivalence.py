@@ -1,0 +1,146 @@
+"""How many times the budget another strategy needs to be as good (method F14)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from outthink.errors import UsageError
+from outthink.measure.arrays import Floats
+from outthink.measure.intervals import (
+    LEVEL,
+    RESAMPLES,
+    resampled_means,
+    tails_of,
+)
+
+_SAME = 1e-12
+"""Two mean accuracies nearer than this differ by rounding alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equivalence:
+    """How many times its own cost the base would have to spend for the same accuracy (F14)."""
+
+    n: int
+    """Budget of the optimised strategy, generations."""
+    cost: float
+    """`n` and what was charged on top, generations."""
+    factor: float
+    """N_base / cost."""
+    low: float
+    high: float
+    problems: int
+    at_least: bool
+    """The base never gets there: `factor` stands for its largest budget, the truth is larger."""
+    at_most: bool
+    """The base is better at its smallest budget: `factor` stands for that, the truth is smaller."""
+    high_at_least: bool
+    """The same of the upper end of the interval: it has no known upper end."""
+    low_at_most: bool
+    """The same of the lower end of the interval."""
+
+
+def equivalence(
+    base: Floats,
+    base_ns: Sequence[int],
+    optimised: Floats,
+    ns: Sequence[int],
+    *,
+    extra_cost: float = 0.0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[Equivalence, ...]:
+    """The compute-equivalence factor N_base / (N + extra) at each N (F14), what "4 times" means.
+
+    `base` [B, P] and `optimised` [N, P] are accuracies on the same problems at budgets `base_ns`,
+    rising, and `ns`. N_base is the smallest budget at which the base's mean accuracy reaches the
+    optimised one's, linear in log2 N between budgets. The base curve is first made monotone by its
+    running maximum: who has a budget may spend less of it, and noise then counts for the base.
+    Nothing is extrapolated; see `at_least` and `at_most`.
+
+    `extra_cost`, generations a problem, is what the optimised strategy spent besides N, such as
+    the samples that told how hard the problem is. The interval resamples problems with both
+    curves, and makes each resampled base monotone anew. Raises `UsageError` where shapes disagree,
+    budgets do not rise, or an accuracy is not finite.
+    """
+    base, optimised = np.asarray(base, np.float64), np.asarray(optimised, np.float64)
+    _check_curves(base, base_ns, optimised, ns)
+    if not extra_cost >= 0:
+        raise UsageError(f"extra cost {extra_cost}; give generations a problem, 0 or more")
+    tails = tails_of(level)
+    both = np.vstack([base, optimised])
+    point = both.mean(axis=1)[None]
+    drawn = resampled_means(both, resamples, seed)
+    budgets = np.log2(np.array(base_ns, np.float64))
+    reached = reach(point, budgets)[0]
+    spread = np.sort(reach(drawn, budgets), axis=0)
+    # Order statistics, rounded outwards: a mean of a number and "never" would be neither.
+    lows = spread[math.floor(tails[0] * (resamples - 1))]
+    highs = spread[math.ceil(tails[1] * (resamples - 1))]
+
+    def factor(log2_n: float, cost: float) -> float:
+        return float(2.0 ** np.clip(log2_n, budgets[0], budgets[-1]) / cost)
+
+    return tuple(
+        Equivalence(
+            n=n,
+            cost=n + extra_cost,
+            factor=factor(reached[i], n + extra_cost),
+            low=factor(lows[i], n + extra_cost),
+            high=factor(highs[i], n + extra_cost),
+            problems=base.shape[1],
+            at_least=bool(reached[i] == np.inf),
+            at_most=bool(reached[i] == -np.inf),
+            high_at_least=bool(highs[i] == np.inf),
+            low_at_most=bool(lows[i] == -np.inf),
+        )
+        for i, n in enumerate(ns)
+    )
+
+
+def _check_curves(
+    base: Floats, base_ns: Sequence[int], optimised: Floats, ns: Sequence[int]
+) -> None:
+    wanted = (len(base_ns), len(ns))
+    if base.ndim != 2 or optimised.ndim != 2 or wanted != (len(base), len(optimised)):
+        raise UsageError(
+            f"curves of shapes {list(base.shape)} and {list(optimised.shape)} at {len(base_ns)} "
+            f"and {len(ns)} budgets; give [budgets, problems] for both"
+        )
+    if base.shape[1] != optimised.shape[1] or base.shape[1] == 0 or not base_ns:
+        raise UsageError(
+            f"curves over {base.shape[1]} and {optimised.shape[1]} problems; give the same problems"
+        )
+    if min((*base_ns, *ns)) < 1 or any(b <= a for a, b in pairwise(base_ns)):
+        raise UsageError(f"base budgets {list(base_ns)}; give rising budgets of at least 1")
+    if not (np.isfinite(base).all() and np.isfinite(optimised).all()):
+        raise UsageError("an accuracy is missing; leave out the budgets that were not run")
+
+
+def reach(means: Floats, budgets: Floats) -> Floats:
+    """[R, N]: log2 of the least budget at which the base reaches each target; R means at once.
+
+    `means` [R, B + N] holds the base's accuracies at the log2 `budgets` [B], rising, then the
+    targets. Linear in between, of the running maximum. +inf where the base never gets there, -inf
+    where it is above already at its smallest budget.
+    """
+    base = np.maximum.accumulate(means[:, : budgets.size], axis=1)
+    target = means[:, budgets.size :]
+    reached = base[:, :, None] >= target[:, None, :] - _SAME
+    upper = np.where(reached.any(axis=1), reached.argmax(axis=1), budgets.size)
+    right = np.clip(upper, 1, budgets.size - 1) if budgets.size > 1 else np.zeros_like(upper)
+    left = np.maximum(right - 1, 0)
+    below, above = np.take_along_axis(base, left, 1), np.take_along_axis(base, right, 1)
+    rise = np.where(above > below, above - below, 1.0)
+    share = np.clip((target - below) / rise, 0.0, 1.0)
+    log2_n = budgets[left] + share * (budgets[right] - budgets[left])
+    log2_n = np.where(
+        upper == 0, np.where(base[:, :1] > target + _SAME, -np.inf, budgets[0]), log2_n
+    )
+    return np.where(upper == budgets.size, np.inf, log2_n)

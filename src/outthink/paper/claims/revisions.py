@@ -1,0 +1,418 @@
+"""Claims about revisions: which split is best where, and what later answers are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from outthink.measure.arrays import Floats
+from outthink.measure.grid import Grid
+from outthink.measure.intervals import Interval
+from outthink.paper.claims.base import (
+    BETTER,
+    EASY,
+    HARD,
+    NEGLIGIBLE,
+    Claim,
+    Figure,
+    Judgement,
+    Verdict,
+    above,
+    apart,
+    below,
+    better,
+    difference,
+    judged,
+    mean,
+    number,
+    percent,
+    points,
+    ratio,
+    share,
+    untestable,
+)
+from outthink.paper.findings import LONGEST, Bins, Findings, interaction, members
+from outthink.policy import table as policy
+from outthink.search import strategy
+
+# C07, C08, C09, C13: sequential or parallel -------------------------------------------------------
+
+
+def _splits(findings: Findings, numbers: Sequence[int]) -> dict[int, Floats]:
+    """[p] accuracy on the problems of these bins, by the length of chains."""
+    lengths, accuracy = findings.sweep
+    there = members(findings.bins(Bins.PREDICTED), numbers)
+    return {length: row[there] for length, row in zip(lengths, accuracy, strict=True)}
+
+
+def _best_of(splits: dict[int, Floats], findings: Findings, numbers: Sequence[int]) -> Floats:
+    """[p] the best of these splits for each bin, chosen on other problems."""
+    bins = findings.bins(Bins.PREDICTED)
+    bins = bins[members(bins, numbers)]
+    ids = tuple(str(row) for row in range(bins.size))
+    names = tuple(str(length) for length in splits)
+    grid = Grid(ids, names, (1,), np.array([[row] for row in splits.values()]))
+    found: Floats = policy.fit(grid, bins - bins.min()).held_out[0]
+    return found
+
+
+def _split_figures(splits: dict[int, Floats], where: str) -> list[Figure]:
+    return [
+        share(f"chains of {length}, {where}", mean(values)) for length, values in splits.items()
+    ]
+
+
+def _no_splits(findings: Findings) -> str | None:
+    lengths, _ = findings.sweep
+    if len(lengths) >= 3:
+        return None
+    return f"a budget of {findings.sweep_budget} has {len(lengths)} splits, too few to compare"
+
+
+def _c07(findings: Findings) -> Judgement:
+    splits = _splits(findings, EASY)
+    if reason := _no_splits(findings):
+        return untestable(reason)
+    n = findings.sweep_budget
+    sequential = splits.pop(n)
+    gap = apart(sequential, _best_of(splits, findings, EASY))
+    verdict = Verdict.UNDECIDED
+    if above(gap, -NEGLIGIBLE):
+        verdict = Verdict.CONFIRMED
+    elif below(gap, 0.0):
+        verdict = Verdict.REFUTED
+    figures = [difference(f"one chain of {n} - best other split, held out", gap)]
+    figures += _split_figures({n: sequential, **splits}, "bins 1-2")
+    return judged(
+        verdict,
+        figures,
+        f"In bins 1-2 one chain of {n} differs from the best other split by {points(gap)}.",
+    )
+
+
+def _c08(findings: Findings) -> Judgement:
+    splits = _splits(findings, EASY)
+    if reason := _no_splits(findings):
+        return untestable(reason)
+    n = findings.sweep_budget
+    gap = apart(splits[n], splits[1])
+    verdict = Verdict.UNDECIDED
+    if above(gap, 0.0):
+        verdict = Verdict.REFUTED
+    elif below(gap, 0.0):
+        verdict = Verdict.CONFIRMED
+    return judged(
+        verdict,
+        [difference(f"one chain of {n} - {n} parallel", gap), *_split_figures(splits, "bins 1-2")],
+        f"In bins 1-2 one chain of {n} differs from {n} parallel answers by {points(gap)}.",
+    )
+
+
+def _c09(findings: Findings) -> Judgement:
+    splits = _splits(findings, HARD)
+    if reason := _no_splits(findings):
+        return untestable(reason)
+    n = findings.sweep_budget
+    figures = _split_figures(splits, "bins 4-5")
+    sequential, parallel = splits.pop(n), splits.pop(1)
+    mixed = apart(_best_of(splits, findings, HARD), sequential)
+    every = {1: parallel, **splits}
+    gap = apart(sequential, _best_of(every, findings, HARD))
+    verdict = Verdict.UNDECIDED
+    if above(mixed, 0.0):
+        verdict = Verdict.REFUTED
+    elif above(gap, 0.0):
+        verdict = Verdict.CONFIRMED
+    figures[:0] = [
+        difference(f"best mixture - one chain of {n}, held out", mixed),
+        difference(f"one chain of {n} - best other split, held out", gap),
+    ]
+    return judged(
+        verdict,
+        figures,
+        f"In bins 4-5 the best mixture differs from one chain of {n} by {points(mixed)}.",
+    )
+
+
+MOVES = 0.05
+
+
+def _c13(findings: Findings) -> Judgement:
+    if reason := _no_splits(findings):
+        return untestable(reason)
+    lengths, accuracy = findings.sweep
+    numbers = findings.bins(Bins.PREDICTED)
+    chance = interaction(accuracy, numbers)
+    every = dict(zip(lengths, accuracy, strict=True))
+    whole = tuple(range(int(numbers.max()) + 1))
+    alike = policy.fit(
+        Grid(
+            tuple(map(str, range(numbers.size))),
+            tuple(map(str, lengths)),
+            (1,),
+            accuracy[:, None],
+        ),
+        np.zeros(numbers.size, np.int64),
+    )
+    gain = apart(_best_of(every, findings, whole), alike.held_out[0])
+    best = [lengths[int(accuracy[:, numbers == b].mean(axis=1).round(12).argmax())] for b in whole]
+    verdict = Verdict.UNDECIDED
+    if chance < MOVES and above(gain, 0.0):
+        verdict = Verdict.CONFIRMED
+    elif chance >= MOVES and below(gain, NEGLIGIBLE):
+        verdict = Verdict.REFUTED
+    figures = [
+        number("p-value of split x bin", chance),
+        difference("one split a bin - one split for all, held out", gain),
+        *(
+            number(f"bin {b + 1}: length of the best chains", length)
+            for b, length in enumerate(best)
+        ),
+    ]
+    return judged(
+        verdict,
+        figures,
+        f"The best chains of bins 1 to 5 have {', '.join(map(str, best))} answers of "
+        f"{findings.sweep_budget} (p = {chance:.3f} for no such interaction), and choosing by bin "
+        f"gains {points(gain)}.",
+    )
+
+
+# C21, C22, C37, C38: along a chain ----------------------------------------------------------------
+
+TRAINED = 5
+"""Answers of the longest trajectory trained on: four wrong ones and the right one."""
+LEAST_CHAIN = 8
+"""Length of chain below which nothing is said of what comes after TRAINED."""
+BROKEN = 0.38
+"""The paper's share of right answers that turn wrong."""
+AT_ONCE = 0.92
+"""Share of right first solutions in Chen et al. 2024."""
+
+
+def _too_short(findings: Findings) -> str | None:
+    size = len(findings.chain_facts.pass_at_1)
+    return None if size >= LEAST_CHAIN else f"chains of {size} answers are too short to say"
+
+
+def _chain_figures(findings: Findings) -> list[Figure]:
+    return [
+        share(f"answer {place + 1} of a chain", mean(row))
+        for place, row in enumerate(findings.chain_facts.pass_at_1)
+    ]
+
+
+def _c21(findings: Findings) -> Judgement:
+    if reason := _too_short(findings):
+        return untestable(reason)
+    rows = findings.chain_facts.pass_at_1[:LONGEST]
+    gain = apart(rows[TRAINED:].mean(axis=0), rows[TRAINED - 1])
+    first = apart(rows[TRAINED:].mean(axis=0), rows[0])
+    return judged(
+        better(gain),
+        [
+            difference(f"answers {TRAINED + 1}-{len(rows)} - answer {TRAINED}", gain),
+            difference(f"answers {TRAINED + 1}-{len(rows)} - answer 1", first),
+            *_chain_figures(findings),
+        ],
+        f"Answers {TRAINED + 1} to {len(rows)} of a chain differ from answer {TRAINED} by "
+        f"{points(gain)}, and from the first by {points(first)}.",
+    )
+
+
+def _c22(findings: Findings) -> Judgement:
+    facts = findings.chain_facts
+    broken, mended = (
+        ratio(facts.broken, facts.kept_or_broken),
+        ratio(facts.mended, facts.mended_or_not),
+    )
+    if broken is None or mended is None:
+        return untestable("no right answer, or no wrong one, was followed by another")
+    verdict = Verdict.UNDECIDED
+    if above(broken, NEGLIGIBLE):
+        verdict = Verdict.CONFIRMED
+    elif below(broken, NEGLIGIBLE):
+        verdict = Verdict.REFUTED
+    return judged(
+        verdict,
+        [
+            share("right answers that the next one breaks", broken),
+            share("wrong answers that the next one mends", mended),
+            number("the same in the paper", BROKEN),
+        ],
+        f"{percent(broken.mean)} of right answers turn wrong at the next one (the paper has "
+        f"{percent(BROKEN)}), and {percent(mended.mean)} of wrong ones turn right.",
+    )
+
+
+def _c37(findings: Findings) -> Judgement:
+    if reason := _too_short(findings):
+        return untestable(reason)
+    there = members(findings.bins(Bins.PREDICTED), EASY)
+    rows = findings.chain_facts.pass_at_1[:LONGEST, there]
+    half = len(rows) // 2
+    drift = apart(rows[half:].mean(axis=0), rows[:half].mean(axis=0))
+    verdict = Verdict.UNDECIDED
+    if below(drift, 0.0):
+        verdict = Verdict.CONFIRMED
+    elif above(drift, -NEGLIGIBLE):
+        verdict = Verdict.REFUTED
+    figures = [difference(f"answers {half + 1}-{len(rows)} - answers 1-{half}, bins 1-2", drift)]
+    figures += [
+        share(f"answer {place + 1} of a chain, bins 1-2", mean(row))
+        for place, row in enumerate(rows)
+    ]
+    return judged(
+        verdict,
+        figures,
+        f"In bins 1-2 the second half of {len(rows)} answers differs from the first by "
+        f"{points(drift)}, nothing chosen.",
+    )
+
+
+def _c38(findings: Findings) -> Judgement:
+    facts = findings.chain_facts
+    found = ratio(facts.solved_at_once, facts.solved)
+    if found is None:
+        return untestable("no chain has a right answer")
+    verdict = Verdict.UNDECIDED
+    if above(found, AT_ONCE):
+        verdict = Verdict.CONFIRMED
+    elif below(found, AT_ONCE):
+        verdict = Verdict.REFUTED
+    return judged(
+        verdict,
+        [share(f"chains of {facts.short} with a right answer whose first is right", found)],
+        f"Of chains of {facts.short} with a right answer, {percent(found.mean)} have it at once.",
+    )
+
+
+# C41: is being shown one's answers enough ---------------------------------------------------------
+
+
+def _c41(findings: Findings) -> Judgement:
+    untuned = findings.evidence.untuned
+    n, count = untuned.plan.budgets[-1], len(untuned.problems)
+    parallel, sequential = (
+        strategy(f"revise(sequential={length},answer=majority)").name for length in (1, n)
+    )
+    if sequential not in untuned.plan.strategies:
+        return untestable(f"no chain of {n} answers was run without training")
+
+    def gain(chain: Floats, votes: Floats) -> Interval:
+        return apart(chain[:count], votes[:count])
+
+    prompted = gain(*(untuned.curve(name, (n,))[0] for name in (sequential, parallel)))
+    trained = gain(*(findings.curve(name, n) for name in (sequential, parallel)))
+    verdict = Verdict.UNDECIDED
+    if above(prompted, 0.0):
+        verdict = Verdict.REFUTED
+    elif below(prompted, NEGLIGIBLE) and above(trained, 0.0):
+        verdict = Verdict.CONFIRMED
+    return judged(
+        verdict,
+        [
+            difference(f"S shown its answers: chain of {n} - {n} parallel, majority", prompted),
+            difference(f"trained to revise: chain of {n} - {n} parallel, majority", trained),
+        ],
+        f"At {n} samples, being shown its own answers changes S's majority by {points(prompted)}; "
+        f"trained to revise, it is {points(trained)}.",
+    )
+
+
+_SWEEP = "Splits of the largest budget, predicted bins"
+
+CLAIMS = (
+    Claim(
+        "C07",
+        "Easy questions are best served by sequential revisions.",
+        ("001",),
+        "So it is, among splits of revisions (section 6.2).",
+        f"{_SWEEP} 1-2: one chain minus the best other split, chosen on other problems. Confirmed: "
+        "above minus one point (not worse). Refuted: below 0.",
+        _c07,
+        contradicts=("C06", "C08"),
+    ),
+    Claim(
+        "C08",
+        "Easy questions are best served by best-of-N, and revisions are worse.",
+        ("003",),
+        "The other way round among splits of revisions; true against beam search.",
+        f"{_SWEEP} 1-2: one chain minus all parallel. Refuted: above 0. Confirmed: below 0.",
+        _c08,
+        contradicts=("C06", "C07"),
+    ),
+    Claim(
+        "C09",
+        "Hard questions are best served by sequential revisions.",
+        ("003",),
+        "No: by a mixture of sequential and parallel.",
+        f"{_SWEEP} 4-5. Refuted: the best mixture, chosen on other problems, is above one chain. "
+        "Confirmed: one chain is above the best of all other splits.",
+        _c09,
+        contradicts=("C05", "C11"),
+    ),
+    Claim(
+        "C13",
+        "There is an ideal ratio of sequential to parallel, and it moves with difficulty.",
+        ("001",),
+        "So it is (section 6.2).",
+        f"{_SWEEP}. Confirmed: splits x bins by permutation has p < {MOVES:g}, and one split a "
+        "bin is above one split for all, both chosen on other problems. Refuted: p is larger, "
+        "and the gain is below one point.",
+        _c13,
+        contradicts=("C40",),
+    ),
+    Claim(
+        "C21",
+        "Revision chains go on improving beyond the four earlier answers they were trained on.",
+        ("001",),
+        "So it is, up to about 15 answers.",
+        f"Mean pass@1 of answers {TRAINED + 1} to {LONGEST} (or the longest chain) minus answer "
+        f"{TRAINED}. {BETTER}.",
+        _c21,
+        contradicts=("C37", "C38"),
+    ),
+    Claim(
+        "C22",
+        "Later revisions break right answers.",
+        ("paper",),
+        "About 38 % of them at the next step.",
+        "Share of right answers followed by a wrong one. Confirmed: above one in a hundred. "
+        "Refuted: below. The paper's figure stands beside it and is no part of the rule.",
+        _c22,
+    ),
+    Claim(
+        "C37",
+        "Overthinking: with more thinking, accuracy drifts down.",
+        ("000", "001"),
+        "The papers quoted find it inefficient, not harmful; others find a drop.",
+        f"Chains in predicted bins 1-2, nothing chosen: pass@1 of the second half of {LONGEST} "
+        "answers (or the longest chain) minus the first half. Confirmed: below 0. Refuted: above "
+        "minus one point.",
+        _c37,
+        contradicts=("C21",),
+    ),
+    Claim(
+        "C38",
+        "Later solutions add little: over 92 % of solved questions are right at once.",
+        ("000",),
+        "Found for reasoning models (Chen et al. 2024).",
+        f"Of chains of four with a right answer, the share whose first is right. Confirmed: above "
+        f"{percent(AT_ONCE)}. Refuted: below.",
+        _c38,
+        contradicts=("C21",),
+    ),
+    Claim(
+        "C41",
+        "Prompting a model to refine its answers is not enough; it must be trained to.",
+        ("001",),
+        "So it is, with references (section 6).",
+        "Flat majority over one chain minus over as many parallel answers. Confirmed: below one "
+        "point for S shown its answers, above 0 for the model trained to revise. Refuted: above 0 "
+        "for S shown its answers. That proposers and verifiers are one framework is a view, not "
+        "judged.",
+        _c41,
+    ),
+)

@@ -1,0 +1,7 @@
+"""Policies: what to do next with a problem, fitted on a study.
+
+It reads accuracies, not stores, and knows nothing of pages. `report` shows
+them, `api` runs them.
+
+Stands on: errors, grade, measure, study, types.
+"""

@@ -1,0 +1,85 @@
+"""Results as the objects that `--json` prints: plain numbers, text and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from outthink.measure.intervals import Interval
+from outthink.policy.results import Fitting, Reported, Solved, Worth
+from outthink.study.results import Accuracies, Accuracy
+
+
+def accuracies(graded: int, rows: Sequence[Accuracy]) -> dict[str, Any]:
+    return {"graded": graded, "rows": [_accuracy(row) for row in rows]}
+
+
+def sweep(found: Accuracies) -> dict[str, Any]:
+    return {
+        "store": str(found.store),
+        "problems": found.problems,
+        **accuracies(found.graded, found.rows),
+    }
+
+
+def fitting(found: Fitting) -> dict[str, Any]:
+    return {
+        **({} if found.path is None else {"policy": str(found.path)}),
+        "problems": found.problems,
+        "cells": [
+            {
+                "bin": cell.bin + 1,
+                "budget": cell.budget,
+                "strategy": cell.strategy,
+                **_interval(cell.accuracy),
+                "problems": cell.accuracy.problems,
+            }
+            for cell in found.policy.cells
+        ],
+        "comparison": [_worth(row) for row in found.worth],
+    }
+
+
+def reported(found: Reported) -> dict[str, Any]:
+    return {"report": str(found.page), **sweep(found.accuracies), **fitting(found.fitting)}
+
+
+def solved(found: Solved) -> dict[str, Any]:
+    return asdict(found)
+
+
+def _accuracy(row: Accuracy) -> dict[str, Any]:
+    return {
+        "strategy": row.strategy,
+        "budget": row.budget,
+        **_interval(row.accuracy),
+        **({} if row.bins is None else {"bins": list(row.bins)}),
+        "decoded_tokens_per_problem": row.decoded_tokens,
+        "verifier_tokens_per_problem": row.verifier_tokens,
+        "verifier_computed_share": row.verifier_computed,
+    }
+
+
+def _interval(found: Interval) -> dict[str, Any]:
+    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+
+
+def _worth(row: Worth) -> dict[str, Any]:
+    factor = row.equivalence
+    return {
+        "bins": row.bins.value,
+        "charged": row.charged,
+        "budget": row.budget,
+        "cost": factor.cost,
+        **_interval(row.accuracy),
+        "best_of_n": row.best_of_n,
+        "best_of_n_budget": row.best_of_n_budget,
+        "difference": row.difference.mean,
+        "difference_low": row.difference.low,
+        "difference_high": row.difference.high,
+        "cef": factor.factor,
+        "cef_low": factor.low,
+        "cef_high": None if factor.high_at_least else factor.high,
+        "cef_at_least": factor.at_least,
+    }

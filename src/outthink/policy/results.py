@@ -1,0 +1,74 @@
+"""What comes out: of a sweep, a fit, a report, of one problem solved. Plain values, for a program
+to read; `as_json` is what they look like on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from outthink.measure.difficulty import Method
+from outthink.measure.equivalence import Equivalence
+from outthink.measure.intervals import Interval
+from outthink.policy.table import Policy
+from outthink.study.results import Accuracies
+from outthink.types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """A policy at one budget against best-of-N (weighted) that spends as much."""
+
+    bins: Method
+    """How the problems' difficulty was found out; by the labels it is an upper bound."""
+    charged: bool
+    """Whether finding out is part of the cost."""
+    budget: int
+    accuracy: Interval
+    """On problems that the policy was not fitted on."""
+    best_of_n: float
+    """Accuracy of best-of-N at `best_of_n_budget`."""
+    best_of_n_budget: int
+    difference: Interval
+    equivalence: Equivalence
+    """How many times the policy's cost best-of-N needs to be as good, and that cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A fitted policy and what it is worth."""
+
+    policy: Policy
+    problems: int
+    worth: tuple[Worth, ...]
+    base: str
+    """The strategy it is compared with."""
+    path: Path | None = None
+    """Where the policy was saved, if it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A written page, and what it is about."""
+
+    page: Path
+    accuracies: Accuracies
+    fitting: Fitting
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """One problem, thought about."""
+
+    answer: str | None
+    """`None` where no solution ended in one."""
+    text: str
+    """The solution that the answer is from; empty where none was chosen."""
+    strategy: str
+    budget: int
+    """Generations."""
+    bin: int | None
+    """Difficulty bin from 1, the easiest; `None` without a policy."""
+    how: str
+    """One line on how it was gone about."""
+    usage: Usage
+    """All that was spent, finding out the difficulty included."""
