@@ -357,6 +357,13 @@ TESTS = "import unittest\nclass TestF(unittest.TestCase):\n    def test(self): s
         (f"```python\n{F}", None),
         (f"```python\n{F}\n```\nor\n```python\ndef f", None),
         (f"````python\n{F}\n```", None),
+        # without a fence
+        (f"Here is the function:\n\n{F}", F),
+        (f"Here it is, from the start:\nfrom math import pi\n{F}", f"from math import pi\n{F}"),
+        (f"{F}\n\nThis function returns nothing at all.", F),
+        (f"Sure!\n{F}\n\n{G}\n\nIt works because\n\nof f.", f"{F}\n\n{G}"),
+        ("I cannot do it.", "I cannot do it."),
+        ("def f is a function.", "def f is a function."),
         # thoughts
         (f"<think>```python\n{F}\n```</think>\n```python\n{G}\n```", G),
         (f"<think>\nMaybe\n```python\n{F}\n```\nNo, ", None),

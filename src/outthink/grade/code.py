@@ -25,6 +25,9 @@ LIMITS = Limits(cpu_s=10, wall_s=30.0)
 """Of one program with all its tests."""
 
 _PYTHON = re.compile(r"\{?\.?(?:i?python|py)\d*(?![a-z]).*", re.IGNORECASE)
+_BEGINS = re.compile(r"(?:async\s+def|def|class|import|from)\s+\w|@\w")
+MOST_TRIED = 10
+"""Lines that a program without a fence may begin or end at."""
 _TRIES = re.compile(
     r"tests?|test_?[A-Z_]\w*|test_\w+|\w+_tests?|Tests?\w*|\w+Tests?|main|demo|check"
 )
@@ -152,7 +155,7 @@ def answer(text: str) -> str | None:
             return None
         if not blocks:
             spoken = before
-    found = _program(blocks) if blocks else spoken
+    found = _program(blocks) if blocks else _unfenced(spoken)
     return found.rstrip() if found.strip() else None
 
 
@@ -174,6 +177,21 @@ def _program(blocks: Sequence[fenced.Block]) -> str:
     )
     chosen = parts[solving[-1]]
     return "\n".join([*_needed(chosen, parts[: solving[-1]]), chosen.source])
+
+
+def _unfenced(text: str) -> str:
+    """The program of a text without fences: all of it, or without the talk around it."""
+    lines = text.split("\n")
+    begins = [number for number, line in enumerate(lines) if _BEGINS.match(line)]
+    if not begins or _parses(text) or _Part.of(text).continues:
+        return text
+    ends = [number for number, line in enumerate(lines) if not line.strip()]
+    for begin in begins[:MOST_TRIED]:
+        later = [end for end in ends if end > begin]
+        for end in (len(lines), *later[: -MOST_TRIED - 1 : -1]):
+            if _is_code(program := "\n".join(lines[begin:end])):
+                return program
+    return text
 
 
 @dataclass(frozen=True, slots=True)
