@@ -109,6 +109,7 @@ DECLARED = [
     ("The answer is 18.\n\n### Problem 2:\nThe answer is 7.", "18"),
     ("The answer is 18.\nHuman: Thanks! The answer is 7?", "18"),
     ("Question: What is 3 + 4?\nAnswer: 7", "7"),
+    ("#### Given\nQuestion: What is 3 + 4?\nThe answer is 7.", "7"),
     # one value twice, and a list with its brackets
     (r"\boxed{15\frac{39}{40}}, or \boxed{\frac{639}{40}}", r"\frac{639}{40}"),
     (r"\boxed{0.5} or \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
@@ -243,6 +244,7 @@ def test_an_answer_has_a_length():
 def test_a_long_text_is_read_in_no_time():
     text = "the answer for " * 20_000 + "(" * 20_000 + r"\boxed{ " * 2_000
     assert extract.answer(text) is None
+    assert extract.answer("\n" * 20_000 + "#### Step\n" * 2_000 + "It ends.") is None
 
 
 def test_tags_keep_their_lines():

@@ -44,7 +44,7 @@ _VERB = (
 )
 _DECLARED = re.compile(
     rf"(?:\b(?:the|my|our|so|hence|thus|therefore|and)\s+{_KIND}*answer|\b{_KIND}+answer"
-    r"|\b(?:final|correct|right)\s+result|^\W*answer|\banswer(?=[*_\s]*:)"
+    r"|\b(?:final|correct|right)\s+result|^[^\w\n]*answer|\banswer(?=[*_\s]*:)"
     rf"|\banswer(?=\s+{_VERB}\s+(?:therefore|thus|hence|then)\b))\b"
     r"(?:(?:(?:\s+(?:to|for|of|here)\b[^.:=\n$]{0,80}?)?)[*_\s]*"
     rf"(?:{_VERB}\s*:?|:|=)"
@@ -53,11 +53,11 @@ _DECLARED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADING = re.compile(
-    r"^[*_#\s]*(?:the\s+)?(?:final\s+)?answer[*_:\s]*$(?P<answer>)", re.IGNORECASE | re.MULTILINE
+    r"^[*_# \t]*(?:the\s+)?(?:final\s+)?answer[*_:\s]*$(?P<answer>)", re.IGNORECASE | re.MULTILINE
 )
 _LAST_LINE = re.compile(r"(?:\A|\n)[ \t]*A:[ \t]*(?P<answer>[^\n]+)\s*\Z")
 _NEXT_QUESTION = re.compile(
-    r"^[*_#\s]*(?:(?:next\s+)?(?:question|problem|exercise)\s*\d*\s*[:.]|Q\d*\s*:"
+    r"^[*_# \t]*(?:(?:next\s+)?(?:question|problem|exercise)\s*\d*\s*[:.]|Q\d*\s*:"
     r"|(?:human|user|instruction)[*_]*\s*:|<\|im_start\|>|<\|user\|>)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -134,11 +134,16 @@ def answer(text: str, same: Same = number.grade) -> str | None:
     said = spoken(text.replace("\r\n", "\n"))
     if said is None:
         return None
-    said = _of_one_question(said)
-    found = boxed(said, same) if _BOX.search(said) else declared(said)
-    if found and not _BOX.search(said):
-        found = _once(found, same)
-    return found if found and len(found) <= LONGEST else None
+    # What looked like an answer may be none: then the question stands before the solution.
+    for part in dict.fromkeys((_of_one_question(said), said)):
+        if found := boxed(part, same) if _BOX.search(part) else _declared_once(part, same):
+            return found if len(found) <= LONGEST else None
+    return None
+
+
+def _declared_once(text: str, same: Same) -> str | None:
+    found = declared(text)
+    return None if found is None else _once(found, same)
 
 
 def boxed(text: str, same: Same = number.grade) -> str | None:
@@ -197,7 +202,7 @@ def declared(text: str) -> str | None:
     )
     for match in matches:
         rest = match["answer"]
-        if _IN_TEXT.search(text, 0, match.end()):
+        if _IN_TEXT.search(text, max(0, match.end() - 60), match.end()):
             rest = rest.lstrip().removeprefix("}")
         if not rest.strip(_EDGES + ":$\\[("):
             rest = _display(text, match.end()) or _next_line(text[match.end("answer") :])
