@@ -263,9 +263,8 @@ def _bracketed(text: str, start: int, end: int, found: str) -> str:
 
 def _of_one_question(text: str) -> str:
     """A text up to the next question that is asked after an answer."""
-    answered = [
-        match.end() for pattern in (_BOX, _HASHES, _DECLARED) if (match := pattern.search(text))
-    ]
+    marks = (_BOX.search(text), _valued_mark(text), _DECLARED.search(text))
+    answered = [mark.end() for mark in marks if mark is not None]
     following = _NEXT_QUESTION.search(text, min(answered)) if answered else None
     return text if following is None else text[: following.start()]
 
@@ -289,23 +288,30 @@ def _unlabelled(content: str) -> str:
 
 
 def _hashed(text: str) -> str | None:
-    """What stands after `####`: the first number, or else what the text ends in."""
+    """What stands after `####`: the first value, or else what the text ends in."""
+    if mark := _valued_mark(text):
+        return _clause(mark["answer"])
     marks = list(_HASHES.finditer(text))
-    for mark in marks:
+    if marks and not text[marks[-1].end() :].strip():
+        return _trimmed(marks[-1]["answer"])
+    return None
+
+
+def _valued_mark(text: str) -> re.Match[str] | None:
+    """The first `####` before a value; elsewhere it is a heading."""
+    for mark in _HASHES.finditer(text):
         said = mark["answer"]
         value = _NUMBER.match(said)
         if value is None:
             if not re.search(r"(?<!\\)\b[a-zA-Z]{2,}", said):  # a letter, `x = 5`
-                return _clause(said)
+                return mark
             continue
         rest = said[value.end() :]
         ends = re.fullmatch(r"[*_`$%.\\)!]*|\s*[%°]?\s*[^\s:]+(?:\s[^\s:]+)?[*.]*", rest)
         if not _HEADED.match(rest) and (
             ends or _REMARK.match(said, value.end()) or _SENTENCE.match(rest)
         ):
-            return _clause(said)
-    if marks and not text[marks[-1].end() :].strip():
-        return _trimmed(marks[-1]["answer"])
+            return mark
     return None
 
 
