@@ -1275,7 +1275,8 @@ def _run_reproduce(options: argparse.Namespace) -> None:
 def _bench_grader(parser: _Parser) -> None:
     parser.description = (
         "Measures how often a grader agrees with verdicts that others published, and prints every\n"
-        "disagreement, so that each can be judged."
+        "disagreement, so that each can be judged. With --grader code it also takes the files of\n"
+        "HumanEval and MBPP as published, whose own solutions have to pass."
     )
     parser.add_argument(
         "file",

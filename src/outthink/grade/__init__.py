@@ -56,12 +56,16 @@ class Grading:
         return None if found is None else self.canonical(found) or None
 
 
+def _mathematics(text: str) -> str | None:
+    return extract.answer(text, math.grade)
+
+
 _GRADINGS = {
     found.name: found
     for found in (
         Grading(EXACT, text.exact, text.answer, text.canonical),
         Grading("number", number.grade, extract.answer, number.canonical),
-        Grading("math", math.grade, extract.answer, math.canonical, worker.require),
+        Grading("math", math.grade, _mathematics, math.canonical, worker.require),
         Grading("choice", choice.grade, choice.answer, choice.canonical),
         Grading("code", code.grade, code.answer, code.canonical, sandbox.require),
         Grading("reasoning-gym", gym.grade, gym.answer, gym.canonical, gym.require),
