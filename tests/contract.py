@@ -426,7 +426,7 @@ class Counted:
         return self._note(solutions, self.engine.verify_batch(solutions))
 
     def decode(self, tokens):
-        return self.engine.text(tokens)
+        return self.engine.decode(tokens)
 
     def _note(self, asked, given):
         self.asked.append(list(asked))

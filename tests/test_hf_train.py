@@ -34,7 +34,7 @@ from outthink.types import Draw, Problem, Solution
 from outthink.verify import orm, prm
 from outthink.verify.families import Classes
 from outthink.verify.named import named
-from outthink.verify.written import solution_text
+from outthink.verify.written import SolutionText, solution_text
 
 QUICK = Recipe(1e-2, 0.0, lora=0, batch=16, rows=16, epochs=8, patience=100)
 TURNS = Turns(tokenizer(), SETTING)
@@ -64,7 +64,8 @@ def lessons(reads, count, seed):
     found = [example(dice) for _ in range(count)]
     return [
         reads.example(
-            Written(Solution.start(Problem("p", problem)), tuple(steps)), list(map(float, right))
+            SolutionText(Solution.start(Problem("p", problem)), tuple(steps)),
+            list(map(float, right)),
         )
         for problem, steps, right in found
     ]

@@ -493,7 +493,9 @@ def test_contract_a_revision_is_the_same_alone_and_in_any_batch(revising, size):
 
 @pytest.mark.parametrize("rows", [16, 30, 1024])
 def test_contract_a_revision_is_the_same_however_many_rows_go_at_once(revising, rows):
-    assert proposer(REVISER, rows=rows).propose_batch(revising) == proposer(REVISER).propose_batch(revising)
+    assert proposer(REVISER, rows=rows).propose_batch(revising) == proposer(REVISER).propose_batch(
+        revising
+    )
 
 
 def test_a_revision_carries_what_it_saw_and_depends_on_it(revising):

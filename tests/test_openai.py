@@ -87,6 +87,11 @@ def draws(prefix, count=4, until=1, temperature=1.0, seed=99):
     ]
 
 
+async def first_row(proposer):
+    async for arrival in proposer.propose(draws(start(), 1)):
+        return arrival.row
+
+
 def start(problem=ONE):
     return Solution.start(problem)
 
@@ -412,13 +417,13 @@ def test_a_request_that_was_cancelled_takes_no_connection_with_it():
     async def run(server, proposer):
         for _ in range(3):
             server.faults = ["hang"]
-            task = asyncio.create_task(anext(proposer.propose(draws(start(), 1))))
+            task = asyncio.create_task(first_row(proposer))
             while server.faults:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             async with asyncio.timeout(10):
-                await asyncio.gather(*map(proposer.propose, draws(start(), 4)))
+                [row async for row in proposer.propose(draws(start(), 4))]
         await proposer.aclose()
 
     with playing("vllm", options={"requests_in_flight": 1}) as (server, proposer):
