@@ -282,7 +282,7 @@ def context(solution):
 
 
 def asked_and_given(engine):
-    return list(zip(engine.asked, engine.given, strict=True))
+    return list(zip(engine.calls, engine.given, strict=True))
 
 
 class NoCache:

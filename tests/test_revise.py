@@ -36,12 +36,12 @@ class Diary:
     """Solutions of one token, 0, 1, 2, ... as they are drawn; some end without an answer."""
 
     unanswered: tuple[int, ...] = ()
-    asked: list[list[Solution]] = field(default_factory=list)
+    seen: list[list[Solution]] = field(default_factory=list)
     name: str = "diary"
 
     def propose_batch(self, draws):
-        first = sum(map(len, self.asked))
-        self.asked.append([draw.prefix for draw in draws])
+        first = sum(map(len, self.seen))
+        self.seen.append([draw.prefix for draw in draws])
         return [self._write(draw.prefix, first + at) for at, draw in enumerate(draws)]
 
     def _write(self, prefix, token):
@@ -57,7 +57,7 @@ def histories(name, n, **options):
     """What every request's revisions saw: the numbers written before, by request."""
     diary = Diary(**options)
     solve_one(name, n, diary, ScriptedVerifier())
-    return [[[token for (token,) in p.history] for p in asked] for asked in diary.asked]
+    return [[[token for (token,) in p.history] for p in asked] for asked in diary.seen]
 
 
 # What a revision sees ----------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def test_chains_see_their_own_solutions_alone():
 def test_a_revision_is_a_child_of_what_it_revises_answered_or_not():
     diary = Diary(unanswered=(1,))
     solve_one("revise(sequential=3)", 6, diary, ScriptedVerifier())
-    assert [[p.number for p in asked] for asked in diary.asked] == [[-1, -1], [0, 1], [2, 3]]
+    assert [[p.number for p in asked] for asked in diary.seen] == [[-1, -1], [0, 1], [2, 3]]
 
 
 def test_a_solution_keeps_what_it_saw_whatever_its_proposer_hands_on():
@@ -182,7 +182,7 @@ def pooled(n, proposer, verifier=None, made=CHAINS):
 def test_a_pool_draws_chains_of_every_length_side_by_side():
     diary = Diary()
     pooled(4, diary, ScriptedVerifier())
-    saw = [[[token for (token,) in p.history] for p in asked] for asked in diary.asked]
+    saw = [[[token for (token,) in p.history] for p in asked] for asked in diary.seen]
     assert saw == [[[], [], [], []], [[0], [1]], [[0, 4]], [[0, 4, 6]]]
 
 
