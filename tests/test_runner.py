@@ -596,6 +596,14 @@ def test_an_engine_in_process_that_gives_up_on_a_call_ends_the_jobs_of_that_call
     assert errors == {"p0": None, "p1": "RunError: out of memory", "p2": None, "p3": None}
 
 
+def test_a_proposer_that_says_in_a_list_how_it_is_asked_is_refused():
+    class Noting(Chain):
+        asked = ()
+
+    with pytest.raises(UsageError, match="'chain' has an attribute `asked` of type tuple"):
+        solve_one("majority", 1, Noting(2))
+
+
 def test_a_request_for_nothing_is_answered_with_nothing():
     def start(problem, budget):
         assert (yield Propose([])) == []
