@@ -93,6 +93,11 @@ def results(team, jobs, **options):
     return asyncio.run(Runner(team, **options).results(jobs))
 
 
+def run_all(jobs, proposer, verifier=None, **options):
+    """The same of engines of any kind."""
+    return results(Team.of(proposer, verifier), jobs, **options)
+
+
 def solve(strategies, n, proposer, verifier=None, *, of=1, team=None, **options):
     """Results in the order of the jobs, whatever order they finish in.
 
@@ -305,7 +310,7 @@ class Words:
 
     def _extend(self, draw):
         prefix = draw.prefix
-        word = begun = self.text(prefix.tokens)
+        word = begun = self.decode(prefix.tokens)
         while not (ended := self.world.ended(word)) and word[-1:] not in (".", "!"):
             if draw.until is not END and len(word) - len(begun) == draw.until:
                 break
@@ -415,7 +420,7 @@ class Counted:
     """Either engine, with every row that was asked of it and what came back."""
 
     engine: object
-    asked: list[list] = field(default_factory=list)
+    calls: list[list] = field(default_factory=list)
     given: list[list] = field(default_factory=list)
     name: str = "counted"
 
@@ -429,13 +434,13 @@ class Counted:
         return self.engine.decode(tokens)
 
     def _note(self, asked, given):
-        self.asked.append(list(asked))
+        self.calls.append(list(asked))
         self.given.append(list(given))
         return given
 
     @property
     def rows(self):
-        return [row for call in self.asked for row in call]
+        return [row for call in self.calls for row in call]
 
 
 def traced(inner, log):

@@ -375,7 +375,7 @@ def beam(small):
     """What a verifier was asked and said during beam search, solution by solution."""
     verifier = Counted(LabModels().verifier())
     results = solve("beam(width=2)", 16, small, verifier, of=PROBLEMS[:5])
-    asked = [solution for call in verifier.asked for solution in call]
+    asked = [solution for call in verifier.calls for solution in call]
     given = [row for call in verifier.given for row in call]
     return results, asked, given
 

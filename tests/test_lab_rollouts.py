@@ -33,7 +33,7 @@ def label(proposer, of, *, samples=4, each=EACH, journal=None):
 def drawn(proposer):
     """(prefix tokens, solution) of everything a counted proposer drew, by problem."""
     found = {}
-    for asked, given in zip(proposer.asked, proposer.given, strict=True):
+    for asked, given in zip(proposer.calls, proposer.given, strict=True):
         for draw, row in zip(asked, given, strict=True):
             rows = found.setdefault(draw.prefix.problem.id, [])
             rows.append((draw.prefix.tokens, row.solution))
@@ -84,7 +84,7 @@ def test_a_prefix_that_samples_share_is_rolled_out_once():
 def test_all_prefixes_go_to_the_proposer_in_one_call():
     proposer = Counted(ScriptedProposer(6))
     label(proposer, scripted_problems(10))
-    first, _ = proposer.asked
+    first, _ = proposer.calls
     assert len(first) == 40
 
 
@@ -105,7 +105,7 @@ def test_samples_without_an_answer_are_dropped_and_not_rolled_out(ending):
     proposer = Counted(Chain(3, ending))
     (result,) = label(proposer, scripted_problems(1)).values()
     assert labels(result, each=EACH, grader=same) == []
-    assert len(proposer.asked) == 1
+    assert len(proposer.calls) == 1
     assert result.outcome.answer is None
 
 
@@ -129,7 +129,7 @@ def test_a_completion_without_an_answer_counts_as_wrong():
 def test_a_sample_of_one_step_needs_no_rollout():
     proposer = Counted(Chain(1))
     (result,) = label(proposer, scripted_problems(1)).values()
-    assert len(proposer.asked) == 1
+    assert len(proposer.calls) == 1
     found = labels(result, each=EACH, grader=same)
     assert [len(example.labels) for example in found] == [1] * 4
 
@@ -171,7 +171,7 @@ def test_labelling_resumed_from_a_store_pays_for_the_rest_alone(tmp_path, calls)
     rest = Counted(ScriptedProposer(5, mischief=0.1))
     with Store.open(path, write=True) as store:
         assert labelled(label(rest, of, journal=store)) == expected
-    assert len(rest.rows) == sum(map(len, whole.asked[calls:]))
+    assert len(rest.rows) == sum(map(len, whole.calls[calls:]))
     with Store.open(path, write=True) as store:
         assert labelled(label(Mortal(None, 0), of, journal=store)) == expected
 

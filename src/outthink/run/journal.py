@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from outthink.errors import UsageError
 from outthink.types import (
     Budget,
     Choice,
@@ -69,10 +70,17 @@ class Writer:
 
     @classmethod
     def of(cls, engine: Proposer, seed: int) -> Writer:
-        """A model as it is asked in a run of this seed."""
+        """A model as it is asked in a run of this seed. Raises `UsageError` where it does not say
+        that in words."""
+        asked = getattr(engine, "asked", "")
+        if not isinstance(asked, str):
+            raise UsageError(
+                f"proposer {engine.name!r} has an attribute `asked` of type "
+                f"{type(asked).__name__}; it says in words how the model is asked: rename it"
+            )
         return cls(
             engine.name,
-            getattr(engine, "asked", ""),
+            asked,
             seed,
             getattr(engine, "reader", ""),
             getattr(engine, "read", None),

@@ -17,7 +17,7 @@ from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
 from outthink.types import REVISER, BatchProposer, BatchVerifier, Proposer, Verifier
-from outthink.verify.named import is_named, named, own
+from outthink.verify.named import FORMS, check, is_named, named, own
 
 if TYPE_CHECKING:
     from outthink.lab.models import LabModels

@@ -1,7 +1,8 @@
 """Stores of format 2, made into stores of the present one. Nothing that was paid for is lost.
 
 Format 2 kept the rows of a request of one job; now a row stands on its own, under a key that
-follows from the request. So each search is run again on its recorded rows, to learn its requests.
+follows from the request. So each search is run again on its recorded rows, which tells its
+requests.
 """
 
 from __future__ import annotations
