@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from outthink.errors import RunError
@@ -38,12 +38,17 @@ within these, and come along."""
 
 def proposer(engine: Proposer | BatchProposer) -> Proposer:
     """The engine itself, or an adapter to a proposer in this process."""
-    return InProcessProposer(engine) if isinstance(engine, BatchProposer) else engine
+    # Whoever draws alone need not decode, so its methods are asked about, and not its type.
+    if hasattr(engine, "propose_batch"):
+        return InProcessProposer(cast(BatchProposer, engine))
+    return cast(Proposer, engine)
 
 
 def verifier(engine: Verifier | BatchVerifier) -> Verifier:
     """The engine itself, or an adapter to a verifier in this process."""
-    return InProcessVerifier(engine) if isinstance(engine, BatchVerifier) else engine
+    if hasattr(engine, "verify_batch"):
+        return InProcessVerifier(cast(BatchVerifier, engine))
+    return cast(Verifier, engine)
 
 
 class InProcessProposer:

@@ -300,7 +300,7 @@ class Policy:
             needed = role in (PROPOSER, VERIFIER) or REVISER in given_by_role
             if needed and fitted != given:
                 raise PolicyError(
-                    f"policy was fitted with {role} {fitted or 'none'}, this run has "
+                    f"policy was fitted with {role.replace('_', ' ')} {fitted or 'none'}, this run has "
                     f"{given or 'none'}; use {fitted or 'none'} or fit a policy for this run"
                 )
 

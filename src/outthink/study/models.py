@@ -13,6 +13,7 @@ from outthink.data import source
 from outthink.errors import UsageError
 from outthink.grade import EXACT, grading
 from outthink.models.local import LOCAL, is_local, serve
+from outthink.plugin import is_plugin
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
