@@ -9,7 +9,7 @@ from contract import Counted
 
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.report.study import Analysis
+from outthink.policy.fit import fit_study
 from outthink.run.progress import Progress
 from outthink.run.runner import Driver, Job
 from outthink.run.store import Identity, Store
@@ -351,19 +351,21 @@ def test_a_plan_writes_strategies_by_their_one_name():
     assert Plan(("beam(width=4)",)).strategies == ("beam",)
 
 
-def test_an_analysis_needs_what_it_compares(study):
+def test_a_fit_needs_a_baseline_and_a_difficulty(study):
     for plan, said in (
         (replace(PLAN, strategies=("beam",)), "ran neither"),
         (replace(PLAN, predicted_samples=0), "--difficulty-samples"),
     ):
         with pytest.raises(UsageError, match=said):
-            Analysis.of(replace(study, plan=plan), seed=0)
+            fit_study(replace(study, plan=plan), seed=0)
     with pytest.raises(UsageError, match="at least 100 problems"):
-        Analysis.of(replace(study, problems=study.problems[:99]), seed=0)
+        fit_study(replace(study, problems=study.problems[:99]), seed=0)
 
 
-def test_an_analysis_compares_at_every_budget(study):
-    found = Analysis.of(study, seed=0)
-    assert found.oracle is not None
-    assert found.baseline.shape == (len(PLAN.pool_budgets), 100)
-    assert [e.cost for e in found.equivalences(found.predicted, charged=True)] == [5, 8]
+def test_a_fit_compares_at_every_budget(study):
+    result = fit_study(study, seed=0)
+    assert result.oracle is not None
+    assert result.baseline.shape == (len(PLAN.pool_budgets), 100)
+    costs = [row.equivalence.cost for row in result.worth]
+    assert costs == [1, 4, 5, 8, 1, 4]  # predicted; with its 4 samples charged; oracle
+    assert [row.charged for row in result.worth] == [False] * 2 + [True] * 2 + [False] * 2

@@ -10,11 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from outthink.data import source, task
 from outthink.errors import RunError, UsageError
-from outthink.grade import EXACT, grading
+from outthink.grade import grading
 from outthink.lab.tokenizer import WRITER, decode
 from outthink.measure import difficulty
 from outthink.measure.exchange import (
@@ -27,25 +25,23 @@ from outthink.measure.exchange import (
     crossovers,
 )
 from outthink.measure.grid import Grid
-from outthink.measure.intervals import interval, paired
 from outthink.measure.pools import Pool
 from outthink.paper.evidence import Evidence, Scale, gathered
 from outthink.paper.outcome import outcome
-from outthink.policy.results import Fitting, Reported, Solved, Worth
-from outthink.policy.table import Policy, Provenance
+from outthink.policy.fit import fit_study
+from outthink.policy.results import FitResult, Reported, Solved
+from outthink.policy.table import Policy
 from outthink.report import data as page
 from outthink.report.page import write
 from outthink.report.reproduction import write_reproduction
-from outthink.report.study import Analysis, Fitted, build
+from outthink.report.study import build
 from outthink.run.queues import is_served_proposer
 from outthink.run.runner import Job, Result
-from outthink.run.store import Identity
 from outthink.search import strategy as parse_strategy
 from outthink.study.plan import DIFFICULTY, POOL, UNSCORED, VOTES, Plan
 from outthink.study.results import Accuracies
 from outthink.study.session import Mind, Wanted, mind
 from outthink.study.sweep import (
-    GRADER,
     IN_PROCESS,
     PARAMETERS,
     Models,
@@ -134,13 +130,12 @@ async def sweep_async(asked: Sweep, store: Path) -> Accuracies:
         return _accuracies(found)
 
 
-def fit(store: Path, out: Path | None) -> Fitting:
+def fit(store: Path, out: Path | None) -> FitResult:
     """Fit a policy on a store, and save it where `out` says; what it is worth."""
     if out is not None:
         make_place(out)
     with reopened(store) as found:
-        analysis = Analysis.of(found.study, seed=found.identity.seed)
-        fitting = _fitted(analysis, found, out)
+        fitting = replace(_fit(found), path=out)
         if out is not None:
             _save(fitting.policy, out)
         return fitting
@@ -150,9 +145,9 @@ def report(store: Path, out: Path, *, command: str) -> Reported:
     """Write the page of a store."""
     make_place(out)
     with reopened(store) as found:
-        analysis = Analysis.of(found.study, seed=found.identity.seed)
-        write(_page(analysis, found.identity, command), out)
-        return Reported(out, _accuracies(found), _fitted(analysis, found, None))
+        fitting = _fit(found)
+        write(_page(found, fitting, command), out)
+        return Reported(out, _accuracies(found), fitting)
 
 
 def demo(
@@ -165,10 +160,9 @@ def demo(
     with swept(asked, store, Path("runs")) as found:
         path = found.study.store.path
         policy = path.with_suffix(".policy.json")
-        analysis = Analysis.of(found.study, seed=seed)
-        fitting = _fitted(analysis, found, policy)
+        fitting = replace(_fit(found), path=policy)
         _save(fitting.policy, policy)
-        write(_page(analysis, found.identity, command), out)
+        write(_page(found, fitting, command), out)
         return Reported(out, _accuracies(found), fitting)
 
 
@@ -331,14 +325,14 @@ def exchange(
                 f"{small} and {large} hold different problems; sweep the same ones with both models"
             )
         ratio = size_ratio or _size_ratio(ours, theirs)
-        curve = Analysis.of(study, seed=ours.identity.seed).predicted
+        fitted = fit_study(study, seed=ours.identity.seed)
         grid = study.grid
         if strategy is None:
-            accuracy, cost = curve.fit.held_out, curve.difficulty.samples
+            accuracy, cost = fitted.predicted.held_out, fitted.policy.samples
         else:
             accuracy, cost = grid.accuracy[_row(grid, strategy, small)], 0
         accuracy_large = other.grid.accuracy[_row(other.grid, GREEDY, large), 0]
-        measured = Measured(grid.budgets, accuracy, accuracy_large, ratio, curve.bins)
+        measured = Measured(grid.budgets, accuracy, accuracy_large, ratio, fitted.predicted.bins)
         charged = replace(accounting, difficulty=float(cost))
         seed = ours.identity.seed
         return {
@@ -485,76 +479,28 @@ def _save(policy: Policy, out: Path) -> None:
         ) from error
 
 
-def _policy(analysis: Analysis, found: Swept) -> Policy:
-    fitted, identity = analysis.predicted, found.identity
-    checker = identity.settings.get("revision_verifier", "none")
-    return Policy(
-        fitted.binning,
-        fitted.difficulty.method,
-        fitted.difficulty.samples,
-        fitted.fit.cells,
-        Provenance(
-            proposer=identity.proposer,
-            verifier=identity.verifier,
-            reviser=identity.settings.get("reviser"),
-            revision_verifier=None if checker == "none" else checker,
-            data_hash=analysis.study.grid.digest,
-            problems=len(analysis.study.problems),
-            repeats=fitted.fit.repeats,
-            seed=fitted.fit.seed,
-            created_by=f"outthink {VERSION}",
-            grader=identity.settings.get(GRADER, EXACT),
-            words=found.words,
-        ),
-    )
-
-
 def _accuracies(found: Swept) -> Accuracies:
     study = found.study
     return Accuracies(study.store.path, found.problems, len(study.problems), accuracies(study))
 
 
-def _fitted(analysis: Analysis, found: Swept, path: Path | None) -> Fitting:
-    """The policy for predicted bins, and what each reading of it is worth."""
-    readings = [(analysis.predicted, False), (analysis.predicted, True)]
-    readings += [(analysis.oracle, False)] if analysis.oracle else []
-    worth = tuple(row for fit, charged in readings for row in _reading(analysis, fit, charged))
-    return Fitting(_policy(analysis, found), found.problems, worth, analysis.base, path)
+def _fit(found: Swept) -> FitResult:
+    return fit_study(
+        found.study, seed=found.identity.seed, problems=found.problems, spec=found.words
+    )
 
 
-def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
-    """A policy against best-of-N that spends as much, and what best-of-N would need (CEF)."""
-    study, budgets = analysis.study, analysis.study.plan.budgets
-    factors = analysis.equivalences(fit, charged=charged)
-    costs = [min(round(found.cost), study.plan.pool) for found in factors]
-    base = study.curve(analysis.base, costs)
-    rows = []
-    columns = zip(budgets, fit.fit.held_out, base, costs, factors, strict=True)
-    for budget, ours, theirs, cost, found in columns:
-        rows.append(
-            Worth(
-                bins=fit.difficulty.method,
-                charged=charged,
-                budget=budget,
-                accuracy=interval(ours),
-                best_of_n=float(np.mean(theirs)),
-                best_of_n_budget=cost,
-                difference=paired(ours, theirs),
-                equivalence=found,
-            )
-        )
-    return rows
-
-
-def _page(analysis: Analysis, identity: Identity, command: str) -> page.Report:
+def _page(found: Swept, fitting: FitResult, command: str) -> page.Report:
+    identity = found.identity
     verifiers = (identity.verifier,) if identity.verifier else ()
     return build(
-        analysis,
+        found.study,
+        fitting,
         provenance=page.Provenance(
             proposer=identity.proposer,
             verifiers=verifiers,
             data=identity.settings["problems"],
-            problems=len(analysis.study.problems),
+            problems=len(found.study.problems),
             seed=identity.seed,
             version=VERSION,
             command=command,

@@ -12,8 +12,8 @@ from outthink.paper.figures import PARTS, at_headline, labels
 from outthink.paper.findings import Axis, Findings
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import counted, factor, listed, whole
 from outthink.report.study import cef
-from outthink.report.words import counted, factor, listed, whole
 from outthink.run.progress import Progress
 
 TITLE = "Test-time compute, reproduced and put to the test"

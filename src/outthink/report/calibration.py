@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.chart import Canvas, Frame, Row, Scale, path, picture, pointed, text
 from outthink.report.data import Bucket, Calibration, Report
-from outthink.report.look import Look, Looks
+from outthink.report.format import LEVEL, counted, percent, span, whole
 from outthink.report.markup import escape, table, tag
 from outthink.report.section import Section, figure
-from outthink.report.words import LEVEL, counted, percent, span, whole
+from outthink.report.style import Style, Styles
 
 SQUARE = Canvas("square", 360, 400, 40, 14, 32, 98)
 COUNTS = 36.0
 """Height of the tallest bar of counts."""
 
 
-def calibration(report: Report, looks: Looks) -> Section | None:
+def calibration(report: Report, styles: Styles) -> Section | None:
     """A reliability diagram for each verifier."""
     known = [each for each in report.calibrations if each.buckets]
     if not known:
@@ -50,7 +50,7 @@ def _calibration_figure(each: Calibration, index: int) -> str:
         figure(
             f"figure-calibration-{index}",
             reliability(each),
-            reading=say.read_calibration(each),
+            reading=prose.read_calibration(each),
             basis=f"{whole(scored)} {each.unit} of {counted(each.problems, 'problem')}; whiskers "
             f"are {LEVEL} intervals, bars below show how many scores lie there. On the diagonal a "
             "score is a probability.",
@@ -122,5 +122,5 @@ def _reliability_axes(at: Frame) -> str:
 def _bucket_hit(bucket: Bucket, drawing: str, unit: str, *, is_first: bool) -> str:
     observed = f"{percent(bucket.observed)} {span(bucket.low, bucket.high)}"
     noun = counted(bucket.count, unit.removesuffix("s"))
-    rows = [Row(Look(f"right, of {noun}", "predicted", 0), observed)]
+    rows = [Row(Style(f"right, of {noun}", "predicted", 0), observed)]
     return pointed(f"mean score {bucket.mean_score:.2f}", rows, drawing, is_first=is_first)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from outthink.report.data import GENERATIONS, Axis, Point
-from outthink.report.look import MARKERS, Look
+from outthink.report.format import counted, measured, whole
 from outthink.report.markup import escape, tag
-from outthink.report.words import counted, measured, whole
+from outthink.report.style import MARKERS, Style
 from outthink.run.progress import compact
 
 LABEL_WIDTH = 25
@@ -72,9 +72,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: how it looks and where it goes."""
+    """One line: how it styles and where it goes."""
 
-    look: Look
+    style: Style
     points: tuple[Point, ...]
     ringed: float | None = None
     """The budget of the point that is marked."""
@@ -84,7 +84,7 @@ class Series:
 class Row:
     """One line of what is shown when something is pointed at."""
 
-    look: Look
+    style: Style
     text: str
 
 
@@ -196,10 +196,10 @@ def text(shown: str, x: float, y: float, *, css: str, anchor: str | None = None)
     return tag("text", escape(shown), class_=css, x=x, y=y, text_anchor=anchor) if shown else ""
 
 
-def marker(look: Look, x: float, y: float) -> str:
+def marker(style: Style, x: float, y: float) -> str:
     """A series' marker, with a rim of background so that crossing lines stay apart."""
     return tag(
-        "path", class_="mark", d=MARKERS[look.marker], transform=f"translate({x:.1f},{y:.1f})"
+        "path", class_="mark", d=MARKERS[style.marker], transform=f"translate({x:.1f},{y:.1f})"
     )
 
 
@@ -264,10 +264,10 @@ def _line(series: Series, at: Frame) -> str:
     else:
         drawn = tag("path", class_="whisker", d=path(upper + lower))
     drawn += tag("path", class_="line", d=path(middle))
-    drawn += "".join(marker(series.look, x, y) for x, y in middle)
+    drawn += "".join(marker(series.style, x, y) for x, y in middle)
     ringed = (at for point, at in zip(points, middle, strict=True) if point.budget == series.ringed)
     drawn += "".join(tag("circle", class_="ring", cx=x, cy=y, r=8) for x, y in ringed)
-    return tag("g", drawn, class_=f"series {series.look.css}", data_series=series.look.css)
+    return tag("g", drawn, class_=f"series {series.style.css}", data_series=series.style.css)
 
 
 def path(places: Sequence[tuple[float, float]]) -> str:
@@ -281,13 +281,13 @@ def _end_labels(series: Sequence[Series], at: Frame) -> str:
     ends = []
     for each in series:
         last = max(each.points, key=lambda point: point.budget)
-        ends.append((at.y(last.accuracy), at.x(last.budget), each.look, fold(each.look.label)))
+        ends.append((at.y(last.accuracy), at.x(last.budget), each.style, fold(each.style.label)))
     ends.sort(key=lambda end: end[0])
     heights = [LABEL_LINE * len(lines) + 3 for *_, lines in ends]
     floor = at.canvas.height - at.canvas.bottom + 8.0
     tops = spread([end[0] for end in ends], heights, low=at.canvas.top - 10.0, high=floor)
     drawn = []
-    for (y, x, look, lines), top, height in zip(ends, tops, heights, strict=True):
+    for (y, x, style, lines), top, height in zip(ends, tops, heights, strict=True):
         middle = top + height / 2
         leader = path([(x + 7, y), (right + 4, y), (right + 14, middle), (right + 18, middle)])
         first = middle - LABEL_LINE * (len(lines) - 1) / 2 + 4
@@ -299,8 +299,8 @@ def _end_labels(series: Sequence[Series], at: Frame) -> str:
             tag(
                 "g",
                 tag("path", class_="leader", d=leader) + words,
-                class_=f"end {look.css}",
-                data_series=look.css,
+                class_=f"end {style.css}",
+                data_series=style.css,
             )
         )
     return "".join(drawn)
@@ -361,8 +361,8 @@ def columns(at: Frame, told: Sequence[tuple[float, str, Sequence[Row]]]) -> str:
 
 def pointed(title: str, rows: Sequence[Row], drawing: str, *, is_first: bool) -> str:
     """Something that tells its values when hovered, tapped or reached with the keyboard."""
-    told = "; ".join(f"{row.look.label} {row.text}" for row in rows)
-    tip = [title, [[row.look.css, row.look.marker, row.look.label, row.text] for row in rows]]
+    told = "; ".join(f"{row.style.label} {row.text}" for row in rows)
+    tip = [title, [[row.style.css, row.style.marker, row.style.label, row.text] for row in rows]]
     return tag(
         "g",
         drawing,
@@ -375,6 +375,6 @@ def pointed(title: str, rows: Sequence[Row], drawing: str, *, is_first: bool) ->
 
 
 def _column(budget: float, series: Sequence[Series]) -> list[Row]:
-    found = [(p, s.look) for s in series for p in s.points if p.budget == budget]
+    found = [(p, s.style) for s in series for p in s.points if p.budget == budget]
     found.sort(key=lambda pair: -pair[0].accuracy)
-    return [Row(look, measured(point)) for point, look in found]
+    return [Row(style, measured(point)) for point, style in found]

@@ -7,10 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from outthink.report.markup import escape, tag
-from outthink.report.reproduction_data import VERDICTS, Claim, Evidence, Verdict
-from outthink.report.section import Section, radio
-from outthink.report.words import (
+from outthink.report.format import (
     THIN,
     TIMES,
     counted,
@@ -22,6 +19,9 @@ from outthink.report.words import (
     span,
     whole,
 )
+from outthink.report.markup import escape, tag
+from outthink.report.reproduction_data import VERDICTS, Claim, Evidence, Verdict
+from outthink.report.section import Section, radio
 
 SHOWN = 4
 """Figures of a claim that are seen without asking for more."""

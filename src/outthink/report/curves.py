@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.chart import NARROW, PANEL, WIDE, Series, accuracy_range, called, line_chart
 from outthink.report.data import GENERATIONS, Axis, Cef, Comparison, Curve, Report
 from outthink.report.factors import arrows, draw_arrows, factor_chart, largest_budget, reading_of
-from outthink.report.look import CHARGED, ORACLE, PREDICTED, Looks, legend
+from outthink.report.format import DASH, LEVEL, bin_name, counted, factor, measured, percent, whole
 from outthink.report.markup import escape, table, tag
 from outthink.report.section import Section, figure, radio
-from outthink.report.words import DASH, LEVEL, bin_name, counted, factor, measured, percent, whole
+from outthink.report.style import CHARGED, ORACLE, PREDICTED, Styles, legend
 
 MOST_COLUMNS = 12
 """Budgets beyond which a table has a row for each instead of a column."""
@@ -22,12 +22,12 @@ FACTOR_SIZES = (replace(WIDE, height=350, right=84, labelled=False), NARROW)
 # Accuracy against budget -------------------------------------------------------------------------
 
 
-def accuracy(report: Report, looks: Looks) -> Section | None:
+def accuracy(report: Report, styles: Styles) -> Section | None:
     """Every strategy's curve."""
-    curves = say.measured_ones(report.curves)
+    curves = prose.measured_ones(report.curves)
     if not curves:
         return None
-    series = _series(curves, looks)
+    series = _series(curves, styles)
     drawn = [
         line_chart(series, canvas, description="Accuracy against budget for every strategy.")
         for canvas in (WIDE, NARROW)
@@ -38,16 +38,16 @@ def accuracy(report: Report, looks: Looks) -> Section | None:
         "Accuracy against budget",
         figure(
             "figure-accuracy",
-            legend([each.look for each in series], css="small-screens") + "".join(drawn),
-            reading=say.read_curves(curves, looks),
+            legend([each.style for each in series], css="small-screens") + "".join(drawn),
+            reading=prose.read_curves(curves, styles),
             basis=_basis(report.provenance.problems),
             numbers=curve_table(series, "Accuracy by strategy and budget"),
         ),
     )
 
 
-def _series(curves: Sequence[Curve], looks: Looks) -> list[Series]:
-    return [Series(looks[curve.strategy], curve.points) for curve in curves]
+def _series(curves: Sequence[Curve], styles: Styles) -> list[Series]:
+    return [Series(styles[curve.strategy], curve.points) for curve in curves]
 
 
 def _basis(problems: int) -> str:
@@ -60,10 +60,10 @@ def curve_table(series: Sequence[Series], caption: str, x: Axis = GENERATIONS) -
     rows = []
     for each in series:
         points = {point.budget: measured(point) for point in each.points}
-        rows.append([each.look.label, *(points.get(budget, DASH) for budget in budgets)])
+        rows.append([each.style.label, *(points.get(budget, DASH) for budget in budgets)])
     if len(budgets) > MOST_COLUMNS:
         long = (
-            [each.look.label, called(x, point.budget), measured(point)]
+            [each.style.label, called(x, point.budget), measured(point)]
             for each in series
             for point in each.points
         )
@@ -75,9 +75,9 @@ def curve_table(series: Sequence[Series], caption: str, x: Axis = GENERATIONS) -
 # The same in each bin ----------------------------------------------------------------------------
 
 
-def difficulty(report: Report, looks: Looks) -> Section | None:
+def difficulty(report: Report, styles: Styles) -> Section | None:
     """A small chart for each bin, easiest first, on one scale or each on its own."""
-    known = (replace(b, curves=say.measured_ones(b.curves)) for b in report.bins)
+    known = (replace(b, curves=prose.measured_ones(b.curves)) for b in report.bins)
     bins = sorted((each for each in known if each.curves), key=lambda each: each.number)
     if not bins:
         return None
@@ -85,7 +85,7 @@ def difficulty(report: Report, looks: Looks) -> Section | None:
         Multiple(
             bin_name(each.number, len(bins)).capitalize(),
             f"pass@1 {percent(each.pass_at_1)}, {counted(each.problems, 'problem')}",
-            tuple(_series(each.curves, looks)),
+            tuple(_series(each.curves, styles)),
         )
         for each in bins
     ]
@@ -96,7 +96,7 @@ def difficulty(report: Report, looks: Looks) -> Section | None:
         figure(
             "figure-difficulty",
             small_multiples(panels),
-            reading=say.read_bins(bins, looks),
+            reading=prose.read_bins(bins, styles),
             basis=_basis(sum(each.problems for each in bins))
             + " Bins hold equal numbers of problems, by pass@1.",
             numbers="".join(curve_table(each.series, each.title) for each in panels),
@@ -144,7 +144,7 @@ def small_multiples(
         )
         head = tag("h3", escape(each.title)) + tag("p", escape(each.sub), class_="sub")
         drawn += tag("div", head, pictures, class_="panel")
-    key = legend(list(dict.fromkeys(series.look for each in panels for series in each.series)))
+    key = legend(list(dict.fromkeys(series.style for each in panels for series in each.series)))
     # Where panels fill their rows the legend has one to itself.
     css = "panel key across" if len(panels) % 3 == 0 else "panel key"
     choices = tag(
@@ -161,32 +161,32 @@ def small_multiples(
 # The policy against best-of-N --------------------------------------------------------------------
 
 
-def comparison(report: Report, looks: Looks) -> Section | None:
+def comparison(report: Report, styles: Styles) -> Section | None:
     """The policy's curves with a factor marked, then the factors by themselves."""
     compared = report.comparison
     if not compared or not compared.baseline.points:
         return None
-    body = versus(compared, report.provenance.problems, looks)
-    base = looks[compared.baseline.strategy].label
+    body = versus(compared, report.provenance.problems, styles)
+    base = styles[compared.baseline.strategy].label
     return Section("policy", "Policy", f"Compute-optimal against {base}", body)
 
 
-def versus(compared: Comparison, problems: int, looks: Looks, *, id: str = "") -> str:
+def versus(compared: Comparison, problems: int, styles: Styles, *, id: str = "") -> str:
     """Two figures: the curves of a policy and of what it is held against, and the factors."""
-    drawn = _comparison_figure(compared, problems, looks, id)
+    drawn = _comparison_figure(compared, problems, styles, id)
     return drawn + (_factor_figure(compared, problems, id) if compared.cefs else "")
 
 
-def _comparison_figure(compared: Comparison, problems: int, looks: Looks, id: str) -> str:
-    base = looks[compared.baseline.strategy].label
+def _comparison_figure(compared: Comparison, problems: int, styles: Styles, id: str) -> str:
+    base = styles[compared.baseline.strategy].label
     readings = (
         (PREDICTED, compared.predicted),
         (CHARGED, compared.charged),
         (ORACLE, compared.oracle),
     )
-    series = [Series(looks[compared.baseline.strategy], compared.baseline.points)]
-    series += _series(compared.others, looks)
-    series += [Series(look, curve.points) for look, curve in readings if curve and curve.points]
+    series = [Series(styles[compared.baseline.strategy], compared.baseline.points)]
+    series += _series(compared.others, styles)
+    series += [Series(style, curve.points) for style, curve in readings if curve and curve.points]
     largest = largest_budget(compared)
     drawn = arrows(compared)
     shown = _first_arrow(compared, [arrow.cef for arrow in drawn])
@@ -218,20 +218,20 @@ def _comparison_figure(compared: Comparison, problems: int, looks: Looks, id: st
     oracle = " Oracle bins are made from the labels: an upper bound." if compared.oracle else ""
     return figure(
         f"figure-policy{id}",
-        legend([each.look for each in series], css="small-screens")
+        legend([each.style for each in series], css="small-screens")
         + "".join(pictures)
         + (chooser if drawn else ""),
-        reading=say.read_comparison(compared, looks),
+        reading=prose.read_comparison(compared, styles),
         basis=_basis(problems) + arrow + oracle,
         numbers=curve_table(series, f"Accuracy of the policy and of {base}"),
     )
 
 
 def _first_arrow(compared: Comparison, cefs: Sequence[Cef]) -> int:
-    budget = say.headline(compared)
-    _, bins = say.leading(compared)
+    budget = prose.headline(compared)
+    _, bins = prose.leading(compared)
     if budget is not None:
-        cef = say.find_cef(cefs, budget, bins=bins)
+        cef = prose.find_cef(cefs, budget, bins=bins)
         return cefs.index(cef) if cef else 0
     return 0
 
@@ -242,7 +242,7 @@ def _arrow_name(cef: Cef, largest: float) -> str:
 
 def _factor_figure(compared: Comparison, problems: int, id: str) -> str:
     largest = largest_budget(compared)
-    looks = list(dict.fromkeys(reading_of(cef) for cef in compared.cefs))
+    styles = list(dict.fromkeys(reading_of(cef) for cef in compared.cefs))
     drawn = [factor_chart(compared.cefs, canvas, largest=largest) for canvas in FACTOR_SIZES]
     rows = [
         [reading_of(cef).label, whole(cef.budget), factor(cef, largest=largest)]
@@ -251,8 +251,8 @@ def _factor_figure(compared: Comparison, problems: int, id: str) -> str:
     heading = tag("h3", "Compute-equivalence factor")
     return heading + figure(
         f"figure-factor{id}",
-        legend(looks) + "".join(drawn),
-        reading=say.read_factors(compared.cefs),
+        legend(styles) + "".join(drawn),
+        reading=prose.read_factors(compared.cefs),
         basis=f"{counted(problems, 'problem')}; whiskers are {LEVEL} intervals. An arrowhead marks "
         "a value or interval that runs past the largest budget measured.",
         numbers=table(

@@ -23,9 +23,9 @@ from outthink.report.chart import (
     text,
 )
 from outthink.report.data import GENERATIONS, Cef, Comparison, Curve
-from outthink.report.look import CHARGED, ORACLE, PREDICTED, Look
+from outthink.report.format import TIMES, factor
 from outthink.report.markup import tag
-from outthink.report.words import TIMES, factor
+from outthink.report.style import CHARGED, ORACLE, PREDICTED, Style
 
 DODGE = 7.0
 """User units between readings of a factor that stand at the same budget."""
@@ -37,10 +37,10 @@ class Arrow:
 
     cef: Cef
     accuracy: float
-    look: Look
+    style: Style
 
 
-def reading_of(cef: Cef) -> Look:
+def reading_of(cef: Cef) -> Style:
     """The curve a factor belongs to."""
     return ORACLE if cef.bins == "oracle" else CHARGED if cef.charged else PREDICTED
 
@@ -52,7 +52,7 @@ def largest_budget(comparison: Comparison) -> float:
 
 def arrows(comparison: Comparison) -> list[Arrow]:
     """The factors whose starting point is on a curve, in the order given."""
-    curves: dict[Look, Curve | None] = {
+    curves: dict[Style, Curve | None] = {
         PREDICTED: comparison.predicted,
         CHARGED: comparison.charged,
         ORACLE: comparison.oracle,
@@ -100,7 +100,7 @@ def _arrow(each: Arrow, at: Frame, *, index: int, is_shown: bool, largest: float
 
 def factor_chart(cefs: Sequence[Cef], canvas: Canvas, *, largest: float) -> str:
     """Factor against budget, by powers of two, with the line at which nothing is saved."""
-    looks = list(dict.fromkeys(reading_of(cef) for cef in cefs))
+    styles = list(dict.fromkeys(reading_of(cef) for cef in cefs))
     budgets = sorted({cef.budget for cef in cefs})
     values = [v for c in cefs for v in (c.low, c.value, c.high) if v is not None]
     low, high = _power_range([*values, 1.0])
@@ -117,11 +117,11 @@ def factor_chart(cefs: Sequence[Cef], canvas: Canvas, *, largest: float) -> str:
     drawing += tag("line", class_="one", x1=canvas.left, x2=right, y1=one, y2=one)
     if canvas.right > 60:
         drawing += text("no saving", right + 8, one + 4, css="note")
-    for place, look in enumerate(looks):
-        shift = DODGE * (place - (len(looks) - 1) / 2)
-        members = [cef for cef in cefs if reading_of(cef) == look]
-        parts = "".join(_factor_mark(cef, at, look, shift) for cef in members)
-        drawing += tag("g", parts, class_=f"series {look.css}", data_series=look.css)
+    for place, style in enumerate(styles):
+        shift = DODGE * (place - (len(styles) - 1) / 2)
+        members = [cef for cef in cefs if reading_of(cef) == style]
+        parts = "".join(_factor_mark(cef, at, style, shift) for cef in members)
+        drawing += tag("g", parts, class_=f"series {style.css}", data_series=style.css)
     told = [
         (
             budget,
@@ -135,14 +135,14 @@ def factor_chart(cefs: Sequence[Cef], canvas: Canvas, *, largest: float) -> str:
     )
 
 
-def _factor_mark(cef: Cef, at: Frame, look: Look, shift: float) -> str:
+def _factor_mark(cef: Cef, at: Frame, style: Style, shift: float) -> str:
     column, level = at.x(cef.budget) + shift, at.y(cef.value)
     top = at.canvas.top if cef.high is None else at.y(cef.high)
     drawn = tag("path", class_="whisker", d=path([(column, at.y(cef.low)), (column, top)]))
     if cef.high is None or cef.at_least:
         arrow = [(column - 4, top + 6), (column, top), (column + 4, top + 6)]
         drawn += tag("path", class_="whisker", d=path(arrow))
-    return drawn + marker(look, column, level)
+    return drawn + marker(style, column, level)
 
 
 def _power_range(values: Sequence[float]) -> tuple[float, float]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outthink.report.data import Label, Report
-from outthink.report.look import Looks
 from outthink.report.markup import breakable, escape, tag
 from outthink.report.section import Section
+from outthink.report.style import Styles
 
 WORDS = (
     ("problem", "A prompt and, where known, its reference answer."),
@@ -66,7 +66,7 @@ HINTS = (
 )
 
 
-def glossary(report: Report, looks: Looks) -> Section:
+def glossary(report: Report, styles: Styles) -> Section:
     """Always there: it is what makes the rest readable."""
     return words_used(report.labels)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.data import Agreement, Policy, Report
-from outthink.report.look import Looks, glyph
+from outthink.report.format import DASH, LEVEL, bin_name, counted, percent, span, whole
 from outthink.report.markup import breakable, escape, tag
 from outthink.report.section import Section, figure
-from outthink.report.words import DASH, LEVEL, bin_name, counted, percent, span, whole
+from outthink.report.style import Styles, glyph
 
 # What the policy chose ---------------------------------------------------------------------------
 
 
-def choices(report: Report, looks: Looks) -> Section | None:
+def choices(report: Report, styles: Styles) -> Section | None:
     """The fitted table, one cell for each bin and budget."""
     policies = [policy for policy in report.policies if policy.cells]
     if not policies:
@@ -21,23 +21,23 @@ def choices(report: Report, looks: Looks) -> Section | None:
     for policy in policies:
         if len(policies) > 1:
             body += tag("h3", escape(f"{policy.bins.capitalize()} bins"))
-        body += policy_figure(policy, looks, id=f"choices-{policy.bins}")
+        body += policy_figure(policy, styles, id=f"choices-{policy.bins}")
     return Section("choices", "Choices", "What the policy chose", body)
 
 
-def policy_figure(policy: Policy, looks: Looks, *, id: str) -> str:
+def policy_figure(policy: Policy, styles: Styles, *, id: str) -> str:
     """The cells of one policy."""
     return figure(
         f"figure-{id}",
-        _policy_grid(policy, looks),
-        reading=say.read_policy(policy, looks),
+        _policy_grid(policy, styles),
+        reading=prose.read_policy(policy, styles),
         basis=f"{policy.bins.capitalize()} bins. Accuracy and {LEVEL} interval of each cell, "
         "on problems the choice was not made on; n is their number.",
         can_save=False,
     )
 
 
-def _policy_grid(policy: Policy, looks: Looks) -> str:
+def _policy_grid(policy: Policy, styles: Styles) -> str:
     budgets = sorted({cell.budget for cell in policy.cells})
     bins = sorted({cell.bin for cell in policy.cells})
     cells = {(cell.bin, cell.budget): cell for cell in policy.cells}
@@ -55,15 +55,15 @@ def _policy_grid(policy: Policy, looks: Looks) -> str:
             if cell is None:
                 row += tag("td", DASH, data_budget=budget_name, class_="empty")
                 continue
-            look = looks[cell.strategy]
+            style = styles[cell.strategy]
             row += tag(
                 "td",
-                tag("span", glyph(look), breakable(look.label), class_="chosen"),
+                tag("span", glyph(style), breakable(style.label), class_="chosen"),
                 tag("span", escape(percent(cell.accuracy)), class_="value"),
                 tag("span", escape(span(cell.low, cell.high)), class_="interval"),
                 tag("span", escape(f"n {whole(cell.problems)}"), class_="interval"),
                 data_budget=budget_name,
-                class_=f"cell {look.css}",
+                class_=f"cell {style.css}",
             )
         rows += tag("tr", row)
     caption = tag("caption", f"Strategy chosen by bin and budget, {policy.bins} bins")
@@ -71,7 +71,7 @@ def _policy_grid(policy: Policy, looks: Looks) -> str:
     return tag("div", grid, class_="scroll")
 
 
-def agreement(report: Report, looks: Looks) -> Section | None:
+def agreement(report: Report, styles: Styles) -> Section | None:
     """How far predicted bins can be trusted."""
     found = report.agreement
     if not found or not found.confusion:
@@ -95,7 +95,7 @@ def agreement_figure(found: Agreement) -> str:
     return figure(
         "figure-agreement",
         _confusion(found),
-        reading=say.read_agreement(found),
+        reading=prose.read_agreement(found),
         basis=f"{counted(total, 'problem')}, counted by bin; in brackets the share of the row. "
         "The outlined diagonal is agreement.",
         can_save=False,

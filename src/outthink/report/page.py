@@ -21,11 +21,11 @@ from outthink.report.curves import accuracy, comparison, difficulty
 from outthink.report.data import Report
 from outthink.report.glossary import glossary
 from outthink.report.grids import agreement, choices
-from outthink.report.look import MARKERS, Looks
 from outthink.report.markup import escape, tag
+from outthink.report.prose import verdict
 from outthink.report.section import Section
-from outthink.report.sentences import verdict
-from outthink.report.tiles import provenance, tiles
+from outthink.report.style import MARKERS, Styles
+from outthink.report.summary import provenance, tiles
 from outthink.report.tokens import tokens
 from outthink.report.trees import explorer
 
@@ -45,8 +45,8 @@ SECTIONS = (
 def render(report: Report) -> str:
     """The page. Raises `UsageError` for a number that is not finite or a tree that is none."""
     report.to_json()  # refuses what could not be shown, and says where it is
-    looks = Looks.of(report)
-    found = [section for make in SECTIONS if (section := make(report, looks))]
+    styles = Styles.of(report)
+    found = [section for make in SECTIONS if (section := make(report, styles))]
     header = (
         tag("p", escape(verdict(report)), class_="verdict")
         + tiles(report)

@@ -12,7 +12,6 @@ from outthink.report.claims import claims
 from outthink.report.curves import Multiple, curve_table, small_multiples, versus
 from outthink.report.glossary import words_used
 from outthink.report.grids import agreement_figure, policy_figure
-from outthink.report.look import Look, Looks, legend, numbered, shaded
 from outthink.report.markup import escape, table, tag
 from outthink.report.page import document, notes, save
 from outthink.report.reproduction_data import (
@@ -29,20 +28,21 @@ from outthink.report.reproduction_data import (
     Versus,
 )
 from outthink.report.section import Section, figure
-from outthink.report.tiles import provenance, tile_row
+from outthink.report.style import Style, Styles, legend, numbered, shaded
+from outthink.report.summary import provenance, tile_row
 
 
 def render_reproduction(found: Reproduction) -> str:
     """The page. Raises `UsageError` for a number that is not finite."""
     wire.dump(found)  # refuses what could not be shown, and says where it is
-    looks = Looks(_strategies(found), found.labels)
+    styles = Styles(_strategies(found), found.labels)
     header = (
         tag("p", escape(found.summary), class_="verdict")
         + tile_row([(tile.value, tile.name, tile.note) for tile in found.tiles])
         + notes(found.notes)
         + provenance(found.provenance)
     )
-    sections = [_section(part, looks) for part in found.parts]
+    sections = [_section(part, styles) for part in found.parts]
     judged = claims(found.claims)
     sections += [judged] if judged else []
     sections.append(words_used(found.labels))
@@ -65,9 +65,9 @@ def _strategies(found: Reproduction) -> Iterator[str]:
                 yield from (cell.strategy for cell in item.policy.cells)
 
 
-def _section(part: Part, looks: Looks) -> Section:
+def _section(part: Part, styles: Styles) -> Section:
     lead = tag("p", escape(part.lead), class_="lead-in")
-    body = "".join(_heading(item) + _item(item, looks) for item in part.items)
+    body = "".join(_heading(item) + _item(item, styles) for item in part.items)
     return Section(part.id, part.name, part.title, lead + body)
 
 
@@ -76,17 +76,17 @@ def _heading(item: Item) -> str:
     return tag("h3", escape(item.title), " ", paper)
 
 
-def _item(item: Item, looks: Looks) -> str:
+def _item(item: Item, styles: Styles) -> str:
     match item:
         case Figure():
-            return _figure(item, looks)
+            return _figure(item, styles)
         case NotRun():
             said = f"Not run at this scale: {item.reason}"
             return tag("p", escape(said), class_="not-run", id=f"figure-{item.id}")
         case Versus():
-            return versus(item.comparison, item.problems, looks, id=f"-{item.id}")
+            return versus(item.comparison, item.problems, styles, id=f"-{item.id}")
         case Choices():
-            return policy_figure(item.policy, looks, id=item.id)
+            return policy_figure(item.policy, styles, id=item.id)
         case Confusion():
             return agreement_figure(item.agreement)
         case Bars():
@@ -101,8 +101,8 @@ def _item(item: Item, looks: Looks) -> str:
             )
 
 
-def _figure(item: Figure, looks: Looks) -> str:
-    own = _own_looks(item, looks)
+def _figure(item: Figure, styles: Styles) -> str:
+    own = _own_styles(item, styles)
     if len(item.panels) > 1:
         panels = [Multiple(each.title, each.sub, _series(each, own)) for each in item.panels]
         return figure(
@@ -121,31 +121,31 @@ def _figure(item: Figure, looks: Looks) -> str:
     ]
     return figure(
         f"figure-{item.id}",
-        legend([each.look for each in series], css="small-screens") + "".join(drawn),
+        legend([each.style for each in series], css="small-screens") + "".join(drawn),
         reading=item.reading,
         basis=item.basis,
         numbers=curve_table(series, item.title, item.x),
     )
 
 
-def _series(panel: Panel, looks: dict[str, Look]) -> tuple[Series, ...]:
-    return tuple(Series(looks[line.name], line.points, line.best) for line in panel.lines)
+def _series(panel: Panel, styles: dict[str, Style]) -> tuple[Series, ...]:
+    return tuple(Series(styles[line.name], line.points, line.best) for line in panel.lines)
 
 
-def _own_looks(item: Figure, looks: Looks) -> dict[str, Look]:
+def _own_styles(item: Figure, styles: Styles) -> dict[str, Style]:
     """Strategies as everywhere; what only this figure has, in the colours they leave free."""
     lines = {line.name: line for panel in item.panels for line in panel.lines}
     ordered = [line for line in lines.values() if line.order is not None]
-    found: dict[str, Look] = {}
+    found: dict[str, Style] = {}
     for name, line in lines.items():
         if line.order is not None:
             found[name] = shaded(name, line.order, len(ordered))
-        elif name in looks:
-            found[name] = looks[name]
-    taken = {look.css for look in found.values()}
-    free = (look for n in range(99) if (look := numbered("", n)).css not in taken)
+        elif name in styles:
+            found[name] = styles[name]
+    taken = {style.css for style in found.values()}
+    free = (style for n in range(99) if (style := numbered("", n)).css not in taken)
     for name in lines:
         if name not in found:
-            look = next(free)
-            found[name] = Look(name, look.css, look.marker)
+            style = next(free)
+            found[name] = Style(name, style.css, style.marker)
     return found

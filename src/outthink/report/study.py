@@ -1,29 +1,29 @@
-"""From a study to the values a report shows: curves, fits, factors, trees. Measures nothing new."""
+"""What a report shows, read from a study and the policy fitted on it.
+
+Measures nothing that the study or the fit has not measured, but for the verifier's calibration.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from outthink.errors import UsageError
 from outthink.measure import difficulty
 from outthink.measure.arrays import Floats, Integers
-from outthink.measure.difficulty import Binning, Difficulty
-from outthink.measure.equivalence import Equivalence, equivalence
+from outthink.measure.difficulty import Method
+from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import intervals
 from outthink.measure.quality import auc, calibration_error, reliability
-from outthink.policy import table as policy
+from outthink.policy.results import FitResult
 from outthink.policy.table import Fit
 from outthink.report import data
 from outthink.run.store import Node, SearchTree
 from outthink.search import strategy
-from outthink.study.plan import STRATEGIES, UNSCORED, Study
+from outthink.study.plan import STRATEGIES, Study
 
-BASELINE = "best_of_n"
 LABELS = {
     "majority": ("Majority vote", "N samples; the answer given most often"),
     "best_of_n(answer=max)": ("Best-of-N", "N samples; the answer of the best-scored one"),
@@ -43,129 +43,66 @@ LABELS = {
 }
 Text = Callable[[Sequence[int]], str]
 
-WORDLESS = (
-    "This store does not hold what its solutions say, so steps are shown by their number of "
-    "tokens. A new sweep of a served model keeps what it says."
+WITHOUT_TEXT = (
+    "This store does not hold the text of its solutions, so each step shows its number of tokens. "
+    "A new sweep of a served model keeps the text."
 )
 _TREES_PER_BIN = 8
 _TREE_BUDGET = 16
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A policy fitted on a study under one kind of difficulty."""
-
-    difficulty: Difficulty
-    bins: Integers
-    """[P] 0 is the easiest."""
-    binning: Binning
-    fit: Fit
-
-
-def fitted(study: Study, estimate: Difficulty, *, seed: int) -> Fitted:
-    """Bin the problems and fit the best strategy of every bin and budget."""
-    numbers, binning = difficulty.bins(estimate.values)
-    return Fitted(estimate, numbers, binning, policy.fit(study.grid, numbers, seed=seed))
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """Everything that follows from a study without running anything."""
-
-    study: Study
-    predicted: Fitted
-    oracle: Fitted | None
-    seed: int
-
-    @classmethod
-    def of(cls, study: Study, *, seed: int) -> Analysis:
-        """Raises `UsageError` for a plan without what is compared, or too few problems."""
-        difficulty.require_enough(len(study.problems))
-        if not {BASELINE, UNSCORED} & {*study.plan.strategies}:
-            raise UsageError(
-                f"policies are compared with {BASELINE}, or {UNSCORED} where there is no verifier, "
-                f"and this study ran neither; sweep with one of them among the strategies"
-            )
-        if not study.plan.predicted_samples:
-            raise UsageError("this study predicts no difficulty; sweep with --difficulty-samples")
-        oracle = fitted(study, study.oracle, seed=seed) if study.plan.oracle_samples else None
-        return cls(study, fitted(study, study.predicted, seed=seed), oracle, seed)
-
-    @property
-    def base(self) -> str:
-        """What policies are compared with: weighted best-of-N, or majority without a verifier."""
-        return BASELINE if BASELINE in self.study.plan.strategies else UNSCORED
-
-    @cached_property
-    def baseline(self) -> Floats:
-        """[N, P] accuracy of the base at `plan.pool_budgets`."""
-        return self.study.curve(self.base, self.study.plan.pool_budgets)
-
-    def equivalences(self, fit: Fitted, *, charged: bool) -> tuple[Equivalence, ...]:
-        """CEF(N) of a fitted policy over the base (method F14)."""
-        plan = self.study.plan
-        cost = fit.difficulty.samples if charged else 0
-        return equivalence(
-            self.baseline,
-            plan.pool_budgets,
-            fit.fit.held_out,
-            plan.budgets,
-            extra_cost=cost,
-            seed=self.seed,
-        )
-
-
 def build(
-    analysis: Analysis,
+    study: Study,
+    fitting: FitResult,
     *,
     provenance: data.Provenance,
     text: Text | None,
     title: str,
     notes: Sequence[str] = (),
 ) -> data.Report:
-    """The report of an analysis.
+    """The report of a study and of the policy fitted on it.
 
-    What solutions say is in the store, or else `text` makes it of their token ids; where neither
-    can, their trees are shown without words, and the page says so.
+    The text of solutions is read from the store. Where the store has none, `text` decodes token
+    ids; without that too, trees show how many tokens a step has, and a note says so.
     """
-    study = analysis.study
-    reference = analysis.oracle or analysis.predicted
+    reference = fitting.oracle or fitting.predicted
     searched = _searched(study, reference.bins)
-    mute = text is None and any(node.texts is None for found, _ in searched for node in found.nodes)
+    textless = text is None and any(
+        node.texts is None for tree, _ in searched for node in tree.nodes
+    )
     return data.Report(
         title=title,
         provenance=provenance,
-        notes=(*notes, WORDLESS) if mute else tuple(notes),
+        notes=(*notes, WITHOUT_TEXT) if textless else tuple(notes),
         labels=tuple(
             data.Label(name, *LABELS[name]) for name in study.plan.strategies if name in LABELS
         ),
         curves=_curves(study, np.arange(len(study.problems))),
         bins=tuple(
-            _bin(study, reference, number, analysis.base) for number in range(difficulty.BINS)
+            _bin(study, reference.bins == number, number, fitting.base)
+            for number in range(difficulty.BINS)
         ),
-        comparison=_comparison(analysis),
-        policies=tuple(
-            policy_table(fit.fit, kind)
-            for fit, kind in ((analysis.predicted, "predicted"), (analysis.oracle, "oracle"))
-            if fit is not None
+        comparison=_comparison(study, fitting),
+        policies=(
+            policy_table(fitting.predicted, "predicted"),
+            *([] if fitting.oracle is None else [policy_table(fitting.oracle, "oracle")]),
         ),
         calibrations=_calibration(study, provenance.verifiers),
-        agreement=_agreement(analysis),
+        agreement=None if fitting.agreement is None else agreement(fitting.agreement),
         spending=tuple(
             data.Spending(name, budget, len(study.problems), study.usage(name, budget))
             for name in study.plan.strategies
             for budget in study.plan.budgets
         ),
-        trees=tuple(tree(found, number, text) for found, number in searched),
+        trees=tuple(tree(stored, number, text) for stored, number in searched),
     )
 
 
 def points(budgets: Sequence[float], accuracy: Floats, seed: int = 0) -> tuple[data.Point, ...]:
     """A curve [N, P] as means over problems, with their intervals."""
-    found = intervals(accuracy, seed=seed)
     return tuple(
-        data.Point(budget, each.mean, each.low, each.high)
-        for budget, each in zip(budgets, found, strict=True)
+        data.Point(budget, interval.mean, interval.low, interval.high)
+        for budget, interval in zip(budgets, intervals(accuracy, seed=seed), strict=True)
     )
 
 
@@ -177,51 +114,45 @@ def _curves(study: Study, places: Integers) -> tuple[data.Curve, ...]:
     )
 
 
-def _bin(study: Study, fit: Fitted, number: int, base: str) -> data.Bin:
-    places = np.flatnonzero(fit.bins == number)
+def _bin(study: Study, members: NDArray[np.bool_], number: int, base: str) -> data.Bin:
+    places = np.flatnonzero(members)
     single = study.curve(base, [1])[0, places].mean()
     return data.Bin(number + 1, len(places), float(single), _curves(study, places))
 
 
-def _comparison(analysis: Analysis) -> data.Comparison:
-    plan, predicted = analysis.study.plan, analysis.predicted
-    samples = predicted.difficulty.samples
-    held_out = predicted.fit.held_out
-    factors = [
-        cef(found, charged=charged, kind=kind)
-        for fit, charged, kind in (
-            (predicted, False, "predicted"),
-            (predicted, True, "predicted"),
-            (analysis.oracle, False, "oracle"),
-        )
-        if fit is not None
-        for found in analysis.equivalences(fit, charged=charged)
-    ]
+def _comparison(study: Study, fitting: FitResult) -> data.Comparison:
+    budgets, samples = study.plan.budgets, fitting.policy.samples
+    held_out, oracle = fitting.predicted.held_out, fitting.oracle
     return data.Comparison(
-        baseline=data.Curve(analysis.base, points(plan.pool_budgets, analysis.baseline)),
-        predicted=data.Curve("policy", points(plan.budgets, held_out)),
-        charged=data.Curve("policy", points([n + samples for n in plan.budgets], held_out)),
-        oracle=None
-        if analysis.oracle is None
-        else data.Curve("policy", points(plan.budgets, analysis.oracle.fit.held_out)),
-        cefs=tuple(factors),
+        baseline=data.Curve(fitting.base, points(study.plan.pool_budgets, fitting.baseline)),
+        predicted=data.Curve("policy", points(budgets, held_out)),
+        charged=data.Curve("policy", points([n + samples for n in budgets], held_out)),
+        oracle=None if oracle is None else data.Curve("policy", points(budgets, oracle.held_out)),
+        cefs=tuple(
+            cef(
+                row.equivalence,
+                charged=row.charged,
+                kind="oracle" if row.bins is Method.ORACLE else "predicted",
+            )
+            for row in fitting.worth
+        ),
     )
 
 
-def cef(found: Equivalence, *, charged: bool, kind: str) -> data.Cef:
-    """A factor as the page shows it."""
+def cef(factor: Equivalence, *, charged: bool, kind: data.Bins) -> data.Cef:
+    """A compute-equivalence factor as the page shows it."""
     return data.Cef(
-        budget=found.cost,
-        value=found.factor,
-        low=found.low,
-        high=None if found.high_at_least else found.high,
-        at_least=found.at_least,
+        budget=factor.cost,
+        value=factor.factor,
+        low=factor.low,
+        high=None if factor.high_at_least else factor.high,
+        at_least=factor.at_least,
         charged=charged,
-        bins="oracle" if kind == "oracle" else "predicted",
+        bins=kind,
     )
 
 
-def policy_table(fit: Fit, kind: str) -> data.Policy:
+def policy_table(fit: Fit, kind: data.Bins) -> data.Policy:
     """The cells of a fitted policy."""
     cells = tuple(
         data.Cell(
@@ -235,7 +166,7 @@ def policy_table(fit: Fit, kind: str) -> data.Policy:
         )
         for cell in fit.cells
     )
-    return data.Policy("oracle" if kind == "oracle" else "predicted", cells)
+    return data.Policy(kind, cells)
 
 
 def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibration, ...]:
@@ -284,25 +215,16 @@ def _wilson(rate: float, count: int) -> tuple[float, float]:
     return float(max(0.0, (middle - half) / scale)), float(min(1.0, (middle + half) / scale))
 
 
-def _agreement(analysis: Analysis) -> data.Agreement | None:
-    if analysis.oracle is None:
-        return None
-    return agreement(
-        difficulty.agreement(
-            analysis.oracle.difficulty.values, analysis.predicted.difficulty.values
-        )
-    )
-
-
-def agreement(found: difficulty.Agreement) -> data.Agreement:
-    """Predicted against oracle bins, as the page shows it."""
-    confusion = tuple(tuple(int(count) for count in row) for row in found.confusion)
-    return data.Agreement(confusion, found.spearman)
+def agreement(measured: difficulty.Agreement) -> data.Agreement:
+    """How many problems of each oracle bin are in which predicted bin, and the rank correlation."""
+    confusion = tuple(tuple(int(count) for count in row) for row in measured.confusion)
+    return data.Agreement(confusion, measured.spearman)
 
 
 def _searched(study: Study, bins: Integers) -> list[tuple[SearchTree, int]]:
-    """A few problems of every bin, searched by each search at a budget that can be read, and the
-    number of the bin."""
+    """Search trees to read, with the number of their bin: a few problems a bin, and for each of
+    them every live search at the largest budget that is still readable, and the difficulty samples.
+    """
     plan = study.plan
     fits = [budget for budget in plan.budgets if budget <= _TREE_BUDGET]
     if not fits:
@@ -314,40 +236,40 @@ def _searched(study: Study, bins: Integers) -> list[tuple[SearchTree, int]]:
     for number in range(difficulty.BINS):
         for place in np.flatnonzero(bins == number)[:_TREES_PER_BIN]:
             for name, budget, stream in shown:
-                found = study.store.tree(
+                stored = study.store.tree(
                     study.problems[place].id, strategy(name).name, budget, stream
                 )
-                trees.append((found, number + 1))
+                trees.append((stored, number + 1))
     return trees
 
 
-def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
-    """A stored search as the page draws it: one node a step, whatever a solution's length."""
-    outcome = found.outcome
+def tree(stored: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
+    """A stored search as the page draws it: one node a step."""
+    outcome = stored.outcome
     assert outcome is not None
-    by_number = {node.number: node for node in found.nodes}
-    on_path = _path(outcome.chosen, {node.number: node.parent for node in found.nodes})
-    inner = {node.parent for node in found.nodes}
+    by_number = {node.number: node for node in stored.nodes}
+    chosen_path = _path(outcome.chosen, {node.number: node.parent for node in stored.nodes})
+    inner = {node.parent for node in stored.nodes}
     nodes: list[data.Node] = []
     last: dict[int, int] = {-1: -1}
-    for node in found.nodes:
+    for node in stored.nodes:
         above = by_number.get(node.parent)
         known = len(above.step_ends) if above else 0
         parent = last.get(node.parent, -1)
-        said = _said(node, above, text)
-        if len(said) > max(1, len(node.step_ends) - known) and not said[-1].strip():
-            said.pop()
+        texts = _step_texts(node, above, text)
+        if len(texts) > max(1, len(node.step_ends) - known) and not texts[-1].strip():
+            texts.pop()
         scores = node.scores.steps if node.scores else ()
-        for place, words in enumerate(said):
-            is_last = place + 1 == len(said)
+        for place, step_text in enumerate(texts):
+            is_last = place + 1 == len(texts)
             step = known + place
             nodes.append(
                 data.Node(
                     number=len(nodes),
                     parent=parent,
-                    text=words.strip(),
+                    text=step_text.strip(),
                     score=scores[step] if step < len(scores) else None,
-                    on_chosen_path=node.number in on_path,
+                    on_chosen_path=node.number in chosen_path,
                     kept=not is_last or node.finished or node.number in inner,
                     finished=is_last and node.finished,
                     truncated=is_last and node.truncated,
@@ -357,11 +279,11 @@ def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
             parent = len(nodes) - 1
         last[node.number] = parent
     return data.Tree(
-        problem_id=found.problem.id,
-        prompt=found.problem.prompt,
-        reference=found.problem.reference,
-        strategy=found.strategy,
-        budget=found.budget,
+        problem_id=stored.problem.id,
+        prompt=stored.problem.prompt,
+        reference=stored.problem.reference,
+        strategy=stored.strategy,
+        budget=stored.budget,
         bin=bin,
         answer=outcome.answer,
         right=outcome.right,
@@ -370,9 +292,9 @@ def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
     )
 
 
-def _said(node: Node, above: Node | None, text: Text | None) -> list[str]:
-    """What a solution says past the one above it: a text a step, then one of what is behind the
-    last step, where there is anything. At least one."""
+def _step_texts(node: Node, above: Node | None, text: Text | None) -> list[str]:
+    """The text a solution adds to its parent: one entry a step, then one for what follows the last
+    step's end, if anything does. At least one entry."""
     known = len(above.step_ends) if above else 0
     if node.texts is not None:
         return [*node.texts[known:]] or [""]
@@ -381,16 +303,16 @@ def _said(node: Node, above: Node | None, text: Text | None) -> list[str]:
     if not ends or ends[-1] < len(node.tokens):
         ends.append(len(node.tokens))
     parts = [node.tokens[a:b] for a, b in pairwise((start, *ends))]
-    return [*map(text or _counted, parts)]
+    return [*map(text or _token_count, parts)]
 
 
-def _counted(tokens: Sequence[int]) -> str:
-    """Stands for words that nobody kept."""
+def _token_count(tokens: Sequence[int]) -> str:
+    """Stands in for the text of a step, where it was not stored."""
     return f"({len(tokens)} token{'' if len(tokens) == 1 else 's'})"
 
 
 def _path(chosen: int | None, parents: Mapping[int, int]) -> set[int]:
-    """The chosen solution and everything it grew from."""
+    """Numbers of the chosen solution and its ancestors."""
     path: set[int] = set()
     while chosen is not None and chosen in parents:
         path.add(chosen)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.data import Report, Spending
-from outthink.report.look import Look, Looks
+from outthink.report.format import counted, whole
 from outthink.report.markup import breakable, escape, table, tag
 from outthink.report.section import Section, figure, radio
-from outthink.report.words import counted, whole
+from outthink.report.style import Style, Styles
 
 KINDS = (
     ("prompt", "prompt read"),
@@ -22,7 +22,7 @@ KINDS = (
 )
 
 
-def tokens(report: Report, looks: Looks) -> Section | None:
+def tokens(report: Report, styles: Styles) -> Section | None:
     """Stacked bars of tokens a problem, one set for each budget."""
     if not report.spending:
         return None
@@ -34,10 +34,10 @@ def tokens(report: Report, looks: Looks) -> Section | None:
     chooser = tag(
         "fieldset", tag("legend", "Generations"), radios, class_="choice budget-choice", hidden=True
     )
-    bars = "".join(_bars(report.spending, b, looks, is_on=b == shown) for b in budgets)
+    bars = "".join(_bars(report.spending, b, styles, is_on=b == shown) for b in budgets)
     key = "".join(tag("li", tag("i", class_=f"swatch {css}"), escape(name)) for css, name in KINDS)
     rows = [
-        [looks[each.strategy].label, whole(each.budget), *map(whole, map(round, _parts(each)))]
+        [styles[each.strategy].label, whole(each.budget), *map(whole, map(round, _parts(each)))]
         for each in report.spending
     ]
     problems = max(each.problems for each in report.spending)
@@ -48,8 +48,8 @@ def tokens(report: Report, looks: Looks) -> Section | None:
         figure(
             "figure-tokens",
             chooser + tag("ul", key, class_="key", aria_label="Legend") + bars,
-            reading=say.read_spending(
-                [each for each in report.spending if each.budget == shown], looks
+            reading=prose.read_spending(
+                [each for each in report.spending if each.budget == shown], styles
             ),
             basis=f"Mean tokens a problem over {counted(problems, 'problem')}. Hatched parts were "
             "saved (from cache) or lost (discarded). Bars share one scale at each budget.",
@@ -77,13 +77,13 @@ def _parts(each: Spending) -> list[float]:
     return [amount / max(1, each.problems) for amount in amounts]
 
 
-def _bars(spending: Sequence[Spending], budget: int, looks: Looks, *, is_on: bool) -> str:
+def _bars(spending: Sequence[Spending], budget: int, styles: Styles, *, is_on: bool) -> str:
     """All bars of one budget."""
     spending = [each for each in spending if each.budget == budget]
     most = max(1.0, *(sum(_parts(each)) for each in spending))
     rows = ""
     for each in spending:
-        look, parts = looks[each.strategy], _parts(each)
+        style, parts = styles[each.strategy], _parts(each)
         told = ", ".join(
             f"{name} {whole(round(part))}" for (_, name), part in zip(KINDS, parts, strict=True)
         )
@@ -98,11 +98,11 @@ def _bars(spending: Sequence[Spending], budget: int, looks: Looks, *, is_on: boo
             class_="bar hit",
             role="img",
             tabindex=0 if not rows else -1,
-            aria_label=f"{look.label}: {told}",
-            data_tip=_bar_tip(look, parts),
+            aria_label=f"{style.label}: {told}",
+            data_tip=_bar_tip(style, parts),
         )
         total = tag("span", escape(whole(round(sum(parts)))), class_="total")
-        rows += tag("li", tag("span", breakable(look.label), class_="name"), bar, total)
+        rows += tag("li", tag("span", breakable(style.label), class_="name"), bar, total)
     return tag(
         "ul",
         rows,
@@ -112,9 +112,9 @@ def _bars(spending: Sequence[Spending], budget: int, looks: Looks, *, is_on: boo
     )
 
 
-def _bar_tip(look: Look, parts: Sequence[float]) -> str:
+def _bar_tip(style: Style, parts: Sequence[float]) -> str:
     rows = [
         [f"swatch {css}", None, name, whole(round(part))]
         for (css, name), part in zip(KINDS, parts, strict=True)
     ]
-    return json.dumps([look.label, rows], ensure_ascii=False, separators=(",", ":"))
+    return json.dumps([style.label, rows], ensure_ascii=False, separators=(",", ":"))

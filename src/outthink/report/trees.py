@@ -10,14 +10,14 @@ from typing import Any
 
 from outthink.errors import UsageError
 from outthink.report.data import Node, Report, Tree
-from outthink.report.look import Looks
 from outthink.report.markup import embed, escape, tag
 from outthink.report.section import Section
+from outthink.report.style import Styles
 
 CHOSEN, KEPT, FINISHED, TRUNCATED = 1, 2, 4, 8
 
 
-def explorer(report: Report, looks: Looks) -> Section | None:
+def explorer(report: Report, styles: Styles) -> Section | None:
     """A list to choose a problem from, and an empty place for its tree."""
     if not report.trees:
         return None
@@ -29,7 +29,7 @@ def explorer(report: Report, looks: Looks) -> Section | None:
             "Result", "result", [("right", "right"), ("wrong", "wrong"), ("none", "ungraded")]
         )
         + _select("Difficulty", "bin", [(str(b), f"bin {b}") for b in bins])
-        + _select("Strategy", "strategy", [(name, looks[name].label) for name in strategies])
+        + _select("Strategy", "strategy", [(name, styles[name].label) for name in strategies])
     )
     side = tag(
         "div",
@@ -39,7 +39,7 @@ def explorer(report: Report, looks: Looks) -> Section | None:
         class_="side",
     )
     main = tag("article", class_="tree", id="tree", tabindex=-1, aria_label="Search tree")
-    data = tag("script", embed(pack(report, looks)), type="application/json", id="trees")
+    data = tag("script", embed(pack(report, styles)), type="application/json", id="trees")
     missing = tag("noscript", tag("p", "Reading the trees needs JavaScript."))
     return Section(
         "explorer",
@@ -68,11 +68,11 @@ def _select(label: str, id: str, options: list[tuple[str, str]]) -> str:
     return _field(label, tag("select", shown, id=id))
 
 
-def pack(report: Report, looks: Looks) -> dict[str, Any]:
+def pack(report: Report, styles: Styles) -> dict[str, Any]:
     """All trees as nested lists; the script's `unpack` is the other side of this."""
     texts: dict[str, int] = {}
     trees = [_pack_tree(tree, texts) for tree in report.trees]
-    labels = {name: looks[name].label for name in dict.fromkeys(t.strategy for t in report.trees)}
+    labels = {name: styles[name].label for name in dict.fromkeys(t.strategy for t in report.trees)}
     return {"texts": list(texts), "labels": labels, "trees": trees}
 
 

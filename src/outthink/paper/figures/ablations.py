@@ -25,8 +25,8 @@ from outthink.paper.scaling import fit_coverage
 from outthink.policy.table import Fit
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import counted, measured, percent, ratio, whole
 from outthink.report.study import agreement
-from outthink.report.words import counted, measured, percent, ratio, whole
 from outthink.search import strategy
 from outthink.study.plan import REVISIONS, STRATEGIES, Study
 

@@ -14,7 +14,7 @@ from outthink.measure.intervals import resampled_means, tails_of
 from outthink.paper.figures.parts import line, present, stands_on
 from outthink.paper.findings import Exchanged, Findings
 from outthink.report import reproduction_data as shown
-from outthink.report.words import LEVEL, bin_name, counted, signed_span
+from outthink.report.format import LEVEL, bin_name, counted, signed_span
 
 
 def exchange(findings: Findings) -> shown.Part:

@@ -11,8 +11,8 @@ from outthink.paper.evidence import FLAT, PARALLEL
 from outthink.paper.findings import Axis, Bins, Findings, chain_length
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import LEVEL, counted, measured
 from outthink.report.study import LABELS, cef, points, policy_table
-from outthink.report.words import LEVEL, counted, measured
 from outthink.search import strategy
 from outthink.study.plan import REVISIONS
 

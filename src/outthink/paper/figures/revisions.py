@@ -24,8 +24,8 @@ from outthink.paper.figures.parts import (
 from outthink.paper.findings import Bins, Findings, chain_length
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import bin_name, counted, measured, percent, whole
 from outthink.report.study import points
-from outthink.report.words import bin_name, counted, measured, percent, whole
 from outthink.study.plan import REVISIONS
 
 STEP = data.Axis("answer of the chain", "answer", "even", noun="answer")

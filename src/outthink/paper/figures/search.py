@@ -24,8 +24,8 @@ from outthink.paper.figures.parts import (
 from outthink.paper.findings import Bins, Findings
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import bin_name, counted, percent
 from outthink.report.study import points
-from outthink.report.words import bin_name, counted, percent
 from outthink.search import strategy
 from outthink.study.plan import STRATEGIES
 

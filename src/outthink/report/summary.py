@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outthink.report.data import Comparison, Provenance, Report
-from outthink.report.look import Looks
+from outthink.report.format import AT_LEAST, THIN, TIMES, percent, ratio, ratio_span, span, whole
 from outthink.report.markup import escape, tag
-from outthink.report.sentences import at_budget, charged_cef, find_cef, headline, leading
-from outthink.report.words import AT_LEAST, THIN, TIMES, percent, ratio, ratio_span, span, whole
+from outthink.report.prose import at_budget, charged_cef, find_cef, headline, leading
+from outthink.report.style import Styles
 
 
 def tiles(report: Report) -> str:
     """Up to six figures, each with its interval or what it stands on."""
     found = []
     if report.comparison:
-        found += _policy_tiles(report.comparison, Looks.of(report))
+        found += _policy_tiles(report.comparison, Styles.of(report))
     if report.calibrations and (auc := report.calibrations[0].auc) is not None:
         found.append((f"{auc:.2f}", "AUC of the verifier", report.calibrations[0].verifier))
     if report.agreement and report.agreement.spearman is not None:
@@ -38,14 +38,14 @@ def _tile(value: str, name: str, note: str) -> str:
     )
 
 
-def _policy_tiles(comparison: Comparison, looks: Looks) -> list[tuple[str, str, str]]:
+def _policy_tiles(comparison: Comparison, styles: Styles) -> list[tuple[str, str, str]]:
     policy, bins = leading(comparison)
     budget = headline(comparison)
     if policy is None or budget is None:
         return []
     ours, theirs = at_budget(policy, budget), at_budget(comparison.baseline, budget)
     assert ours and theirs  # `headline` gives only budgets both have
-    name = looks[comparison.baseline.strategy].label
+    name = styles[comparison.baseline.strategy].label
     at = f"at N = {whole(budget)}"
     found = [
         (percent(ours.accuracy), f"policy, {bins} bins", f"{span(ours.low, ours.high)} {at}"),

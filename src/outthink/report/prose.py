@@ -24,19 +24,19 @@ from outthink.report.data import (
     Report,
     Spending,
 )
-from outthink.report.look import Looks
-from outthink.report.words import counted, measured, percent, ratio, ratio_span, span, whole
+from outthink.report.format import counted, measured, percent, ratio, ratio_span, span, whole
+from outthink.report.style import Styles
 
 USUAL_HEADLINE = 16
 
 
 def verdict(report: Report) -> str:
     """One paragraph: what the policy gains, or else which strategy does best."""
-    looks = Looks.of(report)
-    if report.comparison and (said := _policy_verdict(report.comparison, looks)):
+    styles = Styles.of(report)
+    if report.comparison and (said := _policy_verdict(report.comparison, styles)):
         return said
     if curves := measured_ones(report.curves):
-        return read_curves(curves, looks)
+        return read_curves(curves, styles)
     return "This report holds no accuracy yet."
 
 
@@ -97,14 +97,14 @@ def charged_cef(comparison: Comparison, budget: float) -> Cef | None:
     return min(charged, key=lambda cef: abs(math.log(cef.budget / budget)), default=None)
 
 
-def _policy_verdict(comparison: Comparison, looks: Looks) -> str:
+def _policy_verdict(comparison: Comparison, styles: Styles) -> str:
     policy, bins = leading(comparison)
     budget = headline(comparison)
     if policy is None or budget is None:
         return ""
     ours, theirs = at_budget(policy, budget), at_budget(comparison.baseline, budget)
     assert ours and theirs  # `headline` gives only budgets both have
-    name = looks[comparison.baseline.strategy].label
+    name = styles[comparison.baseline.strategy].label
     largest = max(point.budget for point in comparison.baseline.points)
     kind = "" if bins == "predicted" else " (oracle bins: an upper bound)"
     said = (
@@ -162,22 +162,22 @@ def _asides(
 # One sentence under each figure ------------------------------------------------------------------
 
 
-def read_curves(curves: Sequence[Curve], looks: Looks) -> str:
+def read_curves(curves: Sequence[Curve], styles: Styles) -> str:
     """Which strategy is highest at the largest budget all share, and whether that is certain."""
     budget = _largest_shared(curves)
     if budget is None:
         return "The strategies were measured at different budgets."
     ranked = _ranked(curves, budget)
     (best, top), rest = ranked[0], ranked[1:]
-    said = f"At {counted(budget, 'generation')} {looks[best].label} is highest, at {measured(top)}"
+    said = f"At {counted(budget, 'generation')} {styles[best].label} is highest, at {measured(top)}"
     if not rest:
         return said + "."
     second, next_point = rest[0]
     overlap = " (the intervals overlap)" if next_point.high >= top.low else ""
-    return f"{said}, ahead of {looks[second].label} at {measured(next_point)}{overlap}."
+    return f"{said}, ahead of {styles[second].label} at {measured(next_point)}{overlap}."
 
 
-def read_bins(bins: Sequence[Bin], looks: Looks) -> str:
+def read_bins(bins: Sequence[Bin], styles: Styles) -> str:
     """Which strategy is highest in which bin."""
     winners: dict[str, list[str]] = {}
     budget = _largest_shared([curve for each in bins for curve in each.curves])
@@ -185,7 +185,7 @@ def read_bins(bins: Sequence[Bin], looks: Looks) -> str:
         return "The strategies were measured at different budgets."
     for each in bins:
         best, _ = _ranked(each.curves, budget)[0]
-        winners.setdefault(looks[best].label, []).append(str(each.number))
+        winners.setdefault(styles[best].label, []).append(str(each.number))
     # Labels may hold commas, so what is listed is kept apart by semicolons.
     shares = [
         f"{label} (bin{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
@@ -194,10 +194,10 @@ def read_bins(bins: Sequence[Bin], looks: Looks) -> str:
     return f"Highest at {counted(budget, 'generation')}: {'; '.join(shares)}."
 
 
-def read_comparison(comparison: Comparison, looks: Looks) -> str:
+def read_comparison(comparison: Comparison, styles: Styles) -> str:
     """How far the policy lies above best-of-N, and from what budget on."""
     policy, bins = leading(comparison)
-    name = looks[comparison.baseline.strategy].label
+    name = styles[comparison.baseline.strategy].label
     if policy is None:
         return f"The policy was not measured; the curve is {name}."
     pairs = [
@@ -224,9 +224,9 @@ def read_factors(cefs: Sequence[Cef]) -> str:
     )
 
 
-def read_policy(policy: Policy, looks: Looks) -> str:
+def read_policy(policy: Policy, styles: Styles) -> str:
     """How often each strategy was chosen."""
-    chosen = Counter(looks[cell.strategy].label for cell in policy.cells).most_common()
+    chosen = Counter(styles[cell.strategy].label for cell in policy.cells).most_common()
     shares = "; ".join(f"{label} in {count}" for label, count in chosen)
     return f"Of {counted(len(policy.cells), 'cell')} the policy chose {shares}."
 
@@ -266,7 +266,7 @@ def read_agreement(agreement: Agreement) -> str:
     )
 
 
-def read_spending(spending: Sequence[Spending], looks: Looks) -> str:
+def read_spending(spending: Sequence[Spending], styles: Styles) -> str:
     """Of one budget: who decodes most, and who loses the largest part of it."""
 
     def decoded(each: Spending) -> float:
@@ -278,13 +278,13 @@ def read_spending(spending: Sequence[Spending], looks: Looks) -> str:
     budget = spending[0].budget
     most, worst = max(spending, key=decoded), max(spending, key=lost)
     said = (
-        f"At {counted(budget, 'generation')} {looks[most.strategy].label} decodes most, "
+        f"At {counted(budget, 'generation')} {styles[most.strategy].label} decodes most, "
         f"{whole(round(decoded(most)))} tokens a problem"
     )
     if not lost(worst):
         return said + "; nothing is discarded."
     return (
-        f"{said}; {looks[worst.strategy].label} discards most, {percent(lost(worst))} of its own."
+        f"{said}; {styles[worst.strategy].label} discards most, {percent(lost(worst))} of its own."
     )
 
 
