@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic import World, evidence
 from test_report import Page
 
-from outthink import jobs, main
+from outthink import jobs
+from outthink.cli import main
 from outthink.errors import UsageError
 from outthink.paper import outcome as outcomes
 from outthink.paper.claims import CLAIMS, judge_all
@@ -140,10 +141,10 @@ def test_text_of_claims_stays_text(found):
 
 
 def test_the_summary_counts_and_gives_the_charged_factor(found):
-    counts = [int(tile.value) for tile in found.tiles[:4]]
+    counts = [int(tile.value) for tile in found.key_figures[:4]]
     assert sum(counts) == len(CLAIMS) == 45
     assert found.summary.startswith("Of 45 claims")
-    net = next(t for t in found.tiles if t.name.startswith("search against weighted"))
+    net = next(t for t in found.key_figures if t.name.startswith("search against weighted"))
     assert net.value.lstrip("\u2265\u202f").startswith("\u00d7")
     assert "at 8 generations" in net.note
 

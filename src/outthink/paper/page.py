@@ -41,7 +41,7 @@ def page(
         title=TITLE,
         provenance=provenance,
         summary=_summary(findings, judged),
-        tiles=_tiles(findings, judged),
+        key_figures=_key_figures(findings, judged),
         notes=_notes(findings),
         labels=tuple(data.Label(name, *told) for name, told in labels().items() if name in run),
         parts=tuple(parts),
@@ -98,10 +98,10 @@ def _settled(found: Equivalence) -> str:
     return ": no saving is shown"
 
 
-def _tiles(findings: Findings, judged: Sequence[Judged]) -> tuple[shown.Tile, ...]:
+def _key_figures(findings: Findings, judged: Sequence[Judged]) -> tuple[data.KeyFigure, ...]:
     counts = Counter(each.judgement.verdict for each in judged)
     found = [
-        shown.Tile(str(counts[verdict]), str(verdict), f"of {len(judged)} claims")
+        data.KeyFigure(str(counts[verdict]), str(verdict), f"of {len(judged)} claims")
         for verdict in Verdict
         if judged
     ]
@@ -110,7 +110,7 @@ def _tiles(findings: Findings, judged: Sequence[Judged]) -> tuple[shown.Tile, ..
         value, _, span = _factor(axis, net).partition(" [")
         note = f"[{span} at {whole(net.cost)} generations"
         against = f"{axis.name} against {_AGAINST[axis.name][1]}, difficulty charged"
-        found.append(shown.Tile(value, against, note))
+        found.append(data.KeyFigure(value, against, note))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""The sections that are line charts: accuracy, the same by bin, and the policy."""
+"""The sections that are line charts: accuracy, accuracy by bin, and the policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from outthink.report.section import Section, figure, radio
 from outthink.report.style import CHARGED, ORACLE, PREDICTED, Styles, legend
 
 MOST_COLUMNS = 12
-"""Budgets beyond which a table has a row for each instead of a column."""
+"""A table of more budgets than this has a row for each budget instead of a column."""
 FACTOR_SIZES = (replace(WIDE, height=350, right=84, labelled=False), NARROW)
 
 
@@ -23,7 +23,7 @@ FACTOR_SIZES = (replace(WIDE, height=350, right=84, labelled=False), NARROW)
 
 
 def accuracy(report: Report, styles: Styles) -> Section | None:
-    """Every strategy's curve."""
+    """The curve of every strategy."""
     curves = prose.measured_ones(report.curves)
     if not curves:
         return None
@@ -38,7 +38,7 @@ def accuracy(report: Report, styles: Styles) -> Section | None:
         "Accuracy against budget",
         figure(
             "figure-accuracy",
-            legend([each.style for each in series], css="small-screens") + "".join(drawn),
+            legend([line.style for line in series], css="small-screens") + "".join(drawn),
             reading=prose.read_curves(curves, styles),
             basis=_basis(report.provenance.problems),
             numbers=curve_table(series, "Accuracy by strategy and budget"),
@@ -55,17 +55,17 @@ def _basis(problems: int) -> str:
 
 
 def curve_table(series: Sequence[Series], caption: str, x: Axis = GENERATIONS) -> str:
-    """Every value of some lines, the intervals beside them."""
-    budgets = sorted({point.budget for each in series for point in each.points})
+    """A table of all points of some lines, with their intervals."""
+    budgets = sorted({point.budget for line in series for point in line.points})
     rows = []
-    for each in series:
-        points = {point.budget: measured(point) for point in each.points}
-        rows.append([each.style.label, *(points.get(budget, DASH) for budget in budgets)])
+    for line in series:
+        points = {point.budget: measured(point) for point in line.points}
+        rows.append([line.style.label, *(points.get(budget, DASH) for budget in budgets)])
     if len(budgets) > MOST_COLUMNS:
         long = (
-            [each.style.label, called(x, point.budget), measured(point)]
-            for each in series
-            for point in each.points
+            [line.style.label, called(x, point.budget), measured(point)]
+            for line in series
+            for point in line.points
         )
         return table(["", "", "share"], long, caption=caption)
     names = map(whole, budgets) if x == GENERATIONS else (called(x, budget) for budget in budgets)
@@ -76,30 +76,30 @@ def curve_table(series: Sequence[Series], caption: str, x: Axis = GENERATIONS) -
 
 
 def difficulty(report: Report, styles: Styles) -> Section | None:
-    """A small chart for each bin, easiest first, on one scale or each on its own."""
+    """A small chart for each bin, easiest first, on a common scale or on separate ones."""
     known = (replace(b, curves=prose.measured_ones(b.curves)) for b in report.bins)
-    bins = sorted((each for each in known if each.curves), key=lambda each: each.number)
+    bins = sorted((bin for bin in known if bin.curves), key=lambda bin: bin.number)
     if not bins:
         return None
     panels = [
         Multiple(
-            bin_name(each.number, len(bins)).capitalize(),
-            f"pass@1 {percent(each.pass_at_1)}, {counted(each.problems, 'problem')}",
-            tuple(_series(each.curves, styles)),
+            bin_name(bin.number, len(bins)).capitalize(),
+            f"pass@1 {percent(bin.pass_at_1)}, {counted(bin.problems, 'problem')}",
+            tuple(_series(bin.curves, styles)),
         )
-        for each in bins
+        for bin in bins
     ]
     return Section(
         "difficulty",
         "By difficulty",
-        "The same, by difficulty",
+        "Accuracy by difficulty bin",
         figure(
             "figure-difficulty",
             small_multiples(panels),
             reading=prose.read_bins(bins, styles),
-            basis=_basis(sum(each.problems for each in bins))
-            + " Bins hold equal numbers of problems, by pass@1.",
-            numbers="".join(curve_table(each.series, each.title) for each in panels),
+            basis=_basis(sum(bin.problems for bin in bins))
+            + " Problems are sorted by difficulty and cut into bins of equal size.",
+            numbers="".join(curve_table(bin.series, bin.title) for bin in panels),
             can_save=False,
         ),
     )
@@ -122,18 +122,18 @@ def small_multiples(
     choice: str = "scale",
     own: str = "each bin its own",
 ) -> str:
-    """Charts side by side, on one scale or each on its own, with one legend."""
-    points = [point for each in panels for series in each.series for point in series.points]
+    """Charts side by side, on a common scale or on separate ones, with one legend."""
+    points = [point for panel in panels for series in panel.series for point in series.points]
     shared = accuracy_range(points)
     drawn = ""
-    for each in panels:
+    for panel in panels:
         pictures = "".join(
             tag(
                 "div",
                 line_chart(
-                    each.series,
+                    panel.series,
                     PANEL,
-                    description=f"{each.title}: {y} against {x.short}.",
+                    description=f"{panel.title}: {y} against {x.short}.",
                     x=x,
                     y=y,
                     y_range=scale,
@@ -142,9 +142,9 @@ def small_multiples(
             )
             for scale, css in ((shared, "scale-shared"), (None, "scale-own"))
         )
-        head = tag("h3", escape(each.title)) + tag("p", escape(each.sub), class_="sub")
+        head = tag("h3", escape(panel.title)) + tag("p", escape(panel.sub), class_="sub")
         drawn += tag("div", head, pictures, class_="panel")
-    key = legend(list(dict.fromkeys(series.style for each in panels for series in each.series)))
+    key = legend(list(dict.fromkeys(series.style for panel in panels for series in panel.series)))
     # Where panels fill their rows the legend has one to itself.
     css = "panel key across" if len(panels) % 3 == 0 else "panel key"
     choices = tag(
@@ -162,7 +162,7 @@ def small_multiples(
 
 
 def comparison(report: Report, styles: Styles) -> Section | None:
-    """The policy's curves with a factor marked, then the factors by themselves."""
+    """The policy's curves with one factor drawn in, then a chart of all factors."""
     compared = report.comparison
     if not compared or not compared.baseline.points:
         return None
@@ -172,7 +172,7 @@ def comparison(report: Report, styles: Styles) -> Section | None:
 
 
 def versus(compared: Comparison, problems: int, styles: Styles, *, id: str = "") -> str:
-    """Two figures: the curves of a policy and of what it is held against, and the factors."""
+    """Two figures: the curves of a policy and its baseline, and the factors between them."""
     drawn = _comparison_figure(compared, problems, styles, id)
     return drawn + (_factor_figure(compared, problems, id) if compared.cefs else "")
 
@@ -211,14 +211,14 @@ def _comparison_figure(compared: Comparison, problems: int, styles: Styles, id: 
         hidden=True,
     )
     arrow = (
-        f" The arrow runs from a policy's point to the budget at which {base} is as accurate."
+        f" The arrow runs from a point of the policy to the budget at which {base} is as accurate."
         if drawn
         else ""
     )
-    oracle = " Oracle bins are made from the labels: an upper bound." if compared.oracle else ""
+    oracle = " Oracle bins use the reference answers: an upper bound." if compared.oracle else ""
     return figure(
         f"figure-policy{id}",
-        legend([each.style for each in series], css="small-screens")
+        legend([line.style for line in series], css="small-screens")
         + "".join(pictures)
         + (chooser if drawn else ""),
         reading=prose.read_comparison(compared, styles),
@@ -253,8 +253,8 @@ def _factor_figure(compared: Comparison, problems: int, id: str) -> str:
         f"figure-factor{id}",
         legend(styles) + "".join(drawn),
         reading=prose.read_factors(compared.cefs),
-        basis=f"{counted(problems, 'problem')}; whiskers are {LEVEL} intervals. An arrowhead marks "
-        "a value or interval that runs past the largest budget measured.",
+        basis=f"{counted(problems, 'problem')}; whiskers are {LEVEL} intervals. An arrowhead means "
+        "that the value or interval goes beyond the largest budget measured.",
         numbers=table(
             ["policy", "generations", "factor"], rows, caption="Compute-equivalence factors"
         ),

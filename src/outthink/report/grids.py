@@ -1,4 +1,4 @@
-"""The sections that are grids: what the policy chose, and how far predicted bins can be trusted."""
+"""The sections that are grids: the strategies a policy chose, and predicted against oracle bins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from outthink.report.style import Styles, glyph
 
 
 def choices(report: Report, styles: Styles) -> Section | None:
-    """The fitted table, one cell for each bin and budget."""
+    """The fitted policies as tables, one cell for each bin and budget."""
     policies = [policy for policy in report.policies if policy.cells]
     if not policies:
         return None
@@ -26,13 +26,13 @@ def choices(report: Report, styles: Styles) -> Section | None:
 
 
 def policy_figure(policy: Policy, styles: Styles, *, id: str) -> str:
-    """The cells of one policy."""
+    """One policy as a table."""
     return figure(
         f"figure-{id}",
         _policy_grid(policy, styles),
         reading=prose.read_policy(policy, styles),
-        basis=f"{policy.bins.capitalize()} bins. Accuracy and {LEVEL} interval of each cell, "
-        "on problems the choice was not made on; n is their number.",
+        basis=f"{policy.bins.capitalize()} bins. Accuracy and {LEVEL} interval of each cell are "
+        "from problems that had no part in the choice; n is their number.",
         can_save=False,
     )
 
@@ -72,45 +72,45 @@ def _policy_grid(policy: Policy, styles: Styles) -> str:
 
 
 def agreement(report: Report, styles: Styles) -> Section | None:
-    """How far predicted bins can be trusted."""
-    found = report.agreement
-    if not found or not found.confusion:
+    """Predicted against oracle difficulty."""
+    measured = report.agreement
+    if not measured or not measured.confusion:
         return None
     facts = ""
-    if found.spearman is not None:
+    if measured.spearman is not None:
         interval = (
-            f" [{found.low:.2f}, {found.high:.2f}]"
-            if found.low is not None and found.high is not None
+            f" [{measured.low:.2f}, {measured.high:.2f}]"
+            if measured.low is not None and measured.high is not None
             else ""
         )
-        value = tag("dd", escape(f"{found.spearman:.2f}{interval}"))
+        value = tag("dd", escape(f"{measured.spearman:.2f}{interval}"))
         facts = tag("dl", tag("div", tag("dt", "Spearman correlation"), value), class_="facts")
     title = "Predicted against oracle difficulty"
-    return Section("agreement", "Agreement", title, facts + agreement_figure(found))
+    return Section("agreement", "Agreement", title, facts + agreement_figure(measured))
 
 
-def agreement_figure(found: Agreement) -> str:
-    """The confusion of oracle and predicted bins."""
-    total = sum(sum(row) for row in found.confusion)
+def agreement_figure(measured: Agreement) -> str:
+    """The confusion matrix of oracle and predicted bins."""
+    total = sum(sum(row) for row in measured.confusion)
     return figure(
         "figure-agreement",
-        _confusion(found),
-        reading=prose.read_agreement(found),
-        basis=f"{counted(total, 'problem')}, counted by bin; in brackets the share of the row. "
-        "The outlined diagonal is agreement.",
+        _confusion(measured),
+        reading=prose.read_agreement(measured),
+        basis=f"{counted(total, 'problem')}, counted by bin, with the row's share in brackets. "
+        "On the outlined diagonal both agree.",
         can_save=False,
     )
 
 
-def _confusion(found: Agreement) -> str:
-    size = max(len(found.confusion), *(len(row) for row in found.confusion))
+def _confusion(measured: Agreement) -> str:
+    size = max(len(measured.confusion), *(len(row) for row in measured.confusion))
     head = tag(
         "tr",
         tag("th", "oracle \u2193 \u00a0predicted \u2192", scope="col"),
         *(tag("th", str(number), scope="col") for number in range(1, size + 1)),
     )
     rows = ""
-    for index, row in enumerate(found.confusion):
+    for index, row in enumerate(measured.confusion):
         total = sum(row)
         cells = tag("th", escape(bin_name(index + 1, size)), scope="row")
         for other, count in enumerate(row):

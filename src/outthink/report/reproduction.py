@@ -1,4 +1,4 @@
-"""A reproduction as one page: the paper's figures from measured data, then the claims."""
+"""The page of a reproduction: the paper's figures from measured data, then the claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outthink.report.bars import improvements
 from outthink.report.chart import NARROW, WIDE, Series, line_chart
 from outthink.report.claims import claims
 from outthink.report.curves import Multiple, curve_table, small_multiples, versus
-from outthink.report.glossary import words_used
+from outthink.report.glossary import terms_of
 from outthink.report.grids import agreement_figure, policy_figure
 from outthink.report.markup import escape, table, tag
 from outthink.report.page import document, notes, save
@@ -29,34 +29,35 @@ from outthink.report.reproduction_data import (
 )
 from outthink.report.section import Section, figure
 from outthink.report.style import Style, Styles, legend, numbered, shaded
-from outthink.report.summary import provenance, tile_row
+from outthink.report.summary import key_figures, provenance
 
 
-def render_reproduction(found: Reproduction) -> str:
+def render_reproduction(reproduction: Reproduction) -> str:
     """The page. Raises `UsageError` for a number that is not finite."""
-    wire.dump(found)  # refuses what could not be shown, and says where it is
-    styles = Styles(_strategies(found), found.labels)
+    wire.dump(reproduction)  # raises, naming the field
+    styles = Styles(_strategies(reproduction), reproduction.labels)
     header = (
-        tag("p", escape(found.summary), class_="verdict")
-        + tile_row([(tile.value, tile.name, tile.note) for tile in found.tiles])
-        + notes(found.notes)
-        + provenance(found.provenance)
+        tag("p", escape(reproduction.summary), class_="verdict")
+        + key_figures(reproduction.key_figures)
+        + notes(reproduction.notes)
+        + provenance(reproduction.provenance)
     )
-    sections = [_section(part, styles) for part in found.parts]
-    judged = claims(found.claims)
+    sections = [_section(part, styles) for part in reproduction.parts]
+    judged = claims(reproduction.claims)
     sections += [judged] if judged else []
-    sections.append(words_used(found.labels))
-    return document(found.title, header, sections)
+    sections.append(terms_of(reproduction.labels))
+    return document(reproduction.title, header, sections)
 
 
-def write_reproduction(found: Reproduction, path: str | Path) -> None:
-    """Render to `path`, whole or not at all. Raises `RunError` where the disk will not have it."""
-    save(render_reproduction(found), path)
+def write_reproduction(reproduction: Reproduction, path: str | Path) -> None:
+    """Render to `path`; a file there is replaced once the page is complete. Raises `RunError` where
+    it cannot be written."""
+    save(render_reproduction(reproduction), path)
 
 
-def _strategies(found: Reproduction) -> Iterator[str]:
-    yield from (label.strategy for label in found.labels)
-    for part in found.parts:
+def _strategies(reproduction: Reproduction) -> Iterator[str]:
+    yield from (label.strategy for label in reproduction.labels)
+    for part in reproduction.parts:
         for item in part.items:
             if isinstance(item, Versus):
                 yield item.comparison.baseline.strategy
@@ -81,8 +82,8 @@ def _item(item: Item, styles: Styles) -> str:
         case Figure():
             return _figure(item, styles)
         case NotRun():
-            said = f"Not run at this scale: {item.reason}"
-            return tag("p", escape(said), class_="not-run", id=f"figure-{item.id}")
+            why = f"Not run at this scale: {item.reason}"
+            return tag("p", escape(why), class_="not-run", id=f"figure-{item.id}")
         case Versus():
             return versus(item.comparison, item.problems, styles, id=f"-{item.id}")
         case Choices():
@@ -104,13 +105,13 @@ def _item(item: Item, styles: Styles) -> str:
 def _figure(item: Figure, styles: Styles) -> str:
     own = _own_styles(item, styles)
     if len(item.panels) > 1:
-        panels = [Multiple(each.title, each.sub, _series(each, own)) for each in item.panels]
+        panels = [Multiple(panel.title, panel.sub, _series(panel, own)) for panel in item.panels]
         return figure(
             f"figure-{item.id}",
             small_multiples(panels, x=item.x, y=item.y, choice=f"scale-{item.id}", own=item.own),
             reading=item.reading,
             basis=item.basis,
-            numbers="".join(curve_table(each.series, each.title, item.x) for each in panels),
+            numbers="".join(curve_table(panel.series, panel.title, item.x) for panel in panels),
             can_save=False,
         )
     [panel] = item.panels
@@ -121,7 +122,7 @@ def _figure(item: Figure, styles: Styles) -> str:
     ]
     return figure(
         f"figure-{item.id}",
-        legend([each.style for each in series], css="small-screens") + "".join(drawn),
+        legend([panel.style for panel in series], css="small-screens") + "".join(drawn),
         reading=item.reading,
         basis=item.basis,
         numbers=curve_table(series, item.title, item.x),
@@ -133,19 +134,19 @@ def _series(panel: Panel, styles: dict[str, Style]) -> tuple[Series, ...]:
 
 
 def _own_styles(item: Figure, styles: Styles) -> dict[str, Style]:
-    """Strategies as everywhere; what only this figure has, in the colours they leave free."""
+    """Styles by line name: a strategy keeps its style, other lines get styles not yet in use."""
     lines = {line.name: line for panel in item.panels for line in panel.lines}
     ordered = [line for line in lines.values() if line.order is not None]
-    found: dict[str, Style] = {}
+    chosen: dict[str, Style] = {}
     for name, line in lines.items():
         if line.order is not None:
-            found[name] = shaded(name, line.order, len(ordered))
+            chosen[name] = shaded(name, line.order, len(ordered))
         elif name in styles:
-            found[name] = styles[name]
-    taken = {style.css for style in found.values()}
+            chosen[name] = styles[name]
+    taken = {style.css for style in chosen.values()}
     free = (style for n in range(99) if (style := numbered("", n)).css not in taken)
     for name in lines:
-        if name not in found:
+        if name not in chosen:
             style = next(free)
-            found[name] = Style(name, style.css, style.marker)
-    return found
+            chosen[name] = Style(name, style.css, style.marker)
+    return chosen

@@ -25,22 +25,24 @@ from outthink.search import strategy
 from outthink.study.plan import STRATEGIES, Study
 
 LABELS = {
-    "majority": ("Majority vote", "N samples; the answer given most often"),
+    "majority": ("Majority vote", "N samples; the most frequent answer"),
     "best_of_n(answer=max)": ("Best-of-N", "N samples; the answer of the best-scored one"),
     "best_of_n": ("Best-of-N weighted", "N samples; the answer with the largest sum of scores"),
-    "beam": ("Beam, M = 4", "N prefixes; the N/4 best go on with 4 next steps each"),
-    "beam(width=sqrt)": ("Beam, M = √N", "as beam, with √N next steps each"),
-    "lookahead(width=sqrt)": ("Lookahead, k = 1", "beam, judged one greedy step ahead"),
-    "lookahead(depth=3)": ("Lookahead, k = 3", "beam, judged three greedy steps ahead"),
-    "greedy": ("Greedy", "one answer, the likeliest token each time"),
+    "beam": ("Beam (M = 4)", "N prefixes; the N/4 best are kept, with 4 next steps from each"),
+    "beam(width=sqrt)": ("Beam (M = √N)", "as beam, with √N kept and √N next steps from each"),
+    "lookahead(width=sqrt)": ("Lookahead (k = 1)", "beam that scores 1 greedy step further"),
+    "lookahead(depth=3)": ("Lookahead (k = 3)", "beam that scores 3 greedy steps further"),
+    "greedy": ("Greedy", "one answer, always the likeliest token"),
     **{
         f"revise(sequential={length})" if length != 4 else "revise": (
-            f"Revisions, {length} in a row" if length > 1 else "Revision model, in parallel",
-            f"N / {length} chains of {length}, each answer seeing the ones before it",
+            f"Revisions ({length} in a row)" if length > 1 else "Revisions in parallel",
+            f"N / {length} chains of {length}; an answer is conditioned on those before it",
         )
         for length in (1, 2, 4, 8, 16, 32, 64)
     },
 }
+"""By strategy name: the label on the page, and one line for the glossary."""
+
 Text = Callable[[Sequence[int]], str]
 
 WITHOUT_TEXT = (

@@ -1,8 +1,8 @@
-"""Which colour, marker and name a strategy has: the same in every figure.
+"""The colour, marker and name of a strategy, the same in every figure.
 
-Colours are eight that stay apart under the common kinds of colour blindness (smallest distance
-0.12 in OKLab under simulated deuteranopia and protanopia), in a light and a dark set, and are named
-here only by class. No two strategies share a marker before the ninth.
+The eight colours differ under the common kinds of colour blindness too (smallest distance 0.12 in
+OKLab under simulated deuteranopia and protanopia). They are CSS classes here; the style sheet has a
+light and a dark set. The first eight strategies have different markers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MARKERS = (
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one series is drawn and called."""
+    """How one series is drawn, and its label."""
 
     label: str
     css: str
@@ -42,7 +42,7 @@ ORACLE = Style("compute-optimal, oracle bins (upper bound)", "oracle", 3)
 
 
 class Styles:
-    """Styles by strategy name, given out in the order in which strategies appear in the report."""
+    """Styles by strategy name, assigned in the order in which strategies appear in the report."""
 
     def __init__(self, names: Iterable[str], labels: Iterable[Label]) -> None:
         known = {label.strategy: label.label for label in labels}
@@ -66,11 +66,11 @@ class Styles:
 
 
 SHADES = 9
-"""Colours of an ordered series, from one end of a ramp to the other."""
+"""Colours of the ramp for series that have an order."""
 
 
 def numbered(label: str, index: int) -> Style:
-    """The style of the series of this number."""
+    """The style of series number `index`, from 0."""
     return Style(label, _css(index), index % len(MARKERS))
 
 
@@ -81,7 +81,7 @@ def shaded(label: str, place: int, count: int) -> Style:
 
 
 def _css(index: int) -> str:
-    """Past the eighth, colours come again with a dashed line."""
+    """From the ninth series on, colours repeat with dashed lines."""
     return f"s{index % COLOURS}" + (" again" if index >= COLOURS else "")
 
 
@@ -90,7 +90,7 @@ def _strategies(report: Report) -> Iterator[str]:
     if report.comparison:
         yield report.comparison.baseline.strategy
         yield from (curve.strategy for curve in report.comparison.others)
-    yield from (curve.strategy for each in report.bins for curve in each.curves)
+    yield from (curve.strategy for bin in report.bins for curve in bin.curves)
     yield from (cell.strategy for policy in report.policies for cell in policy.cells)
     yield from (spending.strategy for spending in report.spending)
     yield from (tree.strategy for tree in report.trees)
@@ -111,7 +111,7 @@ def glyph(style: Style) -> str:
 
 
 def legend(styles: list[Style], *, css: str = "") -> str:
-    """A list of what is drawn; each entry brings its series to the front when pressed."""
+    """A list of the series; pressing an entry shows its series only."""
     items = (
         tag(
             "li",
@@ -122,7 +122,7 @@ def legend(styles: list[Style], *, css: str = "") -> str:
                 type="button",
                 data_series=style.css,
                 aria_pressed="false",
-                title="Show this one alone",
+                title="Show this line only",
             ),
         )
         for style in styles
