@@ -442,7 +442,7 @@ def test_the_verdict_gives_the_charged_factor_and_the_upper_bound_beside_it():
             )
         )
     )
-    assert "this factor runs from 1.0 (N = 1) to 3.1 (N = 16)." in said
+    assert "this factor runs from 1.0 (N\u00a0=\u00a01) to 3.1 (N\u00a0=\u00a016)." in said
     assert "Counting the generations that predict difficulty, it is 1.9 [1.4, 2.7] at 24" in said
     assert "it would be at least 4.0 [3.0, > 4.0]: an upper bound." in said
 

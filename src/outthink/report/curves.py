@@ -9,7 +9,17 @@ from outthink.report import prose
 from outthink.report.chart import NARROW, PANEL, WIDE, Series, accuracy_range, called, line_chart
 from outthink.report.data import GENERATIONS, Axis, Cef, Comparison, Curve, Report
 from outthink.report.factors import arrows, draw_arrows, factor_chart, largest_budget, reading_of
-from outthink.report.format import DASH, LEVEL, bin_name, counted, factor, measured, percent, whole
+from outthink.report.format import (
+    DASH,
+    LEVEL,
+    bin_name,
+    counted,
+    factor,
+    generations,
+    measured,
+    percent,
+    whole,
+)
 from outthink.report.markup import escape, table, tag
 from outthink.report.section import Section, figure, radio
 from outthink.report.style import CHARGED, ORACLE, PREDICTED, Styles, legend
@@ -237,7 +247,8 @@ def _first_arrow(compared: Comparison, cefs: Sequence[Cef]) -> int:
 
 
 def _arrow_name(cef: Cef, largest: float) -> str:
-    return f"{reading_of(cef).label}, {whole(cef.budget)}: {factor(cef, largest=largest)}"
+    at = generations(cef.budget)
+    return f"{reading_of(cef).label}, {at}: {factor(cef, largest=largest)}"
 
 
 def _factor_figure(compared: Comparison, problems: int, id: str) -> str:

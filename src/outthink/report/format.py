@@ -39,6 +39,11 @@ def counted(number: float, noun: str) -> str:
     return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
 
 
+def generations(budget: float) -> str:
+    """`N = 16`, which no line break divides."""
+    return f"N\u00a0=\u00a0{whole(budget)}"
+
+
 def ratio(value: float) -> str:
     """A factor in two significant figures: `0.85`, `3.1`, `12`."""
     return f"{value:.2f}" if value < 0.95 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

@@ -24,7 +24,16 @@ from outthink.report.data import (
     Report,
     Spending,
 )
-from outthink.report.format import counted, measured, percent, ratio, ratio_span, span, whole
+from outthink.report.format import (
+    counted,
+    generations,
+    measured,
+    percent,
+    ratio,
+    ratio_span,
+    span,
+    whole,
+)
 from outthink.report.style import Styles
 
 USUAL_HEADLINE = 16
@@ -148,7 +157,7 @@ def _asides(
         low, high = min(every, key=lambda c: c.value), max(every, key=lambda c: c.value)
         sentences.append(
             f"Over all budgets where {name} catches up, this factor runs from {ratio(low.value)} "
-            f"(N = {whole(low.budget)}) to {ratio(high.value)} (N = {whole(high.budget)})."
+            f"({generations(low.budget)}) to {ratio(high.value)} ({generations(high.budget)})."
         )
     if cef := charged_cef(comparison, budget):
         sentences.append(
@@ -223,7 +232,7 @@ def read_comparison(comparison: Comparison, styles: Styles) -> str:
     above = sum(gain > 0 for gain, _ in gains)
     most, where = max(gains)
     return f"With {bins} bins the policy is above {name} at {above} of {len(gains)} budgets" + (
-        f", most at {whole(where)}: by {100 * most:.1f} points." if above else "."
+        f", by up to {100 * most:.1f} points ({generations(where)})." if above else "."
     )
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outthink.report.data import Comparison, KeyFigure, Provenance, Report
-from outthink.report.format import AT_LEAST, THIN, TIMES, percent, ratio, ratio_span, span, whole
+from outthink.report.format import (
+    AT_LEAST,
+    THIN,
+    TIMES,
+    generations,
+    percent,
+    ratio,
+    ratio_span,
+    span,
+    whole,
+)
 from outthink.report.markup import escape, tag
 from outthink.report.prose import at_budget, charged_cef, find_cef, headline, leading
 from outthink.report.style import Styles
@@ -49,7 +59,7 @@ def _of_policy(comparison: Comparison, styles: Styles) -> list[KeyFigure]:
     ours, theirs = at_budget(policy, budget), at_budget(comparison.baseline, budget)
     assert ours and theirs  # `headline` gives only budgets both have
     name = styles[comparison.baseline.strategy].label
-    at = f"at N = {whole(budget)}"
+    at = f"at {generations(budget)}"
     figures = [
         KeyFigure(
             percent(ours.accuracy), f"policy, {bins} bins", f"{span(ours.low, ours.high)} {at}"
@@ -66,8 +76,7 @@ def _of_policy(comparison: Comparison, styles: Styles) -> list[KeyFigure]:
         if cef:
             sign = f"{AT_LEAST}{THIN}" if cef.at_least else ""
             shown = f"{sign}{TIMES}{ratio(cef.value)}"
-            where = f"at N = {whole(cef.budget)}"
-            note = f"{ratio_span(cef, largest=largest)} {where}"
+            note = f"{ratio_span(cef, largest=largest)} at {generations(cef.budget)}"
             figures.append(KeyFigure(shown, label, note))
     return figures
 
