@@ -26,7 +26,10 @@ from outthink.report.style import CHARGED, ORACLE, PREDICTED, Styles, legend
 
 MOST_COLUMNS = 12
 """A table of more budgets than this has a row for each budget instead of a column."""
-FACTOR_SIZES = (replace(WIDE, height=350, right=84, labelled=False), NARROW)
+FACTOR_SIZES = (
+    replace(WIDE, height=350, left=64, right=84, labelled=False),
+    replace(NARROW, left=62),
+)
 
 
 # Accuracy against budget -------------------------------------------------------------------------
