@@ -95,9 +95,9 @@ def evidence(world: World, scale: Scale) -> Evidence:
         large=make.study(large, lift=world.large),
         deep=make.study(deep) if deep else None,
         beams=make.study(of(*BEAMS, budgets=scale.budgets), few),
-        untuned=make.study(of(*FLAT[:4], budgets=(1, 4, 8), chains=8), few),
-        unled=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
-        alone=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
+        prompted_reviser=make.study(of(*FLAT[:4], budgets=(1, 4, 8), chains=8), few),
+        prm_on_revisions=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
+        no_history=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
         labels={
             kind: make.study(
                 of(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool),

@@ -27,7 +27,7 @@ from outthink.version import VERSION
 if TYPE_CHECKING:
     from outthink.lab.facts import Facts, ModelFacts, RevisionFacts
     from outthink.measure.intervals import Interval
-    from outthink.policy.results import Fitting, Worth
+    from outthink.policy.results import FitResult, Worth
     from outthink.study.models import Models
     from outthink.study.plan import Plan
     from outthink.study.results import Accuracies
@@ -1435,7 +1435,7 @@ def _print_cells(told: Sequence[tuple[str, int, str]]) -> None:
     )
 
 
-def _print_policy(found: Fitting) -> None:
+def _print_policy(found: FitResult) -> None:
     """What a policy does, and what that is worth."""
     print("\nthe policy; accuracy in % on problems that it was not fitted on, 95 % interval")
     shown, rows, last = 0, [], found.policy.binning.count

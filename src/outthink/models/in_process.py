@@ -41,14 +41,14 @@ def proposer(engine: Proposer | BatchProposer) -> Proposer:
     # Whoever draws alone need not decode, so its methods are asked about, and not its type.
     if hasattr(engine, "propose_batch"):
         return InProcessProposer(cast(BatchProposer, engine))
-    return cast(Proposer, engine)
+    return engine
 
 
 def verifier(engine: Verifier | BatchVerifier) -> Verifier:
     """The engine itself, or an adapter to a verifier in this process."""
     if hasattr(engine, "verify_batch"):
         return InProcessVerifier(cast(BatchVerifier, engine))
-    return cast(Verifier, engine)
+    return engine
 
 
 class InProcessProposer:

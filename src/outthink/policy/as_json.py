@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from outthink.measure.intervals import Interval
-from outthink.policy.results import Fitting, Reported, Solved, Worth
+from outthink.policy.results import FitResult, Reported, Solved, Worth
 from outthink.study.results import Accuracies, Accuracy
 
 
@@ -24,7 +24,7 @@ def sweep(found: Accuracies) -> dict[str, Any]:
     }
 
 
-def fitting(found: Fitting) -> dict[str, Any]:
+def fitting(found: FitResult) -> dict[str, Any]:
     return {
         **({} if found.path is None else {"policy": str(found.path)}),
         "problems": found.problems,
