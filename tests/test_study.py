@@ -9,8 +9,8 @@ from contract import Counted
 
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.run.journal import Job
 from outthink.policy.fit import fit_study
+from outthink.run.journal import Job
 from outthink.run.progress import Progress
 from outthink.run.store import Identity, Store
 from outthink.search import strategy

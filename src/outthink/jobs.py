@@ -36,7 +36,7 @@ from outthink.report.study import build
 from outthink.study.models import IN_PROCESS, Models, reads_any_text, setting_of, writer
 from outthink.study.plan import Plan
 from outthink.study.results import Accuracies, accuracies
-from outthink.study.sweep import OpenStudy, Sweep, make_place, reopened, swept, swept_async
+from outthink.study.sweep import OpenStudy, Sweep, Watch, make_place, reopened, swept, swept_async
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
@@ -98,9 +98,9 @@ def train(
     return trained(plan, asked, grader=judge.grade, read=judge.read, sampler=other)
 
 
-def sweep(asked: Sweep, store: Path) -> Accuracies:
+def sweep(asked: Sweep, store: Path, pace: Watch | None = None) -> Accuracies:
     """Run a plan over problems into a store; accuracies of everything that was run."""
-    with swept(asked, store) as found:
+    with swept(asked, store, pace) as found:
         return _accuracies(found)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from outthink.measure.intervals import Interval
 from outthink.policy.results import FitResult, Reported, Solved, Worth
+from outthink.study.forecast import Forecast
 from outthink.study.results import Accuracies, Accuracy
 
 
@@ -21,6 +22,28 @@ def sweep(found: Accuracies) -> dict[str, Any]:
         "problems": found.problems,
         **accuracies(found.graded, found.rows),
         **({} if found.missing is None else {"missing": asdict(found.missing)}),
+    }
+
+
+def forecast(found: Forecast) -> dict[str, Any]:
+    """What is not known is null."""
+    return {
+        "problems": found.problems,
+        "searches": found.searches,
+        "searches_left": found.searches_left,
+        "generations": found.generations,
+        "generations_left": found.generations_left,
+        "written_tokens": found.written_tokens,
+        "most_written_tokens": found.most_written_tokens,
+        "read_tokens": found.read_tokens,
+        "seconds": found.seconds,
+        "least_seconds": found.least_seconds,
+        "money": found.money,
+        "most_money_written": found.most_money_written,
+        "bytes": found.bytes,
+        "least_bytes": found.least_bytes,
+        "free_bytes": found.free_bytes,
+        "objections": list(found.objections()),
     }
 
 
