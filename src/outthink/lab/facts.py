@@ -91,7 +91,7 @@ class RevisionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it."""
+    """Everything that `outthink lab facts` measures."""
 
     problems: int
     seed: int
@@ -112,7 +112,7 @@ def measure(models: LabModels, *, problems: int, seed: int, samples: int = SAMPL
             f"{problems} problems cannot be cut into fifths; give at least {_BINS} problems"
         )
     asked = task.problems(task.Stream.TEST, problems, seed)
-    small, held = _model(models.proposer("s"), asked, samples, seed, "S")
+    small, solutions = _model(models.proposer("s"), asked, samples, seed, "S")
     large, _ = _model(models.proposer("l"), asked, max(2, samples // 8), seed, "L")
     return Facts(
         problems=problems,
@@ -121,8 +121,8 @@ def measure(models: LabModels, *, problems: int, seed: int, samples: int = SAMPL
         s=small,
         l=large,
         greedy_ratio=large.greedy.mean / small.greedy.mean if small.greedy.mean else float("inf"),
-        prm=_verifier(models.verifier("prm"), held, "PRM"),
-        orm=_verifier(models.verifier("orm"), held, "ORM"),
+        prm=_verifier(models.verifier("prm"), solutions, "PRM"),
+        orm=_verifier(models.verifier("orm"), solutions, "ORM"),
         revision=_revision(models, asked, seed),
     )
 
@@ -134,14 +134,14 @@ def _model(
     driver = Driver(proposer, seed=seed)
     right = np.zeros((len(asked), samples), bool)
     place = {problem.id: at for at, problem in enumerate(asked)}
-    held: list[Solution] = []
+    scored: list[Solution] = []
     jobs = (Job(problem, strategy("majority"), Budget(samples)) for problem in asked)
     with Progress(f"{label}: {samples} samples each", len(asked), "problems") as bar:
         for result in driver.run(jobs):
             problem = result.job.problem
             candidates = result.choice.candidates
             right[place[problem.id]] = [c.answer == problem.reference for c in candidates]
-            held += candidates[:SCORED]
+            scored += candidates[:SCORED]
             bar.advance(1)
     half = samples // 2
     order, _ = bins(right[:, :half].mean(axis=1))
@@ -153,7 +153,7 @@ def _model(
         greedy=interval(greedy(proposer, asked)),
         pass_at_1=interval(right.mean(axis=1)),
         bins=tuple(interval(measured[order == number]) for number in range(_BINS)),
-    ), held
+    ), scored
 
 
 def _revision(models: LabModels, asked: Sequence[Problem], seed: int) -> RevisionFacts:
@@ -204,14 +204,14 @@ def exact_steps(solution: Solution) -> list[bool]:
     return verdicts
 
 
-def _verifier(verifier: LabVerifier, held: Sequence[Solution], label: str) -> VerifierFacts:
+def _verifier(verifier: LabVerifier, solutions: Sequence[Solution], label: str) -> VerifierFacts:
     """Facts of a verifier on these solutions."""
     scores: list[float] = []
     exact: list[bool] = []
     ended: list[bool] = []
     last: list[bool] = []
-    with Progress(f"{label}: scoring", len(held), "solutions") as bar:
-        for part in _parts(held, 4096):
+    with Progress(f"{label}: scoring", len(solutions), "solutions") as bar:
+        for part in _parts(solutions, 4096):
             for solution, row in zip(part, verifier.verify(part), strict=True):
                 right = solution.answer == solution.problem.reference
                 verdicts = exact_steps(solution)
