@@ -171,7 +171,7 @@ def test_a_checkpoint_that_the_first_version_wrote_is_gone_on_from(tmp_path, mon
             raise Killed
         return Seen()(forward, step)
 
-    watch = Watch(4, lambda model: float(model.head.weight.abs().sum()), 9)
+    watch = Watch(4, lambda model: float(model.head.weight.detach().abs().sum()), 9)
     whole = run(random_gpt(), SHORT, tmp_path / "a", watch=watch)
     path = tmp_path / "b"
     with pytest.raises(Killed):

@@ -100,7 +100,9 @@ def revision_verifier(
         logits = outputs[:, :-1, : tokenizer.VOCABULARY].flatten(0, 1)
         row_index = torch.arange(len(rows.ends))
         targets = rows.targets.clone()
-        targets[row_index, rows.ends + 1] = IGNORED  # the end mark, which comes after a score is read
+        targets[row_index, rows.ends + 1] = (
+            IGNORED  # the end mark, which comes after a score is read
+        )
         lost = F.cross_entropy(
             logits, targets[:, 1:].flatten(), ignore_index=IGNORED, reduction="none"
         )

@@ -72,7 +72,7 @@ class HFProposer:
     def load(
         cls, name: str, setting: Setting | None = None, read: Read | None = None
     ) -> HFProposer:
-        """By a folder or a name of the hub; raises as `outthink.hf.load.load`. `read` is that of
+        """By a folder or a name of the hub; raises as `models.weights.load`. `read` is that of
         the grader which will judge; by default an answer is taken as it is declared."""
         return cls(load(name), setting, read)
 
