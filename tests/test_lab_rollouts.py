@@ -46,7 +46,7 @@ def test_labels_are_the_shares_counted_by_hand(mischief):
     results = label(proposer, scripted_problems(20))
     for id_, rows in drawn(proposer).items():
         samples = [solution for prefix, solution in rows if prefix == ()]
-        found = labels(results[id_], each=EACH, grader=same)
+        found = labels(results[id_], rollouts=EACH, grader=same)
         assert [example.solution.tokens for example in found] == [
             sample.tokens for sample in samples if sample.answer is not None
         ]
@@ -59,7 +59,7 @@ def test_labels_are_the_shares_counted_by_hand(mischief):
 
 def test_the_last_label_is_whether_the_sample_is_right():
     results = label(ScriptedProposer(4), scripted_problems(20))
-    found = [e for r in results.values() for e in labels(r, each=EACH, grader=same)]
+    found = [e for r in results.values() for e in labels(r, rollouts=EACH, grader=same)]
     assert {example.labels[-1] for example in found} == {0.0, 1.0}
     for example in found:
         assert example.labels[-1] == (example.solution.answer == "right")
@@ -74,7 +74,7 @@ def test_a_prefix_that_samples_share_is_rolled_out_once():
     for id_, rows in drawn(proposer).items():
         asked = [prefix for prefix, _ in rows if prefix != ()]
         assert {asked.count(prefix) for prefix in asked} in ({EACH}, set())
-        found = labels(results[id_], each=EACH, grader=same)
+        found = labels(results[id_], rollouts=EACH, grader=same)
         wanted = [e.solution.tokens[:end] for e in found for end in e.solution.step_ends[:-1]]
         assert set(asked) == set(wanted)
         shared += len(wanted) - len(set(wanted))
@@ -104,7 +104,7 @@ def test_prefixes_stop_before_the_last_step_and_keep_their_order():
 def test_samples_without_an_answer_are_dropped_and_not_rolled_out(ending):
     proposer = Counted(Chain(3, ending))
     (result,) = label(proposer, scripted_problems(1)).values()
-    assert labels(result, each=EACH, grader=same) == []
+    assert labels(result, rollouts=EACH, grader=same) == []
     assert len(proposer.calls) == 1
     assert result.outcome.answer is None
 
@@ -122,7 +122,7 @@ def test_a_completion_without_an_answer_counts_as_wrong():
             return answering.propose_batch(asked)
 
     (result,) = label(Once(), scripted_problems(1)).values()
-    for example in labels(result, each=EACH, grader=lambda answer, reference: True):
+    for example in labels(result, rollouts=EACH, grader=lambda answer, reference: True):
         assert example.labels == (0.0, 0.0, 1.0)
 
 
@@ -130,7 +130,7 @@ def test_a_sample_of_one_step_needs_no_rollout():
     proposer = Counted(Chain(1))
     (result,) = label(proposer, scripted_problems(1)).values()
     assert len(proposer.calls) == 1
-    found = labels(result, each=EACH, grader=same)
+    found = labels(result, rollouts=EACH, grader=same)
     assert [len(example.labels) for example in found] == [1] * 4
 
 
@@ -157,7 +157,7 @@ class Mortal:
 
 
 def labelled(results):
-    return {id_: labels(result, each=EACH, grader=same) for id_, result in results.items()}
+    return {id_: labels(result, rollouts=EACH, grader=same) for id_, result in results.items()}
 
 
 @pytest.mark.parametrize("calls", [0, 1])

@@ -77,8 +77,8 @@ def train(
     from outthink.models.weights import transformers
 
     transformers()
-    from outthink.train.own import Training, usual
-    from outthink.train.own import train as trained
+    from outthink.train.pipeline import Training, usual
+    from outthink.train.pipeline import train as trained
 
     recipe = usual(kind, lora, seed)
     plan = Training(

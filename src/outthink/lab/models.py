@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from outthink.errors import WeightsError
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.gpt import GPT, load
 from outthink.lab.tokenizer import CONTEXT, VOCABULARY, WRITER
+from outthink.models.fingerprint import fingerprint
 
 VARIANTS = ("prm-soft", "prm-hard", "prm-once", "revision-alone")
 """Verifiers that ablations need: the PRM on three kinds of labels, for a quarter of the steps; the
@@ -52,8 +52,3 @@ def _read(path: Path, outputs: int) -> GPT:
             "language models and verifiers cannot stand in for each other"
         )
     return model
-
-
-def fingerprint(path: Path) -> str:
-    """Eight hex digits that pin a file's content."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()
