@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from contract import SPENDS, problems
 
 from outthink.errors import ServerError
+from outthink.models.http import Patience
+from outthink.models.openai import OpenAIProposer
 from outthink.run.journal import Job
 from outthink.run.runner import Runner
 from outthink.run.store import Store
@@ -25,6 +27,12 @@ from outthink.search import strategy
 from outthink.types import Arrival, Budget, Drawn, Scores, Solution, State, Verified
 
 PROBLEMS, BUDGET, ROWS = 2, 4, 24
+VOTES = (
+    "majority",
+    "revise(sequential=2,answer=majority)",
+    "revise(sequential=64,answer=majority)",
+)
+"""Searches whose rows are a request each of a server, and ask no verifier."""
 STEPS = 10
 """Steps of SQLite's machine between two moments at which it can be killed."""
 
@@ -207,8 +215,15 @@ class Watched(Store):
         self.log.write("end")
 
 
-def run(moment, *, store, log, engines=None, **options):
-    """The sweep of every search, to its end or to its moment; its results.
+def served(url):
+    """A model of a server, whose rows are written down as they arrive."""
+    patience = Patience(tries=1)
+    proposer = asyncio.run(OpenAIProposer.connect(url, patience=patience))
+    return lambda log: (Paid(proposer, log),)
+
+
+def run(moment, *, store, log, engines=None, wanted=()):
+    """A sweep to its end or to its moment, of every search where none is named; its results.
 
     `engines` makes a proposer and a verifier, given the log.
     """
@@ -218,8 +233,8 @@ def run(moment, *, store, log, engines=None, **options):
     async def sweep(kept):
         writer.tick()
         made = engines(writer) if engines else (Paid(Writing(), writer), Paid(Scoring(), writer))
-        runner = Runner(Team.of(*made), journal=kept, rows_in_flight=ROWS, **options)
-        return await runner.results(jobs())
+        runner = Runner(Team.of(*made), journal=kept, rows_in_flight=ROWS)
+        return await runner.results(wanted or jobs())
 
     try:
         with Watched.open(store, write=True) as kept:
@@ -233,9 +248,14 @@ def main():
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            run(Moment(asked["kind"], asked["at"]), store=asked["store"], log=asked["log"])
+            moment, more = Moment(asked["kind"], asked["at"]), {}
+            if asked["url"]:
+                more = {"engines": served(asked["url"]), "wanted": jobs(VOTES)}
+            run(moment, store=asked["store"], log=asked["log"], **more)
             os._exit(0)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.stdout.write(f"{status}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -21,20 +21,26 @@ from pathlib import Path
 
 import paid_sweep
 import pytest
-from contract import problems
 from fake_server import FakeServer
-from paid_sweep import Moment, Paid, Scoring, Writing, about_draw, about_score, jobs
+from paid_sweep import (
+    ROWS,
+    VOTES,
+    Moment,
+    Paid,
+    Scoring,
+    Writing,
+    about_draw,
+    about_score,
+    jobs,
+)
 
 from outthink.errors import UsageError
 from outthink.models.http import Patience
 from outthink.models.in_process import SharedTime, in_flight
 from outthink.models.openai import OpenAIProposer
-from outthink.run.journal import Job
 from outthink.run.runner import Runner
 from outthink.run.store import Store
 from outthink.run.team import Team
-from outthink.search import strategy
-from outthink.types import Budget
 
 MOMENTS = int(os.environ.get("OUTTHINK_MOMENTS", "60"))
 KINDS = ("row", "begin", "end", "step")
@@ -42,7 +48,8 @@ KINDS = ("row", "begin", "end", "step")
 
 def recorded(path):
     """How many rows a store holds; trees and outcomes of all finished searches."""
-    with Store.open(path, write=False) as store:
+    # A process may have been killed before there was a store to read: whoever writes makes it anew.
+    with Store.open(path, write=True) as store:
         view = store.view()
         trees = {key: view.tree(*key) for key in view.finished()}
         counts = store.counts()
@@ -117,8 +124,9 @@ def sweeps():
         text=True,
     ) as child:
 
-        def run(paying, kind="", at=0):
-            asked = {"kind": kind, "at": at, "store": str(paying.store), "log": str(paying.log)}
+        def run(paying, kind="", at=0, url=""):
+            files = {"store": str(paying.store), "log": str(paying.log)}
+            asked = {"kind": kind, "at": at, "url": url, **files}
             child.stdin.write(json.dumps(asked) + "\n")
             child.stdin.flush()
             return int(child.stdout.readline())
@@ -253,3 +261,47 @@ def test_rows_are_kept_that_came_in_the_turn_in_which_their_run_was_ended(tmp_pa
     paying.check()
     assert not paying.lost
     assert recorded(paying.store) == (counts["row"], trees)
+
+
+# Over HTTP ----------------------------------------------------------------------------------------
+
+
+FAULTS = (None, None, None, "500", "reset", "cut", "null")
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp", "chat"])
+def test_rows_are_kept_of_a_server_that_fails_at_random_requests(tmp_path, kind):
+    rng, errors = random.Random(kind), []
+    with FakeServer(kind) as server, Store.open(tmp_path / "a.store", write=True) as store:
+        connect = OpenAIProposer.connect(server.url, patience=Patience(tries=1))
+        runner = Runner(Team.of(asyncio.run(connect)), journal=store, rows_in_flight=ROWS)
+        server.answered.clear()  # what it was asked to find out what it can do
+        for _ in range(100):
+            server.faults = [rng.choice(FAULTS) for _ in range(40)]
+            results = asyncio.run(runner.results(jobs(VOTES)))
+            errors.append([r.outcome.error for r in results if r.outcome.error])
+            if not errors[-1]:
+                break
+    assert len(errors) > 2 and not errors[-1]
+    assert set(server.answered.values()) == {1}, "a row was paid for twice"
+    rows, trees = recorded(tmp_path / "a.store")
+    assert (rows, len(trees)) == (len(server.answered), len(jobs(VOTES)))
+
+
+def test_rows_are_kept_of_a_served_sweep_whose_client_is_killed(tmp_path, sweeps):
+    rng, paying, killed, status = random.Random(0), Paying(tmp_path), 0, -1
+    with FakeServer("vllm") as server:
+        asyncio.run(OpenAIProposer.connect(server.url))
+        tried = set(server.answered)  # to find out what it can do, as every client does
+        while status != 0:
+            kind = rng.choice(("row", "begin", "end"))
+            status = sweeps(paying, kind, rng.randrange(9), server.url)
+            paying.take(died=status != 0)
+            killed += status != 0
+    paying.check()
+    assert killed > 2
+    answered = Counter({row: n for row, n in server.answered.items() if row not in tried})
+    assert len(answered) == len(paying.times)
+    # The server has answered what had not yet arrived, too: no more than was in flight.
+    unseen = answered.total() - paying.times.total()
+    assert 0 <= unseen <= killed * ROWS
