@@ -11,6 +11,7 @@ from contract import (
     SPENDS,
     Chain,
     Counted,
+    Patchy,
     Tree,
     Words,
     Worth,
@@ -25,7 +26,7 @@ from contract import (
 from outthink.errors import RunError, UsageError
 from outthink.models import in_process
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.run.journal import Job
+from outthink.run.journal import Job, NoJournal
 from outthink.run.runner import Runner
 from outthink.run.team import Team
 from outthink.search import strategy
@@ -211,6 +212,26 @@ def test_a_solution_asked_about_again_or_twice_at_once_has_its_first_score():
     result = solve_one(Strategy("asks again", start), 1, ScriptedProposer(), verifier)
     assert len(verifier.rows) == 1
     assert result.outcome.usage.verifier_tokens == len(result.choice.candidates[0].tokens)
+
+
+def test_solutions_that_a_search_cut_or_wrote_itself_have_scores_of_their_own():
+    def start(problem, budget):
+        (drawn,) = yield Propose([Solution.start(problem)])
+        cut = replace(drawn, tokens=drawn.tokens[:1], step_ends=(1,), finished=False)
+        hints = [Solution(problem, (token,), (1,)) for token in (500, 600)]
+        first = yield Verify([drawn, *hints, hints[0]])
+        second = yield Verify([cut, hints[1], drawn])
+        scores[:] = [*first, *second]
+        return Choice(drawn.answer, 0, (drawn,))
+
+    scores = []
+    verifier = Counted(Patchy(0.0))
+    solve_one(Strategy("cuts", start), 1, Chain(3), verifier)
+    drawn, one, two, one_again, cut, two_again, drawn_again = scores
+    assert [solution.tokens[-1] for solution in verifier.rows][1:3] == [500, 600]
+    assert len(verifier.rows) == 4
+    assert (one, two, drawn) == (one_again, two_again, drawn_again)
+    assert one != two and cut.steps == drawn.steps[:1]
 
 
 def test_a_verifier_reads_only_what_is_new_of_a_beam():
@@ -492,6 +513,27 @@ def test_an_answer_is_right_by_the_grader_it_is_given():
 
     assert solve("majority", 1, Words(world), of=[half])[0].outcome.right is False
     assert solve("majority", 1, Words(world), of=[half], grader=by_value)[0].outcome.right is True
+
+
+@pytest.mark.parametrize("journal", [NoJournal, Memory])
+@pytest.mark.parametrize("judges_all", [False, True])
+def test_an_answer_of_several_jobs_at_once_is_judged_once(judges_all, journal):
+    judged = []
+
+    def grader(answer, reference):
+        judged.append(answer)
+        return answer == "3"
+
+    vote = strategy("majority").start
+    jobs = [
+        Job(problems(1)[0], Strategy(name, vote), Budget(5), judges_all=judges_all)
+        for name in ("one", "two", "three")
+    ]
+    results = run_all(jobs, Chain(2), journal=journal(), grader=grader)
+    answers = {candidate.answer for candidate in results[0].choice.candidates}
+    assert len(answers) > 1
+    assert len(judged) == (len(answers) if judges_all else 1)
+    assert {result.outcome.right for result in results} == {results[0].outcome.answer == "3"}
 
 
 def test_no_reference_is_neither_right_nor_wrong():

@@ -15,9 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from outthink.errors import DeadlineError, RunError, UsageError
@@ -80,7 +89,9 @@ class ActiveJob:
     solutions: int = 0
     """Solutions numbered: the number of the next one."""
     scores: dict[tuple[str, int], KeptScore] = field(default_factory=dict)
-    """By verifier and solution number: no solution is verified twice."""
+    """By verifier and key: no solution is verified twice."""
+    reads: dict[tuple[str, int], KeptScore] = field(default_factory=dict)
+    """By verifier and solution number: what a verifier has read of a solution."""
     parents: dict[int, int] = field(default_factory=dict)
     keys: dict[int, int] = field(default_factory=dict)
     """Of each solution, by its number, the solution it was drawn from and the key of its draw."""
@@ -262,10 +273,11 @@ class Runner:
                 for candidate in choice.candidates
             ),
         )
-        right = await self._right(job.problem, choice.answer)
+        right = await self._right(job.problem, choice.answer, run)
         if job.judges_all:
             for answer in dict.fromkeys(candidate.answer for candidate in choice.candidates):
-                await self._right(job.problem, answer)
+                if answer != choice.answer:
+                    await self._right(job.problem, answer, run)
         outcome = Outcome(
             problem_id=job.problem.id,
             strategy=job.strategy.name,
@@ -280,7 +292,7 @@ class Runner:
         await run.committed()
         return result
 
-    async def _right(self, problem: Problem, answer: str | None) -> bool | None:
+    async def _right(self, problem: Problem, answer: str | None, run: _Run) -> bool | None:
         """Whether an answer is right; `None` where nobody knows. Nothing is judged twice."""
         if problem.reference is None:
             return None
@@ -293,8 +305,11 @@ class Runner:
             right = exact(answer, problem.reference)
         else:
             # A program is judged by running it, and other jobs are in flight.
-            right = await asyncio.to_thread(self._grader, answer, problem.reference)
-        self._journal.keep_verdict(problem, self._grader_name, answer, right)
+            judge = partial(asyncio.to_thread, self._grader, answer, problem.reference)
+            right = await run.judged((problem.id, answer), judge)
+            known = self._journal.verdict(problem, self._grader_name, answer)
+        if known is None:
+            self._journal.keep_verdict(problem, self._grader_name, answer, right)
         return right
 
     def _failed(self, active: ActiveJob, error: RunError) -> Result:
@@ -433,13 +448,17 @@ class Runner:
                 "use majority"
             )
         name = active.asked[request.role] = engine.name
-        unknown = {
-            solution.number: solution
+        # By what they say and not by number alone: a search may cut a solution, or write its own.
+        asked = [
+            score_key(solution, active.keys.get(solution.number, 0))
             for solution in request.solutions
-            if (name, solution.number) not in active.scores
+        ]
+        unknown = {
+            key: solution
+            for key, solution in zip(asked, request.solutions, strict=True)
+            if (name, key) not in active.scores
         }
-        solutions = list(unknown.values())
-        keys = [score_key(solution, active.keys.get(solution.number, 0)) for solution in solutions]
+        solutions, keys = list(unknown.values()), list(unknown)
         rows = list(active.book.scores(name, keys))
         before = [self._read_before(active, name, solution) for solution in solutions]
 
@@ -475,25 +494,27 @@ class Runner:
             active.meter.verified([row.row for row in came], sum(row.seconds for row in came))
             raise
         await run.committed()
-        counted: dict[int, Verified] = {}
+        counted: list[Verified] = []
         seconds = 0.0
         for solution, key, kept, read in zip(solutions, keys, rows, before, strict=True):
             assert kept is not None
             seconds += kept.seconds
-            counted[solution.number] = self._scored_once(active, name, kept, read.tokens)
-            active.scores[name, solution.number] = kept
-            active.book.scored(name, solution.number, key, counted[solution.number])
-        if any(row.computed_tokens for row in counted.values()):
+            row = self._scored_once(active, name, kept, read.tokens)
+            counted.append(row)
+            active.scores[name, key] = kept
+            active.reads.setdefault((name, solution.number), kept)
+            active.book.scored(name, solution.number, key, row)
+        if any(row.computed_tokens for row in counted):
             active.prompts_scored.add(name)
         # A solution asked about again, or twice at once, is paid for once.
-        active.meter.verified(list(counted.values()), seconds)
-        return [active.scores[name, solution.number].row.scores for solution in request.solutions]
+        active.meter.verified(counted, seconds)
+        return [active.scores[name, key].row.scores for key in asked]
 
     def _read_before(self, active: ActiveJob, verifier: str, solution: Solution) -> _ReadBefore:
         """What the verifier had read of a solution when it scored the last of its prefixes."""
         number = active.parents.get(solution.number, -1)
         while number >= 0 and not solution.history:
-            kept = active.scores.get((verifier, number))
+            kept = active.reads.get((verifier, number))
             if kept is not None:
                 if not kept.has_state:
                     break
@@ -578,6 +599,21 @@ class _Run:
         self._journal = journal
         self._in_flight: dict[tuple[object, int], asyncio.Future[None]] = {}
         self._commit: asyncio.Future[None] | None = None
+        self._judged: dict[tuple[str, str], asyncio.Task[bool]] = {}
+
+    async def judged(
+        self, about: tuple[str, str], judge: Callable[[], Coroutine[None, None, bool]]
+    ) -> bool:
+        """The verdict on an answer to a problem, which jobs that have it at once share."""
+        if about not in self._judged:
+            self._judged[about] = asyncio.create_task(judge())
+        task = self._judged[about]
+        try:
+            # A job that is cancelled must not take the verdict from the others.
+            return await asyncio.shield(task)
+        finally:
+            if task.done():
+                self._judged.pop(about, None)
 
     async def fetch(
         self,
