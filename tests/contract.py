@@ -305,7 +305,7 @@ class Words:
 
     def _extend(self, draw):
         prefix = draw.prefix
-        word = begun = self.text(prefix.tokens)
+        word = begun = self.decode(prefix.tokens)
         while not (ended := self.world.ended(word)) and word[-1:] not in (".", "!"):
             if draw.until is not END and len(word) - len(begun) == draw.until:
                 break
@@ -415,7 +415,7 @@ class Counted:
     """Either engine, with every row that was asked of it and what came back."""
 
     engine: object
-    asked: list[list] = field(default_factory=list)
+    calls: list[list] = field(default_factory=list)
     given: list[list] = field(default_factory=list)
     name: str = "counted"
 
@@ -426,16 +426,16 @@ class Counted:
         return self._note(solutions, self.engine.verify_batch(solutions))
 
     def decode(self, tokens):
-        return self.engine.text(tokens)
+        return self.engine.decode(tokens)
 
     def _note(self, asked, given):
-        self.asked.append(list(asked))
+        self.calls.append(list(asked))
         self.given.append(list(given))
         return given
 
     @property
     def rows(self):
-        return [row for call in self.asked for row in call]
+        return [row for call in self.calls for row in call]
 
 
 def traced(inner, log):
