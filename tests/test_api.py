@@ -22,14 +22,14 @@ SMALL = outthink.Plan(("majority", "best_of_n"), (1, 2), pool=2, oracle_samples=
 @pytest.fixture
 def loads(monkeypatch):
     """Models that were loaded."""
-    found, load = [], Models.load
+    loaded, team = [], Models.team
 
-    def noting(self, *grader):
-        found.append(self.proposer)
-        return load(self, *grader)
+    def noting(self, *asked):
+        loaded.append(self.proposer)
+        return team(self, *asked)
 
-    monkeypatch.setattr(Models, "load", noting)
-    return found
+    monkeypatch.setattr(Models, "team", noting)
+    return loaded
 
 
 async def solve_all(**options):

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from contract import problems, same_every_time
+from contract import problems, results, same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 from test_select import by_chains
@@ -14,6 +14,7 @@ from outthink.measure.chains import Chains, curve
 from outthink.measure.pools import Pool
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.run.journal import Job
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.revise import pool_lengths
 from outthink.search.select import AnswerAggregation
@@ -172,17 +173,22 @@ class Improving:
 
     def propose_batch(self, draws):
         return [
-            ScriptedProposer(3, 0.5 + 0.12 * len(draw.prefix.history), 0.05).propose([draw])[0]
+            ScriptedProposer(3, 0.5 + 0.12 * len(draw.prefix.history), 0.05).propose_batch([draw])[
+                0
+            ]
             for draw in draws
         ]
+
+    def decode(self, tokens):
+        return ""
 
 
 PROPOSER, VERIFIER = Improving(), ScriptedVerifier(noise=0.6)
 
 
 def live(made, n, of, seed=0):
-    driver = Driver(PROPOSER, VERIFIER, seed=seed)
-    return list(driver.run(Job(problem, made, Budget(n)) for problem in of))
+    jobs = [Job(problem, strategy(made), Budget(n)) for problem in of]
+    return results(Team.of(PROPOSER, VERIFIER), jobs, seed=seed)
 
 
 def read(result, size):
@@ -208,7 +214,7 @@ def test_the_whole_pool_of_one_split_is_what_running_it_would_choose():
     of = problems(60)
     pools = {result.job.problem.id: read(result, 8) for result in live(CHAINS, 8, of)}
     for how in (HIERARCHICAL, MAJORITY):
-        made = strategy(f"revise(sequential=1,answer={how})")
+        made = f"revise(sequential=1,answer={how})"
         ran = {r.job.problem.id: float(r.outcome.right) for r in live(made, 8, of)}
         assert ran == {id_: pool.accuracy(8, 1, how) for id_, pool in pools.items()}
         assert 0 < sum(ran.values()) < 60
@@ -220,7 +226,7 @@ def test_accuracies_of_a_pool_are_those_of_running_every_split(how):
     pools = [read(result, 8) for result in sorted_by_problem(live(CHAINS, 8, of), of)]
     means = []
     for budget, length in SPLITS:
-        made = strategy(f"revise(sequential={length},answer={how})")
+        made = f"revise(sequential={length},answer={how})"
         ran = sorted_by_problem(live(made, budget, of, seed=1), of)
         right = np.array([float(result.outcome.right) for result in ran])
         (found,) = curve(pools, length, how, [budget])

@@ -90,7 +90,7 @@ def test_train_makes_a_prm_of_every_family_that_separates_two_labels_where_it_is
     reader = prm.load(str(tmp_path / "made"), name, device="cpu")
     dice = random.Random(3)
     fresh = [example(dice) for _ in range(40)]
-    said = [Written(Solution.start(Problem("p", p)), tuple(steps)) for p, steps, _ in fresh]
+    said = [SolutionText(Solution.start(Problem("p", p)), tuple(steps)) for p, steps, _ in fresh]
     scores = [score for row in reader.score_batch(said) for score in row.scores.steps]
     labels = [float(label) for _, _, right in fresh for label in right]
     assert auc(scores, labels) > 0.97

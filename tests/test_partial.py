@@ -1,5 +1,6 @@
 """Sweeps of few problems, that failed in part or were killed: what they show."""
 
+import asyncio
 import json
 import sqlite3
 from dataclasses import replace
@@ -9,17 +10,19 @@ import pytest
 from fake_server import FakeServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from outthink.difficulty import LEAST_PER_BIN
-from outthink.propose.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.store import Identity, Store
 
-from outthink import failures, partial
 from outthink.cli import main
-from outthink.policy import Policy
+from outthink.measure.difficulty import LEAST_PER_BIN
+from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
+from outthink.policy.table import Policy
 from outthink.report.data import Provenance
 from outthink.report.study import Analysis, build, lacks
-from outthink.study import DIFFICULTY, Plan, Study, run
-from outthink.types import Engines
+from outthink.run.store import Store
+from outthink.run.team import Team
+from outthink.study import failures, partial
+from outthink.study.plan import DIFFICULTY, Plan
+from outthink.study.record import Asked
+from outthink.study.run import engines_of, run
 
 PLAN = Plan(
     ("majority", "best_of_n", "beam"), (1, 4), pool=8, oracle_samples=4, predicted_samples=2
@@ -28,6 +31,23 @@ PLAN = Plan(
 
 def same(answer, reference):
     return answer == reference
+
+
+TEAM = Team.of(ScriptedProposer(), ScriptedVerifier())
+
+
+def swept(path, plan, problems, team=TEAM):
+    """Run a plan into a new store."""
+    with Store.open(path, write=True) as store:
+        running = run(plan, problems, team, grader=same, grader_name="exact", seed=0, store=store)
+        asyncio.run(running)
+
+
+def there(store, problems, plan=PLAN):
+    """What is there of a plan, and what is missing."""
+    who, ids = engines_of(TEAM, 0), tuple(problem.id for problem in problems)
+    asked = Asked(plan, "scripted", ids, "", who, "exact", 0)
+    return partial.known(asked, problems, store.view(who, "exact"), store)
 
 
 def wire(capsys, *words):
@@ -88,7 +108,7 @@ SERVED += ["--verifier", "confidence", "--strategies", "best_of_n,beam"]
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """What fails is tried again without a pause."""
-    monkeypatch.setattr("outthink.propose.wire.Wire._wait", lambda *_: 0.0)
+    monkeypatch.setattr("outthink.models.http.Wire._wait", lambda *_: 0.0)
 
 
 @pytest.fixture
@@ -178,9 +198,7 @@ def whole(tmp_path_factory):
     """A finished sweep of 30 problems, and its problems."""
     path = tmp_path_factory.mktemp("partial") / "a.store"
     problems = scripted_problems(30)
-    with Store.open(path, identity=Identity("scripted", "scripted", 0), write=True) as store:
-        engines = Engines(ScriptedProposer(), ScriptedVerifier())
-        run(PLAN, problems, engines, grader=same, seed=0, store=store)
+    swept(path, PLAN, problems)
     return path, problems
 
 
@@ -195,7 +213,7 @@ def forget(path, where, *values):
     """Take outcomes away, as if their searches had not ended."""
     with sqlite3.connect(path) as database:
         database.execute(
-            "DELETE FROM outcome WHERE job IN (SELECT j.id FROM job j JOIN problem p"
+            "DELETE FROM search WHERE id IN (SELECT j.id FROM search j JOIN problem p"
             f" ON p.id = j.problem WHERE {where})",
             values,
         )
@@ -205,7 +223,7 @@ def forget(path, where, *values):
 def known(path, problems):
     """What there is, and what is missing."""
     with Store.open(path, write=False) as store:
-        study, missing = partial.known(PLAN, problems, store, same)
+        study, missing = there(store, problems)
         if study.problems and study.strategies:
             assert study.grid.problems  # reads it while the store is open
         return study, missing
@@ -214,7 +232,7 @@ def known(path, problems):
 def shown(path, problems):
     """The same, and the page of it."""
     with Store.open(path, write=False) as store:
-        study, missing = partial.known(PLAN, problems, store, same)
+        study, missing = there(store, problems)
         able = lacks(study) is None
         analysis = Analysis.of(study, seed=0) if able else None
         made = build(
@@ -271,7 +289,7 @@ def test_killed_in_the_middle_of_a_kind_the_larger_part_is_shown(copied):
 def test_problems_left_out_are_compared_with_those_shown(copied):
     path, problems = copied
     with Store.open(path, write=False) as store:
-        full = Study(PLAN, tuple(problems), store, same)
+        full, _ = there(store, problems)
         right = np.array([pool.right.mean() for pool in full.pools])
     hard = [problems[place].id for place in np.argsort(right, kind="stable")[:6]]
     marks = ",".join("?" * len(hard))
@@ -315,11 +333,11 @@ def test_whatever_is_missing_the_rest_is_shown_and_adds_up(whole, tmp_path_facto
         ids = {
             (place, name, budget, stream): job
             for job, place, name, budget, stream in database.execute(
-                "SELECT id, problem, strategy, budget, stream FROM job"
+                "SELECT id, problem, strategy, budget, stream FROM search"
             )
         }
         jobs = [(ids[place, *kinds[kind]],) for place, kind in gone]
-        database.executemany("DELETE FROM outcome WHERE job = ?", jobs)
+        database.executemany("DELETE FROM search WHERE id = ?", jobs)
     database.close()
     study, missing = known(path, problems)
     if missing is None:
@@ -328,13 +346,13 @@ def test_whatever_is_missing_the_rest_is_shown_and_adds_up(whole, tmp_path_facto
     assert missing.done == 30 * 4 - len(gone)
     assert missing.shown + missing.left_out == 30
     assert missing.shown == len(study.problems) > 0
-    there = {
+    has = {
         kind: {problems[p - 1].id for p in range(1, 31) if (p, kind) not in gone}
         for kind in range(4)
     }
-    kept = [kind for kind in range(4) if {p.id for p in study.problems} <= there[kind]]
+    kept = [kind for kind in range(4) if {p.id for p in study.problems} <= has[kind]]
     # Nothing larger could be shown.
-    assert len(kept) * missing.shown >= max(map(len, there.values()))
+    assert len(kept) * missing.shown >= max(map(len, has.values()))
     assert len(missing.absent) >= 4 - len(kept)
     known_cells = ~np.isnan(study.grid.accuracy).all(axis=2) if study.strategies else np.zeros(1)
     assert known_cells.sum() == sum(
@@ -348,12 +366,10 @@ def test_a_pool_of_chains_that_is_missing_takes_its_splits_along(tmp_path):
     )
     problems = scripted_problems(4)
     path = tmp_path / "a.store"
-    engines = Engines(ScriptedProposer(), ScriptedVerifier())
-    with Store.open(path, identity=Identity("s", "v", 0), write=True) as store:
-        run(plan, problems, engines, engines, grader=same, seed=0, store=store)
+    swept(path, plan, problems)
     forget(path, "j.strategy = 'chains'")
     with Store.open(path, write=False) as store:
-        study, missing = partial.known(plan, problems, store, same)
+        study, missing = there(store, problems, plan)
         assert study.strategies == ("best_of_n",)
         assert missing.absent == ("chains at 4",)
         assert study.grid.accuracy.shape == (2, 2, 4)
@@ -361,7 +377,7 @@ def test_a_pool_of_chains_that_is_missing_takes_its_splits_along(tmp_path):
         assert lacks(study) is None
     forget(path, "j.strategy = 'best_of_n' AND j.stream = ''")
     with Store.open(path, write=False) as store:
-        study, _ = partial.known(plan, problems, store, same)
+        study, _ = there(store, problems, plan)
         assert study.strategies == ()
 
 
@@ -372,19 +388,17 @@ def test_a_sweep_killed_before_its_first_problem_is_reported(tmp_path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("outthink.sweeps.run", interrupted)
+        patched.setattr("outthink.study.sweep.run", interrupted)
         assert main(["sweep", "lab:test?size=9", "-o", "a.store", *LAB]) == 130
     told = wire(capsys, "report", "a.store")
-    assert (told["problems"], told["rows"]) == (0, [])
+    assert (told["problems"], told["graded"], told["rows"]) == (9, 0, [])
     assert any("not begun" in note or "No policy" in note for note in told["notes"])
 
 
 def test_failures_are_kept_by_search_and_the_last_counts(tmp_path):
-    with Store.open(tmp_path / "a.store", identity=Identity("s", None, 0), write=True) as store:
-        problems = scripted_problems(2)
-        engines = Engines(ScriptedProposer(), ScriptedVerifier())
-        run(PLAN, problems, engines, grader=same, seed=0, store=store)
-        first, second = list(store.outcomes())[:2]
+    swept(tmp_path / "a.store", PLAN, scripted_problems(2))
+    with Store.open(tmp_path / "a.store", write=True) as store:
+        first, second = list(store.view().outcomes())[:2]
         failures.record(store, replace(first, error="RunError: old"), "")
         failures.record(store, replace(first, error="RunError: new"), "")
         failures.record(store, replace(second, error="RunError: other"), DIFFICULTY)

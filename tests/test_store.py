@@ -7,49 +7,58 @@ import struct
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
-from contract import problems, same_every_time
+from contract import Counted, problems, results, same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outthink.errors import RunError, StoreError, UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
-from outthink.run.journal import Job
-from outthink.run.store import FORMAT, Identity, Store
+from outthink.run.journal import Job, KeptDraw, Result, Writer, draw_keys
+from outthink.run.store import Store
+from outthink.run.store.parquet import export_parquet
+from outthink.run.store.schema import FORMAT
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.select import StepAggregation, reduce_steps
 from outthink.types import (
     STEP,
     Budget,
     Choice,
+    Draw,
     Drawn,
+    Outcome,
     Problem,
     Propose,
     Scores,
     Solution,
     Strategy,
+    Usage,
     Verified,
     Verify,
 )
 
-IDENTITY = Identity("s-1", "prm-1", 7, {"problems": "test.jsonl"})
 PROPOSER = ScriptedProposer(max_steps=5, mischief=0.1)
 VERIFIER = ScriptedVerifier(silence=0.1)
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 MIX = ("majority", "best_of_n", "beam(width=2)", "lookahead(depth=2)", "revise(sequential=3)")
 
 
+@dataclass
 class Refusing:
-    """Engines that must not be asked."""
+    """An engine that must not be asked."""
 
-    name = "refusing"
+    name: str = "scripted"
 
     def propose_batch(self, draws):
         raise AssertionError("paid for again")
 
-    verify = propose
+    def decode(self, tokens):
+        return ""
+
+    verify_batch = propose_batch
 
 
 @pytest.fixture
@@ -64,8 +73,8 @@ def store(tmp_path_factory):
         yield opened
 
 
-def writing(path, identity=IDENTITY):
-    return Store.open(path, identity=identity, write=True)
+def writing(path):
+    return Store.open(path, write=True)
 
 
 def reading(path):
@@ -78,8 +87,8 @@ def jobs(*names, n=4, of=3, stream=""):
 
 
 def run(store, wanted, proposer=PROPOSER, verifier=VERIFIER, **options):
-    driver = Driver(proposer, verifier, journal=store, **options)
-    return {(r.job.problem.id, r.job.strategy.name): r for r in driver.run(wanted)}
+    done = results(Team.of(proposer, verifier), wanted, journal=store, **options)
+    return {(r.job.problem.id, r.job.strategy.name): r for r in done}
 
 
 def filled(path, *names, **options):
@@ -148,6 +157,9 @@ class Dictated:
 
     name = "dictated"
 
+    def decode(self, tokens):
+        return ""
+
     def __init__(self, given_rows):
         self.drawn = [drawn for drawn, _ in given_rows]
         self.verified = [verified for _, verified in given_rows]
@@ -183,17 +195,23 @@ def overheard(search, log):
     return start
 
 
+def timeless(outcome):
+    """Without its seconds, which are kept to the microsecond."""
+    return replace(outcome, usage=replace(outcome.usage, seconds=0.0))
+
+
 def twice(store, search, proposer, verifier, n=4):
     """Run a search, then again from the store alone: its tree, and of each run the outcome, the
     choice and what the search was sent."""
     came = []
     problem_id = f"p{store.counts().problems}"
-    for engines in ((proposer, verifier), (Refusing(), Refusing())):
+    refusing = (Refusing(proposer.name), verifier and Refusing(verifier.name))
+    for engines in ((proposer, verifier), refusing):
         log = []
         job = one_job(overheard(search, log), problem_id, n)
         [result] = run(store, [job], *engines).values()
-        came.append((result.outcome, result.choice, log))
-    return store.tree(problem_id, "custom", n), *came
+        came.append((timeless(result.outcome), result.choice, log))
+    return store.view().tree(problem_id, "custom", n), *came
 
 
 def two_rounds(problem, budget):
@@ -327,17 +345,25 @@ def test_a_finished_job_runs_again_without_engines(path, name):
         assert run(store, jobs(name, n=6), Refusing(), Refusing()) == first
 
 
+def kept(solution, **costs):
+    return KeptDraw(Drawn(solution, 1, 0, 1, **costs), 0.0, has_state=False, reread=False)
+
+
+WRITER = Writer("by hand")
+
+
 def test_nothing_is_there_before_it_is_committed(path):
     [job] = jobs("majority", of=1)
-    start, drawn = Solution.start(job.problem), Solution(job.problem, (1,), number=0)
-    with writing(path) as store:
-        store.proposed(job, [(start, Drawn(drawn, 1, 0, 1))])
-        assert store.replay(job)(Propose([start])) is None
-        store.commit()  # of what the run before `replay` had left
-        assert store.counts().solutions == 0
-        store.proposed(job, [(start, Drawn(drawn, 1, 0, 1))])
+    start, drawn = Solution.start(job.problem), Solution(job.problem, (1,))
+    with writing(path) as store, reading(path) as reader:
+        book = store.book(job)
+        book.keep_draw(WRITER, 1, start, kept(drawn))
+        assert reader.counts().draws == 0
+        store.commit()
+        assert reader.counts().draws == 1
+        book.keep_draw(WRITER, 2, start, kept(drawn))
     with reading(path) as store:
-        assert store.counts().jobs == 0
+        assert (store.counts().draws, store.counts().searches) == (1, 0)
 
 
 def test_what_a_solution_says_is_kept_with_it(path):
@@ -346,61 +372,79 @@ def test_what_a_solution_says_is_kept_with_it(path):
     step = Solution(job.problem, (1, 2), (2,), number=0)
     rest = Solution(job.problem, (7, 8, 9), (2,), number=1)  # behind its last step, and open
     mute = Solution(job.problem, (1,), number=2)
-    grown = [
+    rows = [
+        (start, step, ("\u00e4",)),
+        (start, rest, ("c", "d")),
+        (start, mute, None),
         (step, Solution(job.problem, (1, 2, 3), (2, 3), True, number=3), ("b\ud800",)),
         (rest, Solution(job.problem, (7, 8, 9, 4), (2, 4), number=4), ("e\n",)),
         (mute, Solution(job.problem, (1, 5), (2,), number=5), ("f",)),
         (start, Solution(job.problem, (), (), truncated=True, number=6), ()),
     ]
-    first = [(step, ("\u00e4",)), (rest, ("c", "d")), (mute, None)]
     with writing(path) as store:
-        store.proposed(job, [(start, Drawn(each, 1, 0, 1, texts=said)) for each, said in first])
-        store.commit()
-        store.proposed(job, [(prefix, Drawn(s, 1, 0, 1, texts=said)) for prefix, s, said in grown])
+        book = store.book(job)
+        for key, (prefix, solution, said) in enumerate(rows):
+            drawn = kept(solution, texts=said)
+            book.keep_draw(WRITER, key, prefix, drawn)
+            book.numbered(WRITER, [key], [prefix.number], [drawn.row])
+        outcome = Outcome(job.problem.id, "beam", 4, None, False, None, Usage())
+        book.finish(Result(job, outcome, Choice(None, None, ())), {"proposer": WRITER})
         store.commit()
     with reading(path) as store:
-        texts = [node.texts for node in store.tree(job.problem.id, "beam", 4).nodes]
+        texts = [node.texts for node in store.view().tree(job.problem.id, "beam", 4).nodes]
     assert texts[:3] == [("\u00e4",), ("c", "d"), None]
     assert texts[3:] == [("\u00e4", "b?"), ("c", "de\n"), None, ()]
 
 
-def test_a_job_searched_twice_at_once_is_refused(path):
-    with writing(path) as store, refused(StoreError, path, "once at a time"):
-        run(store, jobs("beam", of=1) * 2)
+def test_a_job_searched_twice_at_once_is_paid_for_once(path):
+    proposer, verifier = Counted(PROPOSER, name="scripted"), Counted(VERIFIER, name="scripted")
+    wanted = jobs("best_of_n", of=1) * 2
+    with writing(path) as store:
+        team = Team.of(proposer, verifier)
+        first, second = results(team, wanted, journal=store)
+        assert first == second
+        assert (len(proposer.rows), len(verifier.rows)) == (4, 4)
+        assert (store.counts().draws, store.counts().scores, store.counts().searches) == (4, 4, 1)
 
 
 def test_the_first_outcome_stays(path):
-    ticks = iter(range(10_000))
     wanted = jobs("best_of_n", of=1)
     with writing(path) as store:
-        driver = Driver(PROPOSER, VERIFIER, journal=store, clock=lambda: next(ticks))
-        [first] = driver.run(wanted)
+        [first] = run(store, wanted).values()
         assert first.outcome.usage.seconds > 0
         run(store, wanted)
-        assert store.outcome(wanted[0]) == first.outcome
+        [outcome] = store.view().outcomes()
+        assert outcome == first.outcome
+        assert outcome.usage.seconds == first.outcome.usage.seconds
 
 
 # Reading ------------------------------------------------------------------------------------------
 
 
-def test_outcomes_come_back_by_job_and_all_together(path):
-    results = filled(path, *MIX)
+def test_outcomes_come_back_by_stream(path):
+    came = filled(path, *MIX)
     filled(path, "majority", stream="difficulty")
     with reading(path) as store:
-        found = {(o.problem_id, o.strategy): o for o in store.outcomes()}
-        assert found == {key: result.outcome for key, result in results.items()}
-        assert all(store.outcome(r.job) == r.outcome for r in results.values())
-        assert [o.strategy for o in store.outcomes(stream="difficulty")] == ["majority"] * 3
-        assert store.outcome(*jobs("beam", of=1)) is None
+        view = store.view()
+        known = {(o.problem_id, o.strategy): o for o in view.outcomes()}
+        assert known == {key: result.outcome for key, result in came.items()}
+        assert [o.strategy for o in view.outcomes(stream="difficulty")] == ["majority"] * 3
+        assert view.streams() == ["", "difficulty"]
+        finished = {(p, name, 4, "") for p, name in came}
+        assert view.finished() == finished | {
+            (p.id, "majority", 4, "difficulty") for p in problems(3)
+        }
+        assert all(
+            view.answer(p, name, 4) == result.outcome.answer for (p, name), result in came.items()
+        )
         assert store.problems() == problems(3)
-        assert store.identity == IDENTITY
 
 
 def test_a_pool_has_the_answers_and_last_scores_in_draw_order(path):
-    results = filled(path, "best_of_n", n=32)
+    came = filled(path, "best_of_n", n=32)
     with reading(path) as store:
-        for (problem, name), result in results.items():
-            answers, last = store.pool(problem, name, 32)
+        for (problem, name), result in came.items():
+            answers, last = store.view().pool(problem, name, 32)
             assert answers == [s.answer for s in result.choice.candidates]
             assert last == [read.last for read in result.choice.scores]
             assert None in last and None in answers
@@ -409,7 +453,7 @@ def test_a_pool_has_the_answers_and_last_scores_in_draw_order(path):
 def test_a_pool_that_was_never_scored_has_no_scores(path):
     filled(path, "majority")
     with reading(path) as store:
-        assert store.pool("p0", "majority", 4)[1] == [None] * 4
+        assert store.view().pool("p0", "majority", 4)[1] == [None] * 4
 
 
 @given(st.lists(scores, min_size=1, max_size=20))
@@ -419,21 +463,22 @@ def test_the_last_score_of_a_pool_is_the_last_of_the_steps(store, given_scores):
     engine = Dictated([(blank, Verified(read, 0, 0)) for read in given_scores])
     n, problem_id = len(given_scores), f"p{store.counts().problems}"
     run(store, [one_job(problem_id=problem_id, n=n)], engine, engine)
-    assert store.pool(problem_id, "best_of_n", n)[1] == [read.last for read in given_scores]
+    view = store.view()
+    assert view.pool(problem_id, "best_of_n", n)[1] == [read.last for read in given_scores]
     for step in StepAggregation:
         reduced = [reduce_steps(read, step) for read in given_scores]
-        assert store.pool(problem_id, "best_of_n", n, step=step)[1] == reduced
+        assert view.pool(problem_id, "best_of_n", n, step=step)[1] == reduced
 
 
 def test_costs_of_every_place_of_a_chain_add_up_to_those_of_its_jobs(path):
-    results = filled(path, "revise(sequential=3)", n=8)
+    came = filled(path, "revise(sequential=3)", n=8)
     filled(path, "revise(sequential=3)", n=4)
     filled(path, "revise(sequential=3)", n=8, of=1, stream="difficulty")
     with reading(path) as store:
-        costs = store.costs("revise(sequential=3)", 8, {"p0", "p2"})
-        trees = [store.tree(p, "revise(sequential=3)", 8) for p in ("p0", "p2")]
+        costs = store.view().costs("revise(sequential=3)", 8, {"p0", "p2"})
+        trees = [store.view().tree(p, "revise(sequential=3)", 8) for p in ("p0", "p2")]
     assert len(costs) == 8
-    spent = [result.outcome.usage for (p, _), result in results.items() if p != "p1"]
+    spent = [result.outcome.usage for (p, _), result in came.items() if p != "p1"]
     for name in (
         "generations",
         "prompt_tokens",
@@ -455,7 +500,7 @@ def test_costs_of_every_place_of_a_chain_add_up_to_those_of_its_jobs(path):
 def test_a_tree_has_every_step_its_scores_and_what_it_cost(path):
     result = filled(path, "beam(width=2)")["p0", "beam(width=2)"]
     with reading(path) as store:
-        tree = store.tree("p0", "beam(width=2)", 4)
+        tree = store.view().tree("p0", "beam(width=2)", 4)
     usage = result.outcome.usage
     assert tree.outcome == result.outcome
     assert tree.problem == result.job.problem
@@ -482,47 +527,53 @@ def test_what_was_never_scored_has_no_scores_and_what_gave_none_has_none(store):
     assert [node.scores for node in tree.nodes] == [Scores(), None]
 
 
-def test_a_job_that_is_not_finished_has_a_tree_and_no_pool(path):
+def test_a_job_that_is_not_finished_keeps_its_rows_and_has_no_tree(path):
     class Broken(ScriptedVerifier):
         def verify_batch(self, solutions):
             raise RunError("out of memory")
 
     with writing(path) as store:
-        with pytest.raises(RunError, match="out of memory"):
-            run(store, jobs("best_of_n", of=1), verifier=Broken())
-        tree = store.tree("p0", "best_of_n", 4)
-        assert (len(tree.nodes), tree.outcome) == (4, None)
-        with refused(StoreError, path, "best_of_n at 4", "not finished"):
-            store.pool("p0", "best_of_n", 4)
+        [failed] = run(store, jobs("best_of_n", of=1), verifier=Broken()).values()
+        assert failed.outcome.error == "RunError: out of memory"
+        assert (store.counts().draws, store.counts().searches) == (4, 0)
+        view = store.view()
+        for ask in (view.tree, view.pool, view.answer):
+            with refused(StoreError, path, "best_of_n at 4", "not finished"):
+                ask("p0", "best_of_n", 4)
+        [done] = run(store, jobs("best_of_n", of=1), Refusing()).values()
+        assert done == run(None, jobs("best_of_n", of=1))["p0", "best_of_n"]
 
 
 def test_what_was_never_run_is_an_error_that_says_how_to_run_it(path):
     filled(path, "majority")
     with reading(path) as store:
-        for ask in (store.tree, store.pool):
-            with refused(StoreError, path, "beam at 4", "'p9'", "outthink sweep"):
+        view = store.view()
+        for ask in (view.tree, view.pool):
+            with refused(StoreError, path, "beam at 4", "'p9'", "began it again"):
                 ask("p9", "beam", 4)
             with refused(StoreError, "stream 'difficulty'"):
                 ask("p0", "majority", 4, "difficulty")
 
 
 def test_counts_are_of_everything(path):
-    filled(path, "majority", "best_of_n")
+    came = filled(path, "majority", "best_of_n")
     with reading(path) as store:
         counts = store.counts()
         size = store.bytes_per_solution()
-    assert (counts.problems, counts.jobs, counts.finished_jobs) == (3, 6, 6)
-    assert (counts.solutions, counts.verified_solutions) == (24, 12)
-    assert size == path.stat().st_size / 24
+    answers = {(key[0], result.outcome.answer) for key, result in came.items()}
+    assert (counts.problems, counts.searches) == (3, 6)
+    assert (counts.draws, counts.scores) == (12, 12)  # both searches draw the same rows
+    assert counts.verdicts == len({answer for answer in answers if answer[1] is not None})
+    assert size == path.stat().st_size / 12
 
 
 def test_an_empty_store_has_no_size_per_solution(path):
     with writing(path) as store:
         assert store.bytes_per_solution() is None
-        assert list(store.outcomes()) == store.problems() == []
+        assert list(store.view().outcomes()) == store.problems() == []
 
 
-def test_a_solution_of_forty_tokens_takes_less_than_120_bytes(path):
+def test_a_solution_of_forty_tokens_and_its_score_take_less_than_170_bytes(path):
     n = 8192
     blank = Problem("?", "")
     tokens, step_ends = tuple(range(40)), (6, 13, 20, 27, 34, 39)
@@ -531,7 +582,7 @@ def test_a_solution_of_forty_tokens_takes_less_than_120_bytes(path):
     engine = Dictated([(drawn, Verified(Scores(steps), 57, 0))] * n)
     with writing(path) as store:
         run(store, [one_job(n=n)], engine, engine)
-    assert path.stat().st_size / n < 120
+    assert path.stat().st_size / n < 170
 
 
 def test_reading_a_job_takes_no_longer_in_a_large_store(path):
@@ -540,8 +591,8 @@ def test_reading_a_job_takes_no_longer_in_a_large_store(path):
         steps = []
         store._db.set_progress_handler(lambda: steps.append(1), 100)
         run(store, jobs("best_of_n", of=1), Refusing(), Refusing())
-        store.pool("p0", "best_of_n", 4)
-        store.tree("p0", "best_of_n", 4)
+        store.view().pool("p0", "best_of_n", 4)
+        store.view().tree("p0", "best_of_n", 4)
         return len(steps)
 
     with writing(path) as store:
@@ -554,7 +605,7 @@ def test_reading_a_job_takes_no_longer_in_a_large_store(path):
 # Another search, another problem -----------------------------------------------------------------
 
 
-def test_a_search_that_asks_for_something_else_is_refused(path):
+def test_a_search_that_changed_draws_what_it_asks_for_now(path):
     def drawing(*rounds):
         def search(problem, budget):
             pool = [Solution.start(problem)]
@@ -567,14 +618,19 @@ def test_a_search_that_asks_for_something_else_is_refused(path):
 
         return [one_job(search)]
 
-    proposer = ScriptedProposer(max_steps=9)
-    with writing(path) as store:
-        run(store, drawing(2, 0, 3), ScriptedProposer(max_steps=9))
-    for other in (drawing(3), drawing(0), drawing(2, 2)):
-        with writing(path) as store, refused(StoreError, path, "custom at 1", "'p'", "changed"):
-            run(store, other, proposer)
-    with writing(path) as store:
-        run(store, drawing(2, 0, 3, 0), Refusing(), VERIFIER)
+    def paid(*rounds):
+        proposer = Counted(ScriptedProposer(max_steps=9), name="scripted")
+        verifier = Counted(VERIFIER, name="scripted")
+        with writing(path) as store:
+            run(store, drawing(*rounds), proposer, verifier)
+        return len(proposer.rows), len(verifier.rows)
+
+    assert paid(2, 0, 3) == (5, 2)
+    assert paid(2, 0, 3) == (0, 0)
+    assert paid(3) == (1, 0)
+    assert paid(0) == (0, 1)
+    assert paid(2, 2) == (2, 0)  # the same prefix, but another place in the search
+    assert paid(2, 0, 3, 0) == (0, 3)
 
 
 @pytest.mark.parametrize("change", [{"prompt": "how few?"}, {"reference": None}])
@@ -583,9 +639,8 @@ def test_a_problem_that_changed_under_its_id_is_refused(path, change):
     changed = replace(job, problem=replace(job.problem, **change))
     with writing(path) as store:
         run(store, [job])
-        for ask in (store.outcome, store.replay):
-            with refused(StoreError, path, "'p'", *change, "new id"):
-                ask(changed)
+        with refused(StoreError, path, "'p'", *change, "new id"):
+            store.book(changed)
         other = replace(changed, budget=Budget(2))
         with refused(StoreError, "new id"):
             run(store, [other])
@@ -627,43 +682,25 @@ def test_a_missing_store_names_the_command_that_makes_one(path):
     assert not path.exists()
 
 
-def test_a_new_store_needs_an_identity(path):
-    with refused(StoreError, path, "identity"):
-        writing(path, identity=None)
-    filled(path, "majority")
-    with writing(path, identity=None) as store:
-        assert store.identity == IDENTITY
-
-
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("version", "way"),
     [
-        ({"proposer": "s-2"}, ["proposer 's-1'", "'s-2'"]),
-        ({"verifier": None}, ["verifier 'prm-1'", "None"]),
-        ({"seed": 8}, ["seed 7", "8"]),
-        ({"settings": {"problems": "b"}}, ["setting problems 'test.jsonl'", "'b'"]),
-        ({"settings": {}}, ["setting problems", "None"]),
-        ({"settings": {"problems": "test.jsonl", "seed": "1"}}, ["setting seed None", "'1'"]),
-        ({"seed": 0, "verifier": "v" * 99}, ["seed 7", "verifier 'prm-1'", "..."]),
+        (FORMAT + 1, "use the outthink that wrote it"),
+        (2, "`outthink convert "),
+        (1, "use the outthink that wrote it, or another store"),
     ],
 )
-def test_another_identity_is_refused_and_said_what_differs(path, change, words):
-    filled(path, "majority")
-    for write in (True, False):
-        with refused(StoreError, path, *words, "another store"):
-            Store.open(path, identity=replace(IDENTITY, **change), write=write)
-    with writing(path):  # and the refused ones let go of it
-        pass
-
-
-def test_a_store_of_another_format_is_refused(path):
+def test_a_store_of_another_format_is_refused(path, version, way):
     filled(path, "majority")
     database = sqlite3.connect(path)
-    database.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    database.execute(f"PRAGMA user_version = {version}")
     database.close()
+    content = path.read_bytes()
     for write in (True, False):
-        with refused(StoreError, path, f"format {FORMAT + 1}", f"format {FORMAT}"):
-            Store.open(path, identity=IDENTITY, write=write)
+        with refused(StoreError, path, f"format {version}", f"format {FORMAT}", way):
+            Store.open(path, write=write)
+    assert path.read_bytes() == content
+    assert os.listdir(path.parent) == [path.name]
 
 
 @pytest.mark.parametrize(
@@ -673,7 +710,7 @@ def test_a_file_that_is_no_store_is_refused_and_left_alone(path, content):
     path.write_bytes(content)
     for write in (True, False):
         with refused(StoreError, path, "no outthink store"):
-            Store.open(path, identity=IDENTITY, write=write)
+            Store.open(path, write=write)
     assert path.read_bytes() == content
     assert os.listdir(path.parent) == [path.name]
 
@@ -685,14 +722,14 @@ def test_the_database_of_another_program_is_refused_and_left_alone(path):
     content = path.read_bytes()
     for write in (True, False):
         with refused(StoreError, path, "no outthink store"):
-            Store.open(path, identity=IDENTITY, write=write)
+            Store.open(path, write=write)
     assert path.read_bytes() == content
 
 
 def test_a_folder_is_no_store(tmp_path):
     for write in (True, False):
         with refused(StoreError, tmp_path, "cannot be opened"):
-            Store.open(tmp_path, identity=IDENTITY, write=write)
+            Store.open(tmp_path, write=write)
 
 
 def test_a_place_that_is_not_there_is_refused(tmp_path):
@@ -712,9 +749,9 @@ def test_a_file_left_half_made_is_made_again(path, wal):
 
 def test_odd_names_of_files_are_no_trouble(tmp_path):
     path = tmp_path / "a b?mode=rw#%41é.store"
-    results = filled(path, "majority")
+    came = filled(path, "majority")
     with reading(path) as store:
-        assert len(list(store.outcomes())) == len(results)
+        assert len(list(store.view().outcomes())) == len(came)
 
 
 def test_closing_leaves_one_file(path):
@@ -724,16 +761,15 @@ def test_closing_leaves_one_file(path):
 
 HOLDER = """
 import sys
-from outthink.run.store import Identity, Store
-with Store.open(sys.argv[1], identity=Identity("s-1", "prm-1", 7, {"problems": "test.jsonl"}),
-                write=True):
+from outthink.run.store import Store
+with Store.open(sys.argv[1], write=True):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 def test_one_process_writes_and_any_number_read(path):
-    results = filled(path, "majority")
+    came = filled(path, "majority")
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, path],
         env=ENVIRONMENT,
@@ -744,7 +780,8 @@ def test_one_process_writes_and_any_number_read(path):
         with refused(StoreError, path, f"written by process {child.pid}"):
             writing(path)
         with reading(path) as store, reading(path) as other:
-            assert len(list(store.outcomes())) == len(list(other.outcomes())) == len(results)
+            assert store.view().finished() == other.view().finished()
+            assert len(store.view().finished()) == len(came)
         child.send_signal(signal.SIGKILL)
     with writing(path), refused(StoreError, path, f"written by process {os.getpid()}"):
         writing(path)
@@ -754,10 +791,10 @@ def test_one_process_writes_and_any_number_read(path):
 
 def test_readers_see_what_is_committed_while_it_is_written(path):
     with writing(path) as store, reading(path) as reader:
-        assert reader.counts().solutions == 0
-        results = run(store, jobs("beam"))
-        assert {o.problem_id: o for o in reader.outcomes()} == {
-            problem: result.outcome for (problem, _), result in results.items()
+        assert reader.counts().draws == 0
+        came = run(store, jobs("beam"))
+        assert {o.problem_id: o for o in reader.view().outcomes()} == {
+            problem: result.outcome for (problem, _), result in came.items()
         }
 
 
@@ -769,19 +806,19 @@ def test_a_full_disk_is_one_line_and_loses_nothing(path):
     whole = run(None, wanted)
     with writing(path) as store:
         run(store, wanted[:3])
-        before = store.counts()
+        before = store.counts().draws
         store._db.execute("PRAGMA max_page_count = 20")
         with refused(RunError, path, "full", "nothing recorded was lost", "same command"):
             run(store, wanted)
-        assert store.counts() == before
+        assert store.counts().draws >= before
         store._db.execute("PRAGMA max_page_count = 1000000")
         again = run(store, wanted)
-        assert store.counts().solutions == 40 * 64
+        assert store.counts().draws == 40 * 64
     assert again == whole
 
 
 SMALL_DISK = """
-import resource, signal, sys
+import asyncio, os, resource, signal, sys
 from outthink.run.journal import Job
 from outthink.run.runner import Runner
 from outthink.run.team import Team
@@ -790,31 +827,36 @@ from outthink.search import strategy
 from outthink.run.store import Store
 from outthink.types import Budget
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+most = os.path.getsize(sys.argv[1]) + 40_000
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 jobs = [Job(problem, strategy("majority"), Budget(64)) for problem in scripted_problems(99)]
 with Store.open(sys.argv[1], write=True) as store:
-    list(Driver(ScriptedProposer(), journal=store, rows_in_flight=64).run(jobs))
+    team = Team.of(ScriptedProposer())
+    asyncio.run(Runner(team, journal=store, rows_in_flight=64).results(jobs))
 """
 
 
 def test_what_could_not_be_written_can_be_recorded_again(path):
     [job] = jobs("majority", n=2000, of=1)
     start = Solution.start(job.problem)
-    drawn = [
-        (start, Drawn(Solution(job.problem, (1,) * 40, number=number), 1, 0, 40))
-        for number in range(2000)
-    ]
+    keys = draw_keys("", 0, range(2000), [Draw(start, None, 1.0, 0)] * 2000)
+    drawn = kept(Solution(job.problem, (1,) * 40))
+
+    def record(store):
+        book = store.book(job)
+        for key in keys:
+            book.keep_draw(WRITER, key, start, drawn)
+        return book
+
     with writing(path) as store:
         store._db.execute("PRAGMA max_page_count = 20")
-        store.proposed(job, drawn)
+        record(store)
         with refused(RunError, "full"):
             store.commit()
         store._db.execute("PRAGMA max_page_count = 1000000")
         store.commit()
-        assert store.counts().jobs == 0
-        store.proposed(job, drawn)
-        store.commit()
-        assert store.replay(job)(Propose([start] * 2000)) == [row for _, row in drawn]
+        assert store.counts().draws == 0
+        assert record(store).draws(WRITER, keys, [start] * 2000) == [drawn] * 2000
 
 
 def test_a_disk_that_fails_is_one_line_and_loses_nothing(path):
@@ -827,7 +869,7 @@ def test_a_disk_that_fails_is_one_line_and_loses_nothing(path):
     assert last.startswith(f"outthink.errors.RunError: {path}: cannot be written: ")
     assert "nothing recorded was lost" in last
     with writing(path) as store:
-        assert store.counts().finished_jobs >= 1
+        assert store.counts().searches >= 1
         assert run(store, wanted, ScriptedProposer()) == run(None, wanted, ScriptedProposer())
 
 
@@ -836,11 +878,12 @@ def test_a_disk_that_fails_is_one_line_and_loses_nothing(path):
 
 def test_everything_goes_to_parquet(path, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    results = filled(path, *MIX)
+    came = filled(path, *MIX)
     filled(path, "majority", stream="difficulty")
     with reading(path) as store:
-        files = store.export_parquet(tmp_path / "new" / "folder")
-        trees = [store.tree(problem, name, 4) for problem, name in results]
+        view = store.view()
+        files = export_parquet(store, view, tmp_path / "new" / "folder")
+        trees = [view.tree(problem, name, 4) for problem, name in came]
     assert [file.name for file in files] == [
         "problems.parquet",
         "outcomes.parquet",
@@ -850,7 +893,7 @@ def test_everything_goes_to_parquet(path, tmp_path):
     assert [Problem(**row) for row in found["problems"]] == problems(3)
     outcomes = {(r["problem_id"], r["strategy"]): r for r in found["outcomes"] if not r["stream"]}
     assert len(found["outcomes"]) == 3 * len(MIX) + 3
-    for key, result in results.items():
+    for key, result in came.items():
         assert outcomes[key]["answer"] == result.outcome.answer
         assert outcomes[key]["right"] is result.outcome.right
         assert outcomes[key]["verifier_tokens"] == result.outcome.usage.verifier_tokens
@@ -871,25 +914,25 @@ def test_everything_goes_to_parquet(path, tmp_path):
 def test_an_empty_store_goes_to_parquet(path, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     with writing(path) as store:
-        files = store.export_parquet(tmp_path)
+        files = export_parquet(store, store.view(), tmp_path)
     assert [parquet.ParquetFile(file).metadata.num_rows for file in files] == [0, 0, 0]
 
 
 def test_parquet_without_pyarrow_names_the_extra(path, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with writing(path) as store, refused(UsageError, "outthink[parquet]"):
-        store.export_parquet(tmp_path)
+        export_parquet(store, store.view(), tmp_path)
 
 
 def test_parquet_into_a_place_that_cannot_be_written_is_one_line(path, tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "taken").touch()
     with writing(path) as store, refused(RunError, "taken"):
-        store.export_parquet(tmp_path / "taken")
+        export_parquet(store, store.view(), tmp_path / "taken")
 
 
 def test_problems_keep_the_order_in_which_they_were_announced(path):
     with writing(path) as store:
-        store.meet(problems(3))
-        store.meet([*reversed(problems(4))])
+        store.add_problems(problems(3))
+        store.add_problems([*reversed(problems(4))])
         assert store.problems() == problems(4)

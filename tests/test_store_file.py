@@ -10,24 +10,25 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from outthink.driver import Driver, Job
-from outthink.propose.scripted import ScriptedProposer, scripted_problems
-from outthink.store import Identity, Store
-from outthink.store_file import network_drive, trouble
+from contract import results
 
-from outthink import store_file
 from outthink.errors import RunError, StoreError
+from outthink.models.scripted import ScriptedProposer, scripted_problems
+from outthink.run.journal import Job
+from outthink.run.store import Store
+from outthink.run.store import file as store_file
+from outthink.run.store.file import network_drive, trouble
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.types import Budget
 
-IDENTITY = Identity("scripted", None, 0)
 PROBLEMS = 5
 NOBODY = 65534
 
 
 def fill(store, count=PROBLEMS):
-    jobs = [Job(each, strategy("majority"), Budget(2)) for each in scripted_problems(count)]
-    list(Driver(ScriptedProposer(), journal=store).run(jobs))
+    jobs = [Job(problem, strategy("majority"), Budget(2)) for problem in scripted_problems(count)]
+    results(Team.of(ScriptedProposer()), jobs, journal=store)
 
 
 @pytest.fixture
@@ -36,15 +37,15 @@ def path():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         made = Path(folder) / "a.store"
-        with Store.open(made, identity=IDENTITY, write=True) as store:
+        with Store.open(made, write=True) as store:
             fill(store)
         made.chmod(0o644)
         yield made
 
 
-def solutions(path):
+def draws(path):
     with Store.open(path, write=False) as store:
-        return store.counts().solutions
+        return store.counts().draws
 
 
 def beside(path):
@@ -56,7 +57,7 @@ def beside(path):
 
 def test_reading_a_closed_store_leaves_it_alone_and_nothing_beside_it(path):
     content, changed = path.read_bytes(), path.stat().st_mtime_ns
-    assert solutions(path) == 2 * PROBLEMS
+    assert draws(path) == 2 * PROBLEMS
     assert beside(path) == [path.name]
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (content, changed)
 
@@ -64,7 +65,7 @@ def test_reading_a_closed_store_leaves_it_alone_and_nothing_beside_it(path):
 def test_readers_at_once_leave_nothing_whoever_is_last(path):
     first, second = (Store.open(path, write=False) for _ in range(2))
     first.close()
-    assert second.counts().solutions == 2 * PROBLEMS
+    assert second.counts().draws == 2 * PROBLEMS
     second.close()
     assert beside(path) == [path.name]
 
@@ -73,7 +74,7 @@ def test_a_reader_that_outlives_the_writer_clears_up_after_both(path):
     reader = Store.open(path, write=False)
     with Store.open(path, write=True) as store:
         fill(store, PROBLEMS + 3)
-    assert reader.counts().solutions == 2 * (PROBLEMS + 3)
+    assert reader.counts().draws == 2 * (PROBLEMS + 3)
     reader.close()
     assert beside(path) == [path.name]
 
@@ -81,9 +82,9 @@ def test_a_reader_that_outlives_the_writer_clears_up_after_both(path):
 KILLED = """
 import os, sys
 sys.path[:0] = sys.argv[2:]
-from test_store_file import IDENTITY, fill
-from outthink.store import Store
-fill(Store.open(sys.argv[1], identity=IDENTITY, write=True), 9)
+from test_store_file import fill
+from outthink.run.store import Store
+fill(Store.open(sys.argv[1], write=True), 9)
 os._exit(9)
 """
 
@@ -97,14 +98,14 @@ def killed(path):
 
 def test_what_a_killed_writer_left_is_read_whole_and_cleared_up(path):
     killed(path)
-    assert solutions(path) == 18
+    assert draws(path) == 18
     assert {f"{path.name}-wal", f"{path.name}-shm"}.isdisjoint(beside(path))
-    assert solutions(path) == 18
+    assert draws(path) == 18
 
 
 def test_a_reader_cannot_write(path):
     with Store.open(path, write=False) as store, pytest.raises(RunError, match="copy it"):
-        store.note("x", "y")
+        store.set_meta("x", "y")
     assert beside(path) == [path.name]
 
 
@@ -132,13 +133,13 @@ AS_ORDINARY = """
 import os, sys
 sys.path[:0] = sys.argv[3:]
 from outthink.errors import OutthinkError
-from outthink.store import Store
+from outthink.run.store import Store
 if os.geteuid() == 0:
     os.setegid(int(sys.argv[2]))
     os.seteuid(int(sys.argv[2]))
 try:
     with Store.open(sys.argv[1], write=False) as store:
-        print(store.counts().solutions)
+        print(store.counts().draws)
 except OutthinkError as error:
     print(type(error).__name__, error)
 try:
@@ -258,7 +259,7 @@ def test_an_error_of_sqlite_names_the_file_and_the_way_out(code, said, how, kind
 def test_every_error_while_a_store_is_used_is_one_of_ours(path):
     with Store.open(path, write=False) as store:
         store._db.close()
-        for use in (store.counts, store.problems, lambda: store.identity, store.outcomes):
+        for use in (store.counts, store.problems, store.verifiers, store.view):
             with pytest.raises(RunError, match=r"a\.store: cannot be read: Cannot operate"):
                 use()
 
@@ -269,20 +270,19 @@ def test_a_damaged_store_says_what_may_be_saved(path):
     path.write_bytes(content)
     said = pytest.raises(StoreError, match=r"a\.store: cannot be read: .*malformed.*\.recover")
     with said, Store.open(path, write=False) as store:
-        list(store.outcomes())
+        list(store.view().outcomes())
 
 
-def test_a_store_that_another_program_locks_says_to_wait(path, monkeypatch):
-    monkeypatch.setattr(store_file, "connect", None)  # the writer has its own already
-    with Store.open(path, identity=IDENTITY, write=True) as store:
+def test_a_store_that_another_program_locks_says_to_wait(path):
+    with Store.open(path, write=True) as store:
         store._db.execute("PRAGMA busy_timeout = 0")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"database is locked.*wait for it.*network drive"):
-            store.note("x", "y")
+            store.set_meta("x", "y")
         other.execute("ROLLBACK")
         other.close()
-        store.note("x", "y")
+        store.set_meta("x", "y")
 
 
 MOUNTS = r"""

@@ -1,22 +1,27 @@
 """A study: run once, read back as often as needed, and nothing twice."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from contract import Counted
+from contract import Counted, results
 
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.policy.fit import fit_study
 from outthink.run.journal import Job
 from outthink.run.progress import Progress
-from outthink.run.store import Identity, Store
+from outthink.run.store import Store, View
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.select import AnswerAggregation
-from outthink.study.plan import DIFFICULTY, Plan, Study, run
-from outthink.types import Budget, Drawn, Engines, Scores, Usage, Verified
+from outthink.study.plan import DIFFICULTY, Plan
+from outthink.study.read import Study
+from outthink.study.record import Asked
+from outthink.study.run import engines_of, run
+from outthink.types import Budget, Drawn, Scores, Usage, Verified
 
 PLAN = Plan(
     ("majority", "best_of_n", "beam"), (1, 4), pool=8, oracle_samples=16, predicted_samples=4
@@ -38,31 +43,55 @@ class Counting(ScriptedProposer):
         return super().propose_batch(draws)
 
 
+def measured(store, plan, problems, team):
+    """Run whatever is missing of a plan; the study of it."""
+    running = run(plan, problems, team, grader=same, grader_name="exact", seed=0, store=store)
+    asyncio.run(running)
+    return read(store, plan, problems, team)
+
+
+def read(store, plan, problems, team):
+    """The study of what is in the store."""
+    who, ids = engines_of(team, 0), tuple(problem.id for problem in problems)
+    asked = Asked(plan, "scripted", ids, "", who, "exact", 0)
+    return Study(plan, tuple(problems), store.view(who, "exact"), asked)
+
+
 def sweep(store, plan=PLAN, problems=PROBLEMS, verifier=ScriptedVerifier()):  # noqa: B008
-    run(plan, problems, Engines(Counting(), verifier), grader=same, seed=0, store=store)
-    return Study(plan, tuple(problems), store, same)
+    return measured(store, plan, problems, Team.of(Counting(), verifier))
+
+
+def alone(engine, jobs):
+    """What jobs come to without a store."""
+    return [r.outcome for r in results(Team.of(engine, engine), jobs)]
 
 
 def open_store(path):
-    return Store.open(path, identity=Identity("scripted", "scripted", 0), write=True)
+    return Store.open(path, write=True)
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def kept(tmp_path_factory):
+    """The store of `study`."""
     with open_store(tmp_path_factory.mktemp("study") / "a.store") as store:
-        yield sweep(store)
+        yield store
+
+
+@pytest.fixture(scope="module")
+def study(kept):
+    return sweep(kept)
 
 
 def test_a_plan_runs_pools_once_and_searches_at_every_budget(study):
-    jobs = [(o.strategy, o.budget) for o in study.store.outcomes()]
+    jobs = [(o.strategy, o.budget) for o in study.view.outcomes()]
     assert set(jobs) == {("best_of_n", 8), ("beam", 4)}  # a beam of one is a sample of the pool
-    jobs = [(o.strategy, o.budget) for o in study.store.outcomes(stream=DIFFICULTY)]
+    jobs = [(o.strategy, o.budget) for o in study.view.outcomes(stream=DIFFICULTY)]
     assert set(jobs) == {("majority", 16), ("best_of_n", 4)}
 
 
-def test_what_is_in_the_store_is_not_run_again_resume(study):
+def test_what_is_in_the_store_is_not_run_again_resume(study, kept):
     before = Counting.rows
-    again = sweep(study.store)
+    again = sweep(kept)
     assert Counting.rows == before
     np.testing.assert_array_equal(again.grid.accuracy, study.grid.accuracy)
 
@@ -70,7 +99,7 @@ def test_what_is_in_the_store_is_not_run_again_resume(study):
 def test_the_grid_is_what_the_store_says(study):
     grid = study.grid
     assert grid.accuracy.shape == (3, 2, 100)
-    outcomes = {(o.strategy, o.budget, o.problem_id): o.right for o in study.store.outcomes()}
+    outcomes = {(o.strategy, o.budget, o.problem_id): o.right for o in study.view.outcomes()}
     wanted = [outcomes["beam", 4, problem.id] for problem in PROBLEMS]
     np.testing.assert_array_equal(grid.accuracy[2, 1], wanted)
     np.testing.assert_array_equal(grid.accuracy[2, 0], [pool.right.mean() for pool in study.pools])
@@ -80,15 +109,14 @@ def test_the_grid_is_what_the_store_says(study):
 
 def test_a_share_that_rounds_past_one_is_one(study, monkeypatch):
     beyond = np.nextafter(1.0, 2.0)
-    monkeypatch.setattr("outthink.study.plan.pools.curve", lambda *_: np.full((2, 100), beyond))
+    monkeypatch.setattr("outthink.study.read.pools.curve", lambda *_: np.full((2, 100), beyond))
     assert replace(study).grid.accuracy.max() == 1
 
 
 def test_a_study_reads_outcomes_once(study, monkeypatch):
-    fresh, calls = Study(PLAN, tuple(PROBLEMS), study.store, same), []
-    monkeypatch.setattr(Store, "outcome", lambda *_: pytest.fail("one outcome at a time"))
-    outcomes = Store.outcomes
-    monkeypatch.setattr(Store, "outcomes", lambda *a, **k: calls.append(1) or outcomes(*a, **k))
+    fresh, calls = replace(study), []
+    outcomes = View.outcomes
+    monkeypatch.setattr(View, "outcomes", lambda *a, **k: calls.append(1) or outcomes(*a, **k))
     fresh.grid, fresh.usage("beam", 4), fresh.usage("majority", 1)
     assert len(calls) == 1
 
@@ -146,14 +174,11 @@ class Even:
 def test_the_share_of_a_pool_is_what_drawing_it_alone_would_cost(tmp_path, shared):
     plan, engine = Plan(("best_of_n",), (1, 3, 8), 8, 0, 0, 0), Even(shared)
     with open_store(tmp_path / "a.store") as store:
-        run(plan, PROBLEMS[:3], Engines(engine, engine), grader=same, seed=0, store=store)
-        study = Study(plan, tuple(PROBLEMS[:3]), store, same)
+        study = measured(store, plan, PROBLEMS[:3], Team.of(engine, engine))
         for budget in plan.budgets:
             jobs = [Job(p, strategy("best_of_n"), Budget(budget)) for p in PROBLEMS[:3]]
-            drawn = [r.outcome.usage for r in Driver(engine, engine).run(jobs)]
-            alone = sum(drawn, Usage())
-            found = study.usage("best_of_n", budget)
-            assert replace(found, seconds=0.0) == replace(alone, seconds=0.0)
+            expected = sum((outcome.usage for outcome in alone(engine, jobs)), Usage())
+            assert study.usage("best_of_n", budget) == expected
 
 
 # Chains ------------------------------------------------------------------------------------------
@@ -167,15 +192,12 @@ def test_chains_of_a_pool_cost_what_drawing_them_alone_would(tmp_path, shared):
     plan, engine = replace(CHAINED, strategies=SPLITS, budgets=(1, 2, 4, 8), chains=8), Even(shared)
     of = PROBLEMS[:3]
     with open_store(tmp_path / "a.store") as store:
-        run(plan, of, Engines(engine, engine), grader=same, seed=0, store=store)
-        study = Study(plan, tuple(of), store, same)
+        study = measured(store, plan, of, Team.of(engine, engine))
         for name in plan.strategies:
             for budget in plan.budgets:
                 jobs = [Job(p, strategy(name), Budget(budget)) for p in of]
-                alone = [r.outcome.usage for r in Driver(engine, engine).run(jobs)]
-                found = study.usage(name, budget)
-                expected = replace(sum(alone, Usage()), seconds=0.0)
-                assert replace(found, seconds=0.0) == expected, (name, budget)
+                expected = sum((outcome.usage for outcome in alone(engine, jobs)), Usage())
+                assert study.usage(name, budget) == expected, (name, budget)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +209,7 @@ def chained(tmp_path_factory):
 def test_splits_into_powers_of_two_are_read_from_one_pool_and_others_are_run(chained):
     assert (CHAINED.pooled, CHAINED.chained) == (("best_of_n",), SPLITS)
     assert CHAINED.live == ("revise(sequential=3)",)
-    jobs = {(o.strategy, o.budget) for o in chained.store.outcomes()}
+    jobs = {(o.strategy, o.budget) for o in chained.view.outcomes()}
     assert jobs == {
         ("best_of_n", 4),
         ("chains", 4),
@@ -206,7 +228,7 @@ def test_the_grid_has_the_accuracy_of_chains(chained):
     np.testing.assert_array_equal(grid.accuracy[flat, 2], wanted)
     ran = {
         o.problem_id: o.right
-        for o in chained.store.outcomes()
+        for o in chained.view.outcomes()
         if o.budget == 4 and "3" in o.strategy
     }
     np.testing.assert_array_equal(grid.accuracy[-1, 2], [ran[p.id] for p in PROBLEMS[:20]])
@@ -227,7 +249,7 @@ def test_flat_votes_alone_draw_chains_without_scores(tmp_path):
     plan = replace(CHAINED, strategies=("revise(answer=majority)",))
     with open_store(tmp_path / "a.store") as store:
         found = sweep(store, plan, PROBLEMS[:5], None)
-        assert {o.strategy for o in store.outcomes()} == {"chains(scored=no)"}
+        assert {o.strategy for o in store.view().outcomes()} == {"chains(scored=no)"}
         assert found.usage("revise(answer=majority)", 4).verifier_tokens == 0
         assert found.usage("revise(answer=majority)", 4).generations == 20
         assert found.grid.accuracy.shape == (1, 3, 5)
@@ -240,13 +262,19 @@ def test_a_flat_vote_is_not_charged_for_scores_that_others_wanted(chained):
 
 
 def test_chains_are_drawn_by_their_own_engines_and_not_again_resume(tmp_path):
-    revising = Engines(Counted(ScriptedProposer()), Counted(ScriptedVerifier()))
-    plain = Engines(Counted(ScriptedProposer()), Counted(ScriptedVerifier()))
+    plain, reviser = Counted(ScriptedProposer()), Counted(ScriptedProposer(), name="reviser")
+    team = Team.of(
+        plain,
+        Counted(ScriptedVerifier()),
+        reviser=reviser,
+        revision_verifier=Counted(ScriptedVerifier(), name="revision verifier"),
+    )
     with open_store(tmp_path / "a.store") as store:
         for _ in range(2):
-            run(CHAINED, PROBLEMS[:5], plain, revising, grader=same, seed=0, store=store)
-        assert len(plain.proposer.rows) == 5 * 4
-        assert len(revising.proposer.rows) == 5 * (8 + 1 + 2 + 4)
+            measured(store, CHAINED, PROBLEMS[:5], team)
+        assert len(plain.rows) == 5 * 4
+        # Of chains of three, a budget shares with the pool and with smaller ones what they share.
+        assert len(reviser.rows) == len({row.seed for row in reviser.rows}) <= 5 * (8 + 1 + 2 + 4)
 
 
 class Line(Progress):
@@ -264,13 +292,12 @@ class Line(Progress):
 
 
 def test_the_progress_of_a_sweep_is_in_generations_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr("outthink.study.plan.Progress", Line)
+    monkeypatch.setattr("outthink.study.run.Progress", Line)
     plan = replace(CHAINED, strategies=("best_of_n", "revise", "revise(sequential=3)", "beam"))
-    revising = Engines(ScriptedProposer(), ScriptedVerifier())
+    team = Team.of(ScriptedProposer(), ScriptedVerifier())
     with open_store(tmp_path / "a.store") as store:
         for of in (2, 5, 5):
-            engines = Engines(ScriptedProposer(), ScriptedVerifier())
-            run(plan, PROBLEMS[:of], engines, revising, grader=same, seed=0, store=store)
+            measured(store, plan, PROBLEMS[:of], team)
     # Pools of four answers and of chains (4 + 2 + 1 + 1), the other revisions, and beams.
     each = 4 + 8 + (1 + 2 + 4) + (2 + 4)
     assert [(line.began, line.total) for line in Line.made] == [
@@ -289,14 +316,11 @@ def test_best_of_n_by_another_step_is_read_from_the_same_pool(tmp_path):
     of = PROBLEMS[:40]
     with open_store(tmp_path / "a.store") as store:
         study = sweep(store, plan, of, ScriptedVerifier(noise=0.9))
-        assert {o.strategy for o in store.outcomes()} == {"best_of_n"}
+        assert {o.strategy for o in store.view().outcomes()} == {"best_of_n"}
         for name in names:
-            ran = {
-                r.job.problem.id: r.outcome.right
-                for r in Driver(ScriptedProposer(), ScriptedVerifier(noise=0.9), grader=same).run(
-                    Job(p, strategy(name), Budget(4)) for p in of
-                )
-            }
+            team = Team.of(ScriptedProposer(), ScriptedVerifier(noise=0.9))
+            jobs = [Job(p, strategy(name), Budget(4)) for p in of]
+            ran = {r.job.problem.id: r.outcome.right for r in results(team, jobs, grader=same)}
             np.testing.assert_array_equal(study.curve(name, [4])[0], [ran[p.id] for p in of])
         curves = {tuple(study.curve(name, [4])[0]) for name in ("best_of_n", *names)}
         assert len(curves) > 2
@@ -308,12 +332,12 @@ def test_predicted_difficulty_of_fewer_samples_reads_the_first_of_them(study):
     fewer = study.predicted_at(2)
     assert (fewer.samples, whole.samples) == (2, 4)
     for problem, value in zip(study.problems, fewer.values, strict=True):
-        _, scores = study.store.pool(problem.id, "best_of_n", 4, DIFFICULTY)
+        _, scores = study.view.pool(problem.id, "best_of_n", 4, DIFFICULTY)
         assert value == pytest.approx(np.mean(scores[:2]), abs=1e-6)
 
 
 def test_a_study_that_was_not_finished_says_what_to_do(study):
-    wider = Study(replace(PLAN, budgets=(1, 4, 8)), tuple(PROBLEMS), study.store, same)
+    wider = replace(study, plan=replace(PLAN, budgets=(1, 4, 8)))
     with pytest.raises(UsageError, match=r"beam at 8 was not run on problem 'p0'.*outthink sweep"):
         wider.grid  # noqa: B018
 
@@ -351,6 +375,10 @@ def test_a_plan_writes_strategies_by_their_one_name():
     assert Plan(("beam(width=4)",)).strategies == ("beam",)
 
 
+def few_of(study, count):
+    return Study(study.plan, study.problems[:count], study.view, study.asked)
+
+
 def test_a_fit_needs_a_baseline_and_a_difficulty(study):
     for plan, said in (
         (replace(PLAN, strategies=("beam",)), "ran neither"),
@@ -360,14 +388,14 @@ def test_a_fit_needs_a_baseline_and_a_difficulty(study):
             fit_study(replace(study, plan=plan), seed=0)
     for few in (0, 1):
         with pytest.raises(UsageError, match="give at least 2"):
-            fit_study(replace(study, problems=study.problems[:few]), seed=0)
+            fit_study(few_of(study, few), seed=0)
 
 
 @pytest.mark.parametrize(
     ("problems", "bins"), [(2, 1), (3, 1), (19, 1), (39, 1), (40, 2), (99, 4), (100, 5)]
 )
 def test_few_problems_fill_few_bins_and_say_how_wide_that_is(study, problems, bins):
-    found = fit_study(replace(study, problems=study.problems[:problems]), seed=0)
+    found = fit_study(few_of(study, problems), seed=0)
     assert found.policy.binning.count == bins
     sizes = np.bincount(found.predicted.bins)
     assert sizes.size == bins and (bins == 1 or sizes.min() >= 20)
