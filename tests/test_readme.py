@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from contract import results
 from fake_server import FakeServer
 
 import outthink.grade
@@ -24,7 +25,9 @@ from outthink.data import source
 from outthink.grade import Grading
 from outthink.models.openai import OpenAIProposer
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
+from outthink.run.runner import Job, Runner
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.select import Selection
 from outthink.types import (
@@ -234,7 +237,8 @@ def test_python_runs_as_printed(here, capsys):
 
     def answered(made):
         jobs = [Job(problem, made, Budget(4)) for problem in scripted_problems(5)]
-        return [r.outcome.answer for r in Driver(ScriptedProposer(), ScriptedVerifier()).run(jobs)]
+        done = results(Team.of(ScriptedProposer(), ScriptedVerifier()), jobs)
+        return [result.outcome.answer for result in done]
 
     own = Strategy("own", names["best_of_n"])
     assert answered(own) == answered(strategy("best_of_n"))
@@ -245,7 +249,7 @@ def test_a_model_in_this_process(here, monkeypatch):
     [block] = of("A model in this process")
     with FakeServer("llama.cpp") as server:
         running = SimpleNamespace(url=server.url)
-        monkeypatch.setattr("outthink.study.sweep.serve", lambda name: running)
+        monkeypatch.setattr("outthink.study.models.serve", lambda name: running)
         typed(block)
     assert (here / "local.store").exists()
 
@@ -255,7 +259,7 @@ class Shortest:
 
     name = "shortest"
 
-    def verify(self, solutions):
+    def verify_batch(self, solutions):
         return [
             Verified(Scores((1 / len(each.tokens),) * max(1, len(each.step_ends))), 0, 0)
             for each in solutions
@@ -277,7 +281,8 @@ def test_models_of_a_server(here, monkeypatch):
         names = {
             "asyncio": asyncio,
             "OpenAIProposer": OpenAIProposer,
-            "Driver": Driver,
+            "Runner": Runner,
+            "Team": Team,
             "my_verifier": Shortest(),
             "jobs": [Job(Problem("p", "what?"), strategy("beam"), Budget(4))],
         }
