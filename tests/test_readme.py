@@ -26,7 +26,7 @@ from outthink.grade import Grading
 from outthink.models.openai import OpenAIProposer
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.run.journal import Job
-from outthink.run.runner import Job, Runner
+from outthink.run.runner import Runner
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.select import Selection

@@ -2,8 +2,8 @@
 
 It is the outermost room.
 
-Stands on: api, bench, data, errors, grade, jobs, lab, measure, models, paper, policy, report, run,
-search, study, train, types, version.
+Stands on: api, bench, data, errors, grade, jobs, lab, measure, paper, policy, run, search, study,
+version.
 """
 
 from __future__ import annotations

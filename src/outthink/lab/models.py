@@ -21,7 +21,12 @@ SHIPPED = Path(__file__).parent / "weights"
 class LabModels:
     """A folder of lab weights, read when asked for."""
 
-    folder: Path = SHIPPED
+    weights: Path | None = None
+    """`None` is what ships with the package."""
+
+    @property
+    def folder(self) -> Path:
+        return self.weights or SHIPPED
 
     def proposer(self, which: str = "s") -> LabProposer:
         """`s`, `l` or `reviser`. Raises `WeightsError` for a file that is missing or unfit."""

@@ -7,13 +7,13 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from outthink.data import source
 from outthink.errors import UsageError
 from outthink.grade import EXACT, grading
 from outthink.models.local import LOCAL, is_local, serve
-from outthink.plugin import is_plugin
+from outthink.plugin import is_plugin, load
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
@@ -21,7 +21,6 @@ from outthink.types import REVISER, BatchProposer, BatchVerifier, Proposer, Veri
 from outthink.verify.named import FORMS, check, is_named, named, own
 
 if TYPE_CHECKING:
-    from outthink.lab.models import LabModels
     from outthink.models.openai import Setting
 
 MODELS = ("lab:s", "lab:l")
@@ -159,7 +158,8 @@ class Models:
                 f"of a server, as http://HOST:PORT, in process {LOCAL} or {LOCAL}:MODEL.gguf, and "
                 "of transformers, as hf:NAME"
             )
-        return self._lab.proposer(name.removeprefix(source.LAB))
+        proposer: BatchProposer = self._lab.proposer(name.removeprefix(source.LAB))
+        return proposer
 
     def _scorer(
         self, name: str, known: Sequence[str], proposer: Proposer | BatchProposer
@@ -169,15 +169,15 @@ class Models:
         if is_named(name):
             return named(name, proposer)
         if name in (*known, *VARIANTS):
-            return self._lab.verifier(name.removeprefix(source.LAB))
+            verifier: BatchVerifier = self._lab.verifier(name.removeprefix(source.LAB))
+            return verifier
         return own(name, proposer)
 
     @property
-    def _lab(self) -> LabModels:
-        # PyTorch takes a second to import, which reading a store again does not need.
-        from outthink.lab.models import SHIPPED, LabModels
-
-        return LabModels(self.weights or SHIPPED)
+    def _lab(self) -> Any:
+        # Known by name, as a stranger's engines are: it brings PyTorch, which takes a second to
+        # import and which reading a store again does not need.
+        return load("outthink.lab.models:LabModels")(self.weights)
 
 
 def is_served(name: str) -> bool:

@@ -7,7 +7,7 @@
 Each raises `AssertionError` with what was seen. They need no model: a scripted proposer writes,
 well and badly. They know nothing of stores or policies. A user's tests call them.
 
-Stands on: errors, grade, models, run, search, types.
+Stands on: grade, models, run, search, types.
 """
 
 from outthink.testing.engines import check_proposer, check_verifier, solutions
