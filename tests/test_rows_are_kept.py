@@ -81,7 +81,7 @@ class Paying:
                 self.times[int(what)] += 1
             elif kind == "begin":
                 begun = len(wire)
-            else:
+            elif kind == "end":
                 del wire[:begun]
                 begun = 0
         assert died or wire == [], "a row was never committed"
