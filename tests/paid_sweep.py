@@ -65,7 +65,7 @@ def about_score(solution):
 
 
 async def turns(number):
-    for _ in range(number % 4):
+    for _ in range(number % 24):
         await asyncio.sleep(0)
 
 
@@ -135,9 +135,11 @@ class Moment:
 
     def __post_init__(self):
         self.counts = dict.fromkeys(("row", "begin", "end", "step"), 0)
+        self.last_words = lambda: None
 
     def pass_by(self, kind):
         if kind == self.kind and self.counts[kind] == self.at:
+            self.last_words()
             os.kill(os.getpid(), signal.SIGKILL)
         self.counts[kind] += 1
 
@@ -149,14 +151,18 @@ class Log:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._moment = moment
         self._turn = 0
+        moment.last_words = lambda: self._note("dead", 0)
 
     def tick(self):
         self._turn += 1
         asyncio.get_running_loop().call_soon(self.tick)
 
     def write(self, kind, what=0):
-        os.write(self._file, f"{kind} {self._turn} {what}\n".encode())
+        self._note(kind, what)
         self._moment.pass_by(kind)
+
+    def _note(self, kind, what):
+        os.write(self._file, f"{kind} {self._turn} {what}\n".encode())
 
     def close(self):
         os.close(self._file)

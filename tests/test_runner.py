@@ -16,6 +16,7 @@ from contract import (
     Words,
     Worth,
     problems,
+    results,
     run_all,
     solve,
     solve_one,
@@ -92,6 +93,37 @@ def test_rows_in_flight_bound_every_call():
     proposer, verifier = Counted(ScriptedProposer()), Counted(ScriptedVerifier())
     solve("beam", 8, proposer, verifier, of=20, rows_in_flight=32)
     assert max(len(call) for call in proposer.calls + verifier.calls) == 32
+
+
+def test_a_verifier_in_two_roles_is_one_engine():
+    engine = Counted(ScriptedVerifier())
+    team = Team.of(FIVE_STEPS, engine, reviser=FIVE_STEPS, revision_verifier=engine)
+    results(team, jobs_of("best_of_n", "revise(sequential=1)", n=4, of=3))
+    assert [len(call) for call in engine.calls] == [24]
+
+
+def test_rows_that_are_there_when_their_job_is_cancelled_are_still_given():
+    queue = in_process.EngineQueue("doubles", lambda rows: [2 * row for row in rows])
+    given = []
+
+    async def take():
+        async for arrival in queue.rows([3, 4]):
+            given.append(arrival.row)
+
+    async def cancel_the_other():
+        async for _ in queue.rows([1]):
+            other.cancel()  # its rows came in the same call, and it has not seen them yet
+
+    async def run():
+        nonlocal other
+        first = asyncio.create_task(cancel_the_other())
+        other = asyncio.create_task(take())
+        await asyncio.wait([first, other])
+        assert other.cancelled()
+
+    other = None
+    asyncio.run(run())
+    assert given == [6, 8]
 
 
 def test_results_come_in_the_same_order_every_time():
