@@ -359,10 +359,10 @@ class Runner:
                 self._watch(active.job, request, 1)
 
         def look_up(places: Sequence[int]) -> None:
-            found = active.book.draws(
+            known = active.book.draws(
                 writer, [keys[p] for p in places], [opened[p] for p in places]
             )
-            for place, row in zip(places, found, strict=True):
+            for place, row in zip(places, known, strict=True):
                 rows[place] = row
                 restored[place] = row is not None
 
