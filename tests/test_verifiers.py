@@ -33,7 +33,7 @@ QUICK = Patience(tries=3, request_s=20.0)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(wire.Wire, "_wait", lambda *_: 0.0)
+    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -38,7 +38,6 @@ from outthink.run.journal import (
 from outthink.run.needed import ActiveJob, DrawsNeeded, RowsNeeded, ScoresNeeded
 from outthink.run.team import Team
 from outthink.types import (
-    Arrival,
     Choice,
     Grader,
     Outcome,
@@ -392,9 +391,8 @@ class _Run:
     ) -> None:
         """Ask for rows that there is room for, and record each as it comes."""
         left = len(places)
-        arrivals = needed.ask(places)
         try:
-            while (arrival := await _next(arrivals)) is not None:
+            async for arrival in needed.ask(places):
                 needed.record(places[arrival.place], arrival)
                 self.commit_soon()
                 on_row()
@@ -403,6 +401,8 @@ class _Run:
             if left:
                 came = f"{len(places) - left} rows for {len(places)} asked"
                 raise _EngineFailed(RunError(f"an engine returned {came}; it returns one row each"))
+        except RunError as error:
+            raise _EngineFailed(error) from error
         finally:
             self._room.give(left)
 
@@ -452,14 +452,6 @@ class _EngineFailed(Exception):
     def __init__(self, error: RunError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-async def _next(arrivals: AsyncIterator[Arrival[_Row]]) -> Arrival[_Row] | None:
-    """The next row of an engine; `None` after the last."""
-    try:
-        return await anext(arrivals, None)
-    except RunError as error:
-        raise _EngineFailed(error) from error
 
 
 def _checked(name: str, search: Search, yielded: object) -> Request:

@@ -25,6 +25,7 @@ from outthink.run.journal import (
     Writer,
     draw_keys,
     score_key,
+    solution_keys,
 )
 from outthink.run.store import codec
 from outthink.run.store.file import connect, stranger, trouble
@@ -160,6 +161,7 @@ class _Replay:
             ).fetchall()
         )
         self._keys: dict[int, int] = {}
+        self._solutions_drawn: dict[int, Solution] = {}
         self._scores: dict[int, Scores] = {}
         self._asked: dict[str, Writer | str] = {}
         self._solutions = 0
@@ -198,16 +200,18 @@ class _Replay:
         keys = draw_keys(self._job.stream, self._position, places, draws)
         known = self._book.draws(writer, keys, opened)
         drawn: list[Drawn] = []
-        for prefix, key, row, there in zip(opened, keys, rows, known, strict=True):
+        own = solution_keys(writer, keys)
+        for prefix, key, mine, row, there in zip(opened, keys, own, rows, known, strict=True):
             kept = there or self._drawn(prefix, *row)
             if there is None:
                 self._book.keep_draw(writer, key, prefix, kept)
             solution = kept.row.solution
             number = self._solutions
             self._solutions += 1
-            self._keys[number] = key
+            self._keys[number] = mine
             drawn.append(_numbered(kept.row, solution, number))
         self._book.numbered(writer, keys, [prefix.number for prefix in opened], drawn)
+        self._solutions_drawn.update((row.solution.number, row.solution) for row in drawn)
         fresh = iter(drawn)
         return [next(fresh).solution if prefix.is_open else prefix for prefix in request.prefixes]
 
@@ -251,8 +255,13 @@ class _Replay:
         for solution, (_, number, wide, computed, cached, scores) in zip(
             unknown.values(), rows, strict=True
         ):
-            verified = Verified(Scores(codec.unpack_scores(wide, scores)), computed, cached)
-            key = score_key(solution, self._keys.get(number, 0))
+            steps = codec.unpack_scores(wide, scores)
+            verified = Verified(Scores(steps), computed, cached)
+            key = score_key(
+                solution,
+                self._keys.get(number, 0),
+                as_drawn=self._solutions_drawn.get(number) is solution,
+            )
             if self._book.scores(verifier, [key])[0] is None:
                 self._book.keep_score(verifier, key, KeptScore(verified, 0.0, False, False))
             self._book.scored(verifier, number, key, verified)
