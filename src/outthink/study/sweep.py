@@ -61,16 +61,20 @@ def swept(sweep: Sweep, store: Path | Store) -> Iterator[OpenStudy]:
 
     Where all of it is there, no model is loaded. Raises `UsageError` inside an event loop.
     """
+    ready = None if _is_there(store) else _loaded(sweep, source.read(sweep.problems))
     with _opened(store) as opened:
-        asyncio.run(_run(sweep, opened))
+        asyncio.run(_run(sweep, opened, ready))
         yield _study(opened, Asked.read(opened))
 
 
 @asynccontextmanager
 async def swept_async(sweep: Sweep, store: Path) -> AsyncIterator[OpenStudy]:
     """The same from a running event loop, which goes on with whatever else it does."""
+    ready = None
+    if not _is_there(store):
+        ready = await asyncio.to_thread(_loaded, sweep, source.read(sweep.problems))
     with _opened(store) as opened:
-        await _run(sweep, opened)
+        await _run(sweep, opened, ready)
         yield _study(opened, Asked.read(opened))
 
 
@@ -99,29 +103,41 @@ def _verifier(store: Store, name: str) -> str:
     return fits[0]
 
 
+def _is_there(store: Path | Store) -> bool:
+    """Whether there is a store. One is made only for a sweep that can begin: its problems can be
+    read, its models loaded."""
+    if isinstance(store, Store):
+        return True
+    make_place(store)
+    return store.exists()
+
+
 @contextmanager
 def _opened(store: Path | Store) -> Iterator[Store]:
     """The store; a path is opened, and closed in the end."""
     if isinstance(store, Store):
         yield store
         return
-    make_place(store)
     with Store.open(store, write=True) as opened:
         yield opened
 
 
-async def _run(sweep: Sweep, store: Store) -> None:
-    """Run what is missing of a sweep, and remember that it was asked for."""
+async def _run(sweep: Sweep, store: Store, ready: _Loaded | None) -> None:
+    """Run what is missing of a sweep, and remember that it was asked for. `ready` is the sweep
+    where it was loaded already."""
     problems = source.read(sweep.problems)
     words = sweep.models.words
-    digest = typed(sweep.plan, source.digest(problems), words, sweep.seed)
+    judged_by = grading(problems.grader).name
+    digest = typed(sweep.plan, source.digest(problems), judged_by, words, sweep.seed)
     known = Asked.find(store, digest) if words else None
     if known is not None and _study(store, known).missing is None:
         known.write(store)
         await judge_again(known, store)
         return
     # Loading reads files, or asks a server in an event loop of its own.
-    ready = await asyncio.to_thread(_loaded, sweep, problems)
+    if ready is None:
+        ready = await asyncio.to_thread(_loaded, sweep, problems)
+    store.add_problems(problems)  # refused where one of them changed
     ready.asked.write(store)
     await run(
         sweep.plan,
