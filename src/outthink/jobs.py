@@ -39,6 +39,7 @@ from outthink.study.models import IN_PROCESS, Models, reads_any_text, setting_of
 from outthink.study.plan import Plan
 from outthink.study.results import Accuracies, accuracies
 from outthink.study.sweep import OpenStudy, Sweep, make_place, reopened, swept, swept_async
+from outthink.study.verifiers import VerifierQuality, require_one, side_by_side
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
@@ -112,11 +113,16 @@ async def sweep_async(asked: Sweep, store: Path) -> Accuracies:
         return _accuracies(found)
 
 
-def fit(store: Path, out: Path | None) -> Fitting:
-    """Fit a policy on a store, and save it where `out` says; what it is worth."""
+def fit(store: Path, out: Path | None, verifier: str | None = None) -> Fitting:
+    """Fit a policy on a store, and save it where `out` says; what it is worth.
+
+    Raises `UsageError` where several verifiers scored its samples and none is named.
+    """
     if out is not None:
         make_place(out)
-    with reopened(store) as found:
+    with reopened(store, verifier=verifier) as found:
+        if verifier is None:
+            require_one(found.store, found.asked)
         analysis = Analysis.of(found.study, seed=found.asked.seed)
         fitting = _fitted(analysis, found, out)
         if out is not None:
@@ -124,10 +130,10 @@ def fit(store: Path, out: Path | None) -> Fitting:
         return fitting
 
 
-def report(store: Path, out: Path, *, command: str) -> Reported:
+def report(store: Path, out: Path, *, command: str, verifier: str | None = None) -> Reported:
     """Write the page of a store: all that can be told of it, even of an unfinished sweep."""
     make_place(out)
-    with reopened(store) as found:
+    with reopened(store, verifier=verifier) as found:
         return _reported(found, out, None, command)
 
 
@@ -357,6 +363,7 @@ def _accuracies(found: OpenStudy) -> Accuracies:
         len(study.problems),
         accuracies(study),
         found.missing,
+        side_by_side(found.store, study),
     )
 
 
@@ -412,13 +419,18 @@ def _reported(found: OpenStudy, out: Path, policy: Path | None, command: str) ->
     able = lacks(found.study) is None
     analysis = Analysis.of(found.study, seed=found.asked.seed) if able else None
     notes = _notes(found, analysis)
-    write(_page(found, analysis, command, notes), out)
+    shown = _accuracies(found)
+    write(_page(found, analysis, command, notes, shown.verifiers), out)
     fitting = None if analysis is None else _fitted(analysis, found, policy)
-    return Reported(out, _accuracies(found), fitting, notes)
+    return Reported(out, shown, fitting, notes)
 
 
 def _page(
-    found: OpenStudy, analysis: Analysis | None, command: str, notes: Sequence[str]
+    found: OpenStudy,
+    analysis: Analysis | None,
+    command: str,
+    notes: Sequence[str],
+    compared: Sequence[VerifierQuality],
 ) -> page.Report:
     asked = found.asked
     verifiers = (asked.verifier,) if asked.verifier else ()
@@ -437,4 +449,5 @@ def _page(
         text=decode if asked.proposer.startswith(WRITER) else None,
         title="How should this model think?",
         notes=notes,
+        verifiers=compared,
     )

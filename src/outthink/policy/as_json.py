@@ -9,6 +9,7 @@ from typing import Any
 from outthink.measure.intervals import Interval
 from outthink.policy.results import Fitting, Reported, Solved, Worth
 from outthink.study.results import Accuracies, Accuracy
+from outthink.study.verifiers import VerifierQuality
 
 
 def accuracies(graded: int, rows: Sequence[Accuracy]) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def sweep(found: Accuracies) -> dict[str, Any]:
         "problems": found.problems,
         **accuracies(found.graded, found.rows),
         **({} if found.missing is None else {"missing": asdict(found.missing)}),
+        **({"verifiers": [_quality(one) for one in found.verifiers]} if found.verifiers else {}),
     }
 
 
@@ -66,6 +68,18 @@ def _accuracy(row: Accuracy) -> dict[str, Any]:
         "decoded_tokens_per_problem": row.decoded_tokens,
         "verifier_tokens_per_problem": row.verifier_tokens,
         "verifier_computed_share": row.verifier_computed,
+    }
+
+
+def _quality(one: VerifierQuality) -> dict[str, Any]:
+    columns = zip(one.budgets, one.weighted, one.plain, strict=True)
+    return {
+        "verifier": one.verifier,
+        "auc_within_problems": one.auc,
+        "rows": [
+            {"budget": budget, "weighted": _interval(weighted), "plain": _interval(plain)}
+            for budget, weighted, plain in columns
+        ],
     }
 
 

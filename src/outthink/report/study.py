@@ -14,7 +14,7 @@ from outthink.measure import difficulty
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Binning, Difficulty
 from outthink.measure.equivalence import Equivalence, equivalence
-from outthink.measure.intervals import intervals
+from outthink.measure.intervals import Interval, intervals
 from outthink.measure.quality import auc, calibration_error, reliability
 from outthink.policy import table as policy
 from outthink.policy.table import Fit
@@ -23,6 +23,7 @@ from outthink.run.store import Node, SearchTree
 from outthink.search import strategy
 from outthink.study.plan import STRATEGIES, UNSCORED
 from outthink.study.read import Study
+from outthink.study.verifiers import VerifierQuality
 
 BASELINE = "best_of_n"
 LABELS = {
@@ -154,6 +155,7 @@ def build(
     text: Text | None,
     title: str,
     notes: Sequence[str] = (),
+    verifiers: Sequence[VerifierQuality] = (),
 ) -> data.Report:
     """The report of a study, with its policy where one could be fitted.
 
@@ -186,7 +188,16 @@ def build(
             if study.problems and study.is_known(name, budget)
         ),
         trees=tuple(tree(found, number, text) for found, number in searched),
+        verifiers=tuple(map(_verifier, verifiers)),
     )
+
+
+def _verifier(one: VerifierQuality) -> data.VerifierCurves:
+    def curve(values: Sequence[Interval]) -> tuple[data.Point, ...]:
+        pairs = zip(one.budgets, values, strict=True)
+        return tuple(data.Point(n, value.mean, value.low, value.high) for n, value in pairs)
+
+    return data.VerifierCurves(one.verifier, one.auc, curve(one.weighted), curve(one.plain))
 
 
 def points(budgets: Sequence[float], accuracy: Floats, seed: int = 0) -> tuple[data.Point, ...]:

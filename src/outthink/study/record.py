@@ -91,6 +91,11 @@ class Asked:
         return None if text is None else cls._parse(text)
 
     @classmethod
+    def all(cls, store: Store) -> list[Asked]:
+        """Every sweep that was asked for."""
+        return [cls._parse(text) for text in store.metas(f"{_META} ").values()]
+
+    @classmethod
     def _parse(cls, text: str) -> Asked:
         wire: dict[str, Any] = json.loads(text)
         plan = {

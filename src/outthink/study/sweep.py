@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from outthink.data import source
@@ -24,7 +24,7 @@ from outthink.study.plan import Plan, asks, revises
 from outthink.study.read import Study
 from outthink.study.record import Asked, typed
 from outthink.study.run import engines_of, judge, key, run
-from outthink.types import VERIFIER
+from outthink.study.verifiers import asked_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +86,9 @@ def reopened(store: Path, *, verifier: str | None = None) -> Iterator[OpenStudy]
     Raises `StoreError` where no sweep made it, `UsageError` for a verifier it has no scores of.
     """
     with Store.open(store, write=False) as opened:
-        asked = Asked.read(opened)
-        if verifier is not None:
-            asked = replace(asked, team={**asked.team, VERIFIER: _verifier(opened, verifier)})
-        yield _study(opened, asked)
-
-
-def _verifier(store: Store, name: str) -> str:
-    there = store.verifiers()
-    fits = [known for known in there if name in (known, known.partition("@")[0])]
-    if len(fits) != 1:
-        raise UsageError(
-            f"{store.path}: has scores of {', '.join(there) or 'no verifier'}, not of {name!r}; "
-            "name one of these"
+        yield _study(
+            opened, Asked.read(opened) if verifier is None else asked_with(opened, verifier)
         )
-    return fits[0]
 
 
 def _is_there(store: Path | Store) -> bool:
