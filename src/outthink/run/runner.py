@@ -133,6 +133,8 @@ class Runner:
         self._rows_in_flight = rows_in_flight
         self._deadline_s = deadline_s
         self._watch = watch
+        self._judging: dict[tuple[str, str], asyncio.Future[None]] = {}
+        """Answers, by their problems, that a grader is being asked about."""
 
     async def run(self, jobs: Iterable[Job]) -> AsyncGenerator[Result, None]:
         """Results as jobs finish, each job advancing as soon as its own rows are in.
@@ -281,20 +283,34 @@ class Runner:
         return result
 
     async def _right(self, problem: Problem, answer: str | None) -> bool | None:
-        """Whether an answer is right; `None` where nobody knows. Nothing is judged twice."""
+        """Whether an answer is right; `None` where nobody knows. With a journal nothing is judged
+        twice: who wants a verdict that another job waits for waits too."""
         if problem.reference is None:
             return None
         if answer is None:
             return False
-        known = self._journal.verdict(problem, self._grader_name, answer)
-        if known is not None:
-            return known
-        if self._grader is exact:
-            right = exact(answer, problem.reference)
-        else:
-            # A program is judged by running it, and other jobs are in flight.
-            right = await asyncio.to_thread(self._grader, answer, problem.reference)
-        self._journal.keep_verdict(problem, self._grader_name, answer, right)
+        place = problem.id, answer
+        while True:
+            known = self._journal.verdict(problem, self._grader_name, answer)
+            if known is not None:
+                return known
+            if place not in self._judging:
+                break
+            await asyncio.wait([self._judging[place]])
+        here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._journal.keeps:
+            self._judging[place] = here
+        try:
+            if self._grader is exact:
+                right = exact(answer, problem.reference)
+            else:
+                # A program is judged by running it, and other jobs are in flight.
+                right = await asyncio.to_thread(self._grader, answer, problem.reference)
+            self._journal.keep_verdict(problem, self._grader_name, answer, right)
+        finally:
+            if self._journal.keeps:
+                del self._judging[place]
+                here.set_result(None)
         return right
 
     def _failed(self, active: ActiveJob, error: RunError) -> Result:
