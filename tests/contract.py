@@ -21,6 +21,7 @@ from outthink.search import strategy
 from outthink.types import (
     END,
     Budget,
+    Closes,
     Draw,
     Drawn,
     Problem,
@@ -91,6 +92,11 @@ def problems(count):
 def results(team, jobs, **options):
     """Results of jobs, in the order in which they finish."""
     return asyncio.run(Runner(team, **options).results(jobs))
+
+
+def run_all(jobs, proposer, verifier=None, **options):
+    """The same of engines of any kind."""
+    return results(Team.of(proposer, verifier), jobs, **options)
 
 
 def solve(strategies, n, proposer, verifier=None, *, of=1, team=None, **options):
@@ -457,18 +463,24 @@ def traced(inner, log):
 
 def scored(verifier, solutions):
     """What a verifier says of these solutions, in order, whatever kind of engine it is."""
-    return asyncio.run(_rows(in_process.verifier(verifier).verify(solutions), len(solutions)))
+    engine = in_process.verifier(verifier)
+    return asyncio.run(_rows(engine, engine.verify, solutions))
 
 
 def drawn(proposer, draws):
     """What a proposer makes of these draws, in order, whatever kind of engine it is."""
-    return asyncio.run(_rows(in_process.proposer(proposer).propose(draws), len(draws)))
+    engine = in_process.proposer(proposer)
+    return asyncio.run(_rows(engine, engine.propose, draws))
 
 
-async def _rows(arrivals, count):
-    rows = [None] * count
-    async for arrival in arrivals:
-        rows[arrival.place] = arrival.row
+async def _rows(engine, ask, asked):
+    rows = [None] * len(asked)
+    try:
+        async for arrival in ask(asked):
+            rows[arrival.place] = arrival.row
+    finally:
+        if isinstance(engine, Closes):
+            await engine.aclose()
     return rows
 
 

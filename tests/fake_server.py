@@ -107,6 +107,13 @@ def prompt_logprobs(prompt, top):
     return places
 
 
+def rows_asked(body):
+    """The rows of one request."""
+    follows = json.dumps(body.get("prompt", body.get("messages")))
+    count = body.get("n", body.get("n_cmpl", 1))
+    return [(follows, body["seed"] + row, body.get("temperature", 1.0)) for row in range(count)]
+
+
 @dataclass
 class FakeServer:
     """`with FakeServer("vllm") as server: server.url`."""
@@ -122,6 +129,8 @@ class FakeServer:
     usage: Counter = field(default_factory=Counter)
     requests: list = field(default_factory=list)
     """(path, body) of all of them."""
+    answered: Counter = field(default_factory=Counter)
+    """How often each row was sent whole: what it follows, its seed and its temperature."""
     injected: Counter = field(default_factory=Counter)
     most_at_once: int = 0
     lost: str | None = None
@@ -233,6 +242,8 @@ class FakeServer:
                 return await self._send(writer, 200, value)
             sent = await self._send(writer, status, value)
             self.usage += counts
+            if status == 200 and body is not None and "seed" in body:
+                self.answered.update(rows_asked(body))
             return sent
         finally:
             self._at_once -= 1

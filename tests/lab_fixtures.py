@@ -177,9 +177,9 @@ def killable(work):
 
 
 def serve(work):
-    from outthink.lab import train
+    from outthink.train import loop
 
-    train.CHECKPOINT_S = 0.0
+    loop.CHECKPOINT_S = 0.0
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -14,10 +14,10 @@ from outthink.models.shape import ModelShape
 from outthink.paper import simulate
 from outthink.paper.evidence import BASELINE, BEAMS, FLAT, LABELS, STEPS, Evidence, Scale
 from outthink.paper.simulate import Binormal, Revision
-from outthink.run.runner import exact
 from outthink.search.revise import pool_lengths
 from outthink.search.select import StepAggregation
-from outthink.study.plan import REVISIONS, STRATEGIES, Plan, Study
+from outthink.study.plan import REVISIONS, STRATEGIES, Plan
+from outthink.study.read import Study
 from outthink.types import Outcome, Problem, Usage
 
 TOKENS = 30
@@ -95,9 +95,9 @@ def evidence(world: World, scale: Scale) -> Evidence:
         large=make.study(large, lift=world.large),
         deep=make.study(deep) if deep else None,
         beams=make.study(of(*BEAMS, budgets=scale.budgets), few),
-        untuned=make.study(of(*FLAT[:4], budgets=(1, 4, 8), chains=8), few),
-        unled=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
-        alone=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
+        prompted_reviser=make.study(of(*FLAT[:4], budgets=(1, 4, 8), chains=8), few),
+        prm_on_revisions=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
+        no_history=make.study(of(*REVISIONS[:5], budgets=(1, 4, 16), chains=16), few),
         labels={
             kind: make.study(
                 of(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool),
@@ -121,7 +121,7 @@ class _Maker:
     def study(self, plan, count=None, lift=0.0):
         problems = tuple(self.problems[:count])
         chances = np.minimum(1.0, self.chances[: len(problems)] + lift)
-        study = Study(plan, problems, store=None, grader=exact)
+        study = Study(plan, problems, view=None, asked=None)
         kept = study.__dict__
         recorded = kept["_recorded"] = {}
 

@@ -96,7 +96,7 @@ def test_a_problem_that_a_server_fails_is_its_own(monkeypatch):
         solving = (outthink.solve(prompt, **words) for prompt in ("problem 1", "problem 2"))
         return await asyncio.gather(*solving, return_exceptions=True)
 
-    monkeypatch.setattr("outthink.models.http.Wire._wait", lambda *_: 0.0)
+    monkeypatch.setattr("outthink.models.http.Patience.wait_s", lambda *_: 0.0)
     with FakeServer("vllm") as server:
         server.lost = "problem 2"
         solved, failed = outthink.run(apart())

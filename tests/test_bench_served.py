@@ -19,7 +19,7 @@ from outthink.types import Problem, Solution
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Backing off takes no time here, and no key comes from outside."""
-    monkeypatch.setattr(wire.Wire, "_wait", lambda *_: 0.0)
+    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -66,7 +66,7 @@ def test_contract_draws_as_many_whole_solutions_as_it_counts(name, n):
     solve_one(name, n, proposer, Patchy(0.0))
     steps = sum(
         len(row.solution.tokens) - len(draw.prefix.tokens)
-        for asked, given in zip(proposer.asked, proposer.given, strict=True)
+        for asked, given in zip(proposer.calls, proposer.given, strict=True)
         for draw, row in zip(asked, given, strict=True)
         if draw.until is END or draw.temperature > 0
     )

@@ -5,7 +5,10 @@ import json
 import pytest
 
 from outthink.errors import ProblemFileError
-from outthink.grade import agreement, grading
+from outthink.grade import agreement, grading, sandbox
+
+WHY_NOT = sandbox.why_not()
+boxed = pytest.mark.skipif(WHY_NOT is not None, reason=f"no sandbox here: {WHY_NOT}")
 
 ROWS = [
     {"id": "a", "solution": "The answer is 72.", "reference": "72", "right": True},
@@ -35,6 +38,44 @@ def test_every_disagreement_is_kept_and_said(tmp_path):
         "published": False,
         "ours": True,
     }
+
+
+HUMANEVAL = {
+    "task_id": "HumanEval/0",
+    "prompt": 'def double(x):\n    """ Twice x. """\n',
+    "canonical_solution": "    return 2 * x\n",
+    "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+    "entry_point": "double",
+}
+MBPP = {
+    "task_id": 126,
+    "text": "Write a function to add two numbers.",
+    "code": "def sum(a, b): return a + b",
+    "test_list": ["assert sum(10, 15) == 25", "assert sum(ONE, 1) == 2"],
+    "test_setup_code": "ONE = 1",
+}
+
+
+@boxed
+def test_solutions_that_come_with_programs_are_judged_by_their_tests(tmp_path):
+    broken = {**MBPP, "task_id": 127, "code": "def sum(a, b): return a - b"}
+    path = file(tmp_path, HUMANEVAL, MBPP, broken)
+    found = agreement.measure(path, grading("code"))
+    assert (found.solutions, found.agreed) == (3, 2)
+    assert [one.graded.id for one in found.disagreements] == ["127"]
+
+
+def test_programs_are_for_the_grader_of_programs(tmp_path):
+    with pytest.raises(ProblemFileError, match="'math' cannot judge; write --grader code"):
+        agreement.measure(file(tmp_path, HUMANEVAL), grading("math"))
+
+
+@pytest.mark.parametrize(
+    "row", [{**MBPP, "test_list": []}, {**MBPP, "test_list": 3}, {**HUMANEVAL, "prompt": None}]
+)
+def test_a_program_without_its_tests_is_named(tmp_path, row):
+    with pytest.raises(ProblemFileError, match=":1: not a problem as HumanEval and MBPP"):
+        agreement.measure(file(tmp_path, row), grading("code"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outthink.errors import RunError, UsageError
 from outthink.grade import code, sandbox
@@ -184,6 +186,74 @@ def test_no_tests_passed_is_not_passed():
     assert "SystemExit" in code.attempt(RIGHT, code.Suite(("raise SystemExit(0)",))).why
 
 
+POWER = ("assert pow(2, 3) == 8", "assert pow(3, 2) == 9")
+COMMON = (
+    "def sum(a, b):\n    return len([d for d in range(1, min(a, b) + 1) if a % d == b % d == 0])"
+)
+
+
+@boxed
+@pytest.mark.parametrize(
+    ("program", "tests", "right"),
+    [
+        ("def pow(a, b): return 0", POWER, False),
+        ("def pow(a, b): return a ** b", POWER, True),
+        ("", POWER, False),
+        ("x = 1", POWER, False),
+        ("def power(a, b): return a ** b", POWER, False),
+        ("from math import pow", POWER, True),
+        (COMMON, ("assert sum(10, 15) == 2", "assert sum(4, 6) == 2"), True),
+        (COMMON, ("assert sum(10, 15) == 3",), False),
+        ("def max(values): return values[0]", ("assert max([1, 2]) == 2",), False),
+        ("def sorted(values): return values", ("assert sorted([2, 1]) == [1, 2]",), False),
+        ("def pow(a, b): return 0", ("assert abs(pow(2, 3) - 8) < 1e-6",), False),
+        ("def pow(a, b): return 8.0", ("assert abs(pow(2, 3) - 8) < 1e-6",), True),
+        ("def sum(n): return len(n)", ("assert sum(list(range(3))) == 3",), True),
+        ("def round(x): return 3", ("import math\nassert math.isclose(round(2.9), 3)",), True),
+        ("def set(x): return 7", ("assert set(1) == 7",), True),
+        ("class set: pass", ("TWO = 2", "assert set([1, TWO]) == {1, 2}"), False),
+    ],
+)
+def test_a_function_under_test_is_the_programs_even_where_python_has_one(program, tests, right):
+    assert passes(program, code.Suite(tests)) is right
+
+
+@boxed
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "def abs(x): return 0",
+        "def round(*x): return 0",
+        "def len(x): return 4",
+        "abs = len = sorted = lambda *x: 0",
+        "class set(object):\n    def __eq__(self, other): return True",
+    ],
+)
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert abs(square(2) - 4) < 1",
+        "assert round(square(2)) == round(4)",
+        "assert len([square(2)] * square(2)) == 4",
+        "assert set([square(2)]) == set([4])",
+    ],
+)
+def test_what_tests_call_beside_it_is_pythons_own(theirs, test):
+    assert not passes(f"{theirs}\ndef square(x): return 7", code.Suite((test,)))
+    assert passes(f"{theirs}\ndef square(x): return x * x", code.Suite((test,)))
+
+
+@boxed
+def test_an_entry_point_is_the_programs_whatever_else_tests_call():
+    check = (
+        "def check(candidate):\n    assert candidate(2, 3) == helper(8)\ndef helper(x): return x"
+    )
+    suite = code.humaneval('def pow(a, b):\n    """ a to the b. """\n', check, "pow")
+    assert passes("    return a ** b\n", suite)
+    assert not passes("    return a\n", suite)
+    assert not passes("", suite)
+
+
 def test_without_a_sandbox_nothing_is_judged(monkeypatch):
     def refuse(*arguments, **named):
         raise RunError("no sandbox here")
@@ -206,26 +276,127 @@ def test_a_reference_comes_back_as_it_went():
     assert json.loads(HUMANEVAL.dump())["entry_point"] == "doubled"
 
 
+F = "def f(): pass"
+G = "def g(): return f()"
+TESTS = "import unittest\nclass TestF(unittest.TestCase):\n    def test(self): self.assertTrue(f())"
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("```python\ndef f(): pass\n```", "def f(): pass"),
-        ("Here:\r\n\r\n```python\r\ndef f(): pass\r\n```\r\nDone.", "def f(): pass"),
+        (f"```python\n{F}\n```", F),
+        (f"Here:\r\n\r\n```python\r\n{F}\r\n```\r\nDone.", F),
         ("```\nx = 1\n```\nbetter:\n```py\nx = 2\n```", "x = 2"),
-        (
-            "```python\ndef f(): pass\n```\nUse it:\n```python\nassert f() is None\n```",
-            "def f(): pass",
-        ),
+        (f"```python\n{F}\n```\nUse it:\n```python\nassert f() is None\n```", F),
         ("    return 1\n", "    return 1"),
-        ("def f(): pass", "def f(): pass"),
-        ("```python\ndef f(): pass", None),
-        ("```python\ndef f(): pass\n```\nor\n```python\ndef f", None),
+        (F, F),
+        # how a fence is written
+        (f"```py3\n{F}\n```", F),
+        (f"```Python3\n{F}\n```", F),
+        (f"```python3.11\n{F}\n```", F),
+        (f'```python title="a"\n{F}\n```', F),
+        (f'```python title="a.py" {{1,3-4}}\n{F}\n```', F),
+        (f"```{{.python .numberLines}}\n{F}\n```", F),
+        (f"```python:main.py\n{F}\n```", F),
+        (f"``` python\n{F}\n```", F),
+        (f"```ipython\n{F}\n```", F),
+        (f"````python\n{F}\n````", F),
+        (f"`````\n{F}\n`````", F),
+        (f"~~~\n{F}\n~~~", F),
+        (f"~~~~python\n{F}\n~~~~", F),
+        (f"````markdown\n```python\n{F}\n```\n````", F),
+        (f"```{F}\n```", F),
+        (f"Here it is: ```python\n{F}\n```", F),
+        (f"```python\n{F}```", F),
+        ("```python\ndef f():\n    return 1```\nDone.", "def f():\n    return 1"),
+        # where it stands
+        (f"1. First:\n   ```python\n   {F}\n   ```\n2. Then run it.", F),
+        ("- ```python\n  def f():\n      pass\n  ```", "def f():\n    pass"),
+        ("1. ```python\n   def f():\n       pass\n   ```", "def f():\n    pass"),
+        ("\t```python\n\tdef f():\n\t    pass\n\t```", "def f():\n    pass"),
+        ("  ```python\ndef f():\n    pass\n  ```", "def f():\n    pass"),
+        ("> ```python\n> def f():\n>     pass\n> ```", "def f():\n    pass"),
+        ("```python\n    return 1\n```", "    return 1"),
+        # beside other blocks
+        (f"```text\nIn: 1\n```\n```python\n{F}\n```", F),
+        (f"```bash\npip install x\n```\n\n```python\n{F}\n```\n```bash\npython f.py\n```", F),
+        (f'```json\n{{"a": 1}}\n```\n```\n{F}\n```', F),
+        (f"```python\n{F}\n```\n```json\n[1]\n```", F),
+        ("```java\nclass F {}\n```\n```python\nx = 1\n```", "x = 1"),
+        (f"```code\n{F}\n```\n```text\n5\n```", F),
+        (f"```python\n{F}\n```\nOutput:\n```\n5\n```", F),
+        # tests and examples after it
+        (f"```python\n{F}\n```\nTests:\n```python\n{TESTS}\n```", F),
+        (f"```python\n{F}\n```\n```python\ndef test_f():\n    assert f() is None\n```", F),
+        (f"```python\n{F}\n```\n```python\nfrom solution import f\ndef main(): print(f())\n```", F),
+        (
+            f"```python\n{F}\n```\n```python\nimport pytest\n"
+            "@pytest.mark.parametrize('x', [1])\ndef test_it(x): assert f() == x\n```",
+            F,
+        ),
+        ("```python\n    return 1\n```\nFor example\n```python\nprint(f())\n```", "    return 1"),
+        (
+            "```python\ndef test_equal(a, b): return a == b\n```\n```python\ndef test_it():\n"
+            "    assert test_equal(1, 1)\n```",
+            "def test_equal(a, b): return a == b",
+        ),
+        # a program in parts
+        (f"```python\n{F}\n```\nWith it:\n```python\n{G}\n```", f"{F}\n\n{G}"),
+        (
+            "```python\nimport math\n```\n```python\ndef f(x): return math.sqrt(x)\n```",
+            "import math\n\ndef f(x): return math.sqrt(x)",
+        ),
+        (f"```python\n{G}\n```\n```python\n{F}\n```", F),
+        (f"```python\ndef f(): return 0\n```\nFaster:\n```python\n{F}\n```", F),
+        # fences without a partner
+        (f"```python\n{F}\n```\nThat is all.\n```", F),
+        (f"```python\n{F}\n```\n```\n\n", F),
+        (f"{F}\n```", F),
+        (f"{F}\n```\nThis defines f.", F),
+        ("    return 1\n```\n\nExplanation: it is one.", "    return 1"),
+        (f"```python\n{F}", None),
+        (f"```python\n{F}\n```\nor\n```python\ndef f", None),
+        (f"````python\n{F}\n```", None),
+        # without a fence
+        (f"Here is the function:\n\n{F}", F),
+        (f"Here it is, from the start:\nfrom math import pi\n{F}", f"from math import pi\n{F}"),
+        (f"{F}\n\nThis function returns nothing at all.", F),
+        (f"Sure!\n{F}\n\n{G}\n\nIt works because\n\nof f.", f"{F}\n\n{G}"),
+        ("I cannot do it.", "I cannot do it."),
+        ("def f is a function.", "def f is a function."),
+        # thoughts
+        (f"<think>```python\n{F}\n```</think>\n```python\n{G}\n```", G),
+        (f"<think>\nMaybe\n```python\n{F}\n```\nNo, ", None),
+        (f"<think>{F}", None),
+        (f"Done.</think>\n{F}", f"\n{F}"),
+        (f"<thinking>a</thinking><think>```python\n{F}\n```", None),
         ("", None),
         ("  \n", None),
     ],
 )
 def test_the_program_is_taken_from_its_fence(text, wanted):
     assert code.answer(text) == wanted
+
+
+def test_a_fence_in_a_docstring_ends_nothing():
+    program = 'def f():\n    """For example\n    ```python\n    f()\n    ```\n    """\n    return 1'
+    assert code.answer(f"```python\n{program}\n```\nDone.") == program
+
+
+@given(
+    fence=st.sampled_from(["```", "````", "~~~", "~~~~~"]),
+    info=st.sampled_from(["", "python", "py", "python3", 'python title="x"', "{.python}"]),
+    before=st.lists(st.sampled_from(["Sure.", "```bash\nls\n```", "- a list", "", "`x`"])),
+    after=st.lists(
+        st.sampled_from(["It is 1.", "```text\n1\n```", "```python\nprint(f())\n```", "", "`y`"])
+    ),
+    margin=st.sampled_from(["", "  ", "   "]),
+)
+def test_what_is_around_a_program_does_not_change_it(fence, info, before, after, margin):
+    program = "def f():\n    if True:\n        return 1"
+    block = f"{fence}{info}\n{program}\n{fence}"
+    inside = "\n".join(f"{margin}{line}" for line in block.split("\n"))
+    assert code.answer("\n".join([*before, inside, *after])) == program
 
 
 def test_programs_vote_together_whatever_their_comments_and_spacing():

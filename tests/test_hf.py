@@ -147,7 +147,11 @@ def test_hf_a_delimiter_of_several_tokens_is_found():
 
 def test_hf_truncates_at_the_limit_and_at_the_context():
     most = proposer(setting=Setting(5, "\n", SETTING.wording))
-    cut = [row.solution for row in most.propose(draws(starts(12) * 4)) if not row.solution.finished]
+    cut = [
+        row.solution
+        for row in most.propose_batch(draws(starts(12) * 4))
+        if not row.solution.finished
+    ]
     assert cut and all(s.truncated and len(s.tokens) == 5 and s.answer is None for s in cut)
     long = Problem("long", "1+" * 200, None)
     row = proposer().propose_batch(draws([Solution.start(long)]))[0]
@@ -305,7 +309,7 @@ def test_hf_confidence_is_that_of_the_model_that_wrote(monkeypatch):
     monkeypatch.setattr(hf, "_REREAD", 60)  # so that they are read in several parts
     model = causal()
     writer = proposer(model)
-    rows = writer.propose(draws(starts(8)))
+    rows = writer.propose_batch(draws(starts(8)))
     some = [row.solution for row in rows if row.solution.step_ends]
     some.append(Solution(some[0].problem, some[0].tokens[:1], (1,), history=(some[1].tokens,)))
     verifier = named("confidence?top=5", writer)

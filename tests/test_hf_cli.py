@@ -145,7 +145,7 @@ def test_hf_a_verifier_is_not_taken_for_a_model_that_writes(
 
 @pytest.mark.parametrize("kind", ["prm", "orm", "revise"])
 def test_hf_trains_on_what_a_server_drew(tmp_path, kind, monkeypatch, capsys):
-    monkeypatch.setattr(wire.Wire, "_wait", lambda *_: 0.0)
+    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
     model = f"hf:{saved(tmp_path / 'writer', causal(max_position_embeddings=2000))}"
     path, out = tmp_path / "p.jsonl", tmp_path / "out"
     rows = [{"id": p.id, "prompt": p.prompt, "reference": "right"} for p in asked(10)]

@@ -128,7 +128,7 @@ def test_contract_an_outcome_costs_the_same_whoever_else_is_in_the_batch():
 
 def test_contract_counts_do_not_depend_on_how_rows_are_split():
     asked = draws(PROBLEMS[:3], 100)
-    few, many = proposer(rows=16).propose(asked), proposer(rows=1024).propose(asked)
+    few, many = proposer(rows=16).propose_batch(asked), proposer(rows=1024).propose_batch(asked)
     assert [row.solution for row in few] == [row.solution for row in many]
     assert few == many
 
@@ -176,7 +176,7 @@ def test_a_fork_goes_on_as_the_same_prefix_read_again(crowd):
     prefixes = [draw.prefix for draw in crowd if draw.prefix.state is not None]
     asked = [Draw(prefix, END, 1.0, i) for i, prefix in enumerate(prefixes)]
     again = [replace(draw, prefix=bare(draw.prefix)) for draw in asked]
-    forked, read = proposer(ENDING).propose(asked), proposer(ENDING).propose(again)
+    forked, read = proposer(ENDING).propose_batch(asked), proposer(ENDING).propose_batch(again)
     assert [row.solution for row in forked] == [row.solution for row in read]
     assert all(row.prompt_tokens == 0 for row in forked)
     assert any(row.prompt_tokens > 0 for row in read)
@@ -351,7 +351,7 @@ def test_a_prefix_that_nobody_holds_is_read_by_the_model_once_for_its_rows():
 
 
 def test_a_fork_reads_nothing_again():
-    rows = proposer(ENDING).propose(draws(PROBLEMS, 4, until=1))
+    rows = proposer(ENDING).propose_batch(draws(PROBLEMS, 4, until=1))
     prefixes = [row.solution for row in rows if row.solution.is_open]
     engine = proposer(ENDING)
     forked = engine.propose_batch([Draw(prefix, 1, 1.0, i) for i, prefix in enumerate(prefixes)])
@@ -375,7 +375,7 @@ def beam(small):
     """What a verifier was asked and said during beam search, solution by solution."""
     verifier = Counted(LabModels().verifier())
     results = solve("beam(width=2)", 16, small, verifier, of=PROBLEMS[:5])
-    asked = [solution for call in verifier.asked for solution in call]
+    asked = [solution for call in verifier.calls for solution in call]
     given = [row for call in verifier.given for row in call]
     return results, asked, given
 
@@ -493,7 +493,9 @@ def test_contract_a_revision_is_the_same_alone_and_in_any_batch(revising, size):
 
 @pytest.mark.parametrize("rows", [16, 30, 1024])
 def test_contract_a_revision_is_the_same_however_many_rows_go_at_once(revising, rows):
-    assert proposer(REVISER, rows=rows).propose(revising) == proposer(REVISER).propose(revising)
+    assert proposer(REVISER, rows=rows).propose_batch(revising) == proposer(REVISER).propose_batch(
+        revising
+    )
 
 
 def test_a_revision_carries_what_it_saw_and_depends_on_it(revising):
@@ -520,7 +522,7 @@ def test_a_fork_of_a_revision_goes_on_as_the_same_prefix_read_again(revising):
     assert sum(bool(s.history) for s in begun) > 5
     asked = [Draw(prefix, END, 1.0, i) for i, prefix in enumerate(begun)]
     again = [replace(draw, prefix=bare(draw.prefix)) for draw in asked]
-    forked, read = proposer(REVISER).propose(asked), proposer(REVISER).propose(again)
+    forked, read = proposer(REVISER).propose_batch(asked), proposer(REVISER).propose_batch(again)
     assert [row.solution for row in forked] == [row.solution for row in read]
     for draw, row, new in zip(asked, forked, read, strict=True):
         whole = context(draw.prefix)
@@ -533,7 +535,7 @@ def context(solution):
 
 
 def test_a_revision_counts_what_it_reads_and_shares_none_of_it(revising):
-    for draw, row in zip(revising, proposer(REVISER).propose(revising), strict=True):
+    for draw, row in zip(revising, proposer(REVISER).propose_batch(revising), strict=True):
         assert (row.prompt_tokens, row.cached_tokens) == (context(draw.prefix), 0)
         assert row.shared_tokens == (0 if draw.prefix.history else PROMPT_LENGTH)
 
@@ -553,13 +555,13 @@ def test_more_earlier_solutions_than_a_model_tells_apart_are_refused():
     longer = replace(prefix, history=(*prefix.history, prefix.history[0]))
     ended = replace(exact(PROBLEMS[0]), history=longer.history)
     with pytest.raises(UsageError, match=r"5 earlier solutions.* tells 4 apart; give window=4"):
-        proposer(REVISER).propose([Draw(longer, END, 1.0, 0)])
+        proposer(REVISER).propose_batch([Draw(longer, END, 1.0, 0)])
     with pytest.raises(UsageError, match="give window=4"):
         checker(JUDGE).verify_batch([ended])
-    assert proposer(MODEL).propose([Draw(longer, END, 1.0, 0)])  # there is room for a fifth
+    assert proposer(MODEL).propose_batch([Draw(longer, END, 1.0, 0)])  # there is room for a fifth
     endless = replace(longer, history=longer.history * 4)
     with pytest.raises(UsageError, match="20 earlier solutions"):
-        proposer(MODEL).propose([Draw(endless, END, 1.0, 0)])
+        proposer(MODEL).propose_batch([Draw(endless, END, 1.0, 0)])
 
 
 def revised():

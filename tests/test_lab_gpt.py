@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from outthink.data.task import DIGITS, MAX_STEPS
 from outthink.errors import UsageError, WeightsError
 from outthink.lab import recipes
-from outthink.lab.gpt import GPT, Cache, gather, load, save, told_apart, with_hope
+from outthink.lab.gpt import GPT, Cache, gather, load, save, with_history, with_hope
 from outthink.lab.models import LabModels
 from outthink.lab.tokenizer import END, EQUALS, LINE, encode_prompt, place
 
@@ -207,7 +207,7 @@ def test_there_is_room_for_four_of_the_longest_and_a_fifth():
 
 def test_a_model_made_to_tell_apart_says_what_it_said_before():
     (tokens,), history = written([4], seed=1), written([2, 3])
-    grown = told_apart(MODEL, 4)
+    grown = with_history(MODEL, 4)
     assert grown.shape == replace(MODEL.shape, history=4)
     for before in ((), history):
         assert torch.equal(whole(before, tokens, grown), whole(before, tokens, MODEL))
@@ -224,7 +224,7 @@ def test_a_model_given_hope_says_what_it_said_before_and_hopes_for_nothing():
 
 
 def test_a_solution_of_its_own_age_is_told_nothing_even_after_training():
-    model = told_apart(MODEL, 2)
+    model = with_history(MODEL, 2)
     model.read(torch.from_numpy(place(encode_prompt(PROBLEM.prompt), written([1]), (1, 2)))[None])[
         0, -1
     ].sum().backward()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from outthink.data.task import DIGITS
 from outthink.lab import revisions, tokenizer
 from outthink.lab.engine import LabProposer, LabVerifier
-from outthink.lab.revisions import HISTORY, Led, reviser, revision_verifier
+from outthink.lab.revisions import HISTORY, RevisionExample, reviser, revision_verifier
 from outthink.lab.tokenizer import END, EQUALS, LINE
 from outthink.lab.train import Recipe
 from outthink.measure.quality import auc
@@ -34,7 +34,7 @@ def follow(count, seed=0):
     for _ in range(count):
         said = dice.integers(0, 10, dice.integers(1, 5)).tolist()
         history = tuple(line(digit) for digit in said)
-        found.append(Led(PROBLEM.prompt, history, line((said[-1] + 1) % 10)))
+        found.append(RevisionExample(PROBLEM.prompt, history, line((said[-1] + 1) % 10)))
     return found
 
 
@@ -46,7 +46,7 @@ def judged(count, seed=0):
         said = dice.integers(0, 10, dice.integers(1, 5)).tolist()
         digit = said[-1] if at % 2 else (said[-1] + int(dice.integers(1, 10))) % 10
         history = tuple(line(earlier) for earlier in said)
-        found.append(Led(PROBLEM.prompt, history, line(digit), float(at % 2)))
+        found.append(RevisionExample(PROBLEM.prompt, history, line(digit), float(at % 2)))
     return found
 
 
@@ -195,7 +195,9 @@ def solution_of(led):
 def test_the_loss_of_a_verifier_is_of_the_very_score_that_verify_gives(path):
     model = random_gpt(replace(TINY_VERIFIER, history=HISTORY), seed=1, sharpness=0.05)
     held_out = judged(40, 1) + [
-        Led(p.prompt, (), exact(p).tokens, 0.0) for p in some_problems(20) if exact(p).steps < 3
+        RevisionExample(p.prompt, (), exact(p).tokens, 0.0)
+        for p in some_problems(20)
+        if exact(p).steps < 3
     ]
     recipe = replace(RECIPE, steps=1, rate=0.0)
     trained = teach(path, revision_verifier, judged(16), recipe, model, held_out)
@@ -221,7 +223,7 @@ def test_training_resumed_from_a_checkpoint_is_the_whole_training(tmp_path, monk
     data, held_out = (follow(70), follow(16, 1)) if make is reviser else (judged(70), judged(16, 1))
     recipe = replace(RECIPE, steps=30)
     whole = teach(tmp_path / "a", make, data, recipe, held_out=held_out)
-    monkeypatch.setattr("outthink.lab.train.CHECKPOINT_S", -1.0)
+    monkeypatch.setattr("outthink.train.loop.CHECKPOINT_S", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(revisions, "train", dying(revisions.train, at))
         with pytest.raises(Killed):
@@ -267,7 +269,7 @@ def test_an_epoch_has_every_example_once_and_the_next_one_in_another_order(path,
 
     monkeypatch.setattr(revisions.F, "cross_entropy", spy)
     scripted(monkeypatch, list(range(8, 0, -1)))  # never a reason to stop
-    data = [Led(PROBLEM.prompt, (line(i % 10),) * (i % 3), (i, END)) for i in range(20)]
+    data = [RevisionExample(PROBLEM.prompt, (line(i % 10),) * (i % 3), (i, END)) for i in range(20)]
     teach(path, data=data, recipe=replace(RECIPE, steps=8, batch=5))
     firsts = [[token for token in batch if token != END] for batch in seen]
     for epoch in (firsts[:4], firsts[4:]):

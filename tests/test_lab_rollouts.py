@@ -33,7 +33,7 @@ def label(proposer, of, *, samples=4, each=EACH, journal=None):
 def drawn(proposer):
     """(prefix tokens, solution) of everything a counted proposer drew, by problem."""
     found = {}
-    for asked, given in zip(proposer.asked, proposer.given, strict=True):
+    for asked, given in zip(proposer.calls, proposer.given, strict=True):
         for draw, row in zip(asked, given, strict=True):
             rows = found.setdefault(draw.prefix.problem.id, [])
             rows.append((draw.prefix.tokens, row.solution))
@@ -46,7 +46,7 @@ def test_labels_are_the_shares_counted_by_hand(mischief):
     results = label(proposer, scripted_problems(20))
     for id_, rows in drawn(proposer).items():
         samples = [solution for prefix, solution in rows if prefix == ()]
-        found = labels(results[id_], each=EACH, grader=same)
+        found = labels(results[id_], rollouts=EACH, grader=same)
         assert [example.solution.tokens for example in found] == [
             sample.tokens for sample in samples if sample.answer is not None
         ]
@@ -59,7 +59,7 @@ def test_labels_are_the_shares_counted_by_hand(mischief):
 
 def test_the_last_label_is_whether_the_sample_is_right():
     results = label(ScriptedProposer(4), scripted_problems(20))
-    found = [e for r in results.values() for e in labels(r, each=EACH, grader=same)]
+    found = [e for r in results.values() for e in labels(r, rollouts=EACH, grader=same)]
     assert {example.labels[-1] for example in found} == {0.0, 1.0}
     for example in found:
         assert example.labels[-1] == (example.solution.answer == "right")
@@ -74,7 +74,7 @@ def test_a_prefix_that_samples_share_is_rolled_out_once():
     for id_, rows in drawn(proposer).items():
         asked = [prefix for prefix, _ in rows if prefix != ()]
         assert {asked.count(prefix) for prefix in asked} in ({EACH}, set())
-        found = labels(results[id_], each=EACH, grader=same)
+        found = labels(results[id_], rollouts=EACH, grader=same)
         wanted = [e.solution.tokens[:end] for e in found for end in e.solution.step_ends[:-1]]
         assert set(asked) == set(wanted)
         shared += len(wanted) - len(set(wanted))
@@ -84,7 +84,7 @@ def test_a_prefix_that_samples_share_is_rolled_out_once():
 def test_all_prefixes_go_to_the_proposer_in_one_call():
     proposer = Counted(ScriptedProposer(6))
     label(proposer, scripted_problems(10))
-    first, _ = proposer.asked
+    first, _ = proposer.calls
     assert len(first) == 40
 
 
@@ -104,8 +104,8 @@ def test_prefixes_stop_before_the_last_step_and_keep_their_order():
 def test_samples_without_an_answer_are_dropped_and_not_rolled_out(ending):
     proposer = Counted(Chain(3, ending))
     (result,) = label(proposer, scripted_problems(1)).values()
-    assert labels(result, each=EACH, grader=same) == []
-    assert len(proposer.asked) == 1
+    assert labels(result, rollouts=EACH, grader=same) == []
+    assert len(proposer.calls) == 1
     assert result.outcome.answer is None
 
 
@@ -117,20 +117,20 @@ def test_a_completion_without_an_answer_counts_as_wrong():
         inner: Chain = field(default_factory=lambda: Chain(3, "unparsable"))
         name: str = "once"
 
-        def propose(self, asked):
+        def propose_batch(self, asked):
             answering = Chain(3) if not asked[0].prefix.tokens else self.inner
-            return answering.propose(asked)
+            return answering.propose_batch(asked)
 
     (result,) = label(Once(), scripted_problems(1)).values()
-    for example in labels(result, each=EACH, grader=lambda answer, reference: True):
+    for example in labels(result, rollouts=EACH, grader=lambda answer, reference: True):
         assert example.labels == (0.0, 0.0, 1.0)
 
 
 def test_a_sample_of_one_step_needs_no_rollout():
     proposer = Counted(Chain(1))
     (result,) = label(proposer, scripted_problems(1)).values()
-    assert len(proposer.asked) == 1
-    found = labels(result, each=EACH, grader=same)
+    assert len(proposer.calls) == 1
+    found = labels(result, rollouts=EACH, grader=same)
     assert [len(example.labels) for example in found] == [1] * 4
 
 
@@ -157,7 +157,7 @@ class Mortal:
 
 
 def labelled(results):
-    return {id_: labels(result, each=EACH, grader=same) for id_, result in results.items()}
+    return {id_: labels(result, rollouts=EACH, grader=same) for id_, result in results.items()}
 
 
 @pytest.mark.parametrize("calls", [0, 1])
@@ -171,7 +171,7 @@ def test_labelling_resumed_from_a_store_pays_for_the_rest_alone(tmp_path, calls)
     rest = Counted(ScriptedProposer(5, mischief=0.1))
     with Store.open(path, write=True) as store:
         assert labelled(label(rest, of, journal=store)) == expected
-    assert len(rest.rows) == sum(map(len, whole.asked[calls:]))
+    assert len(rest.rows) == sum(map(len, whole.calls[calls:]))
     with Store.open(path, write=True) as store:
         assert labelled(label(Mortal(None, 0), of, journal=store)) == expected
 

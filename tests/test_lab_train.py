@@ -21,7 +21,8 @@ from outthink.lab import recipes, tokenizer
 from outthink.lab.build import Build, Labels, build, relabelled
 from outthink.lab.gpt import GPT
 from outthink.lab.models import VARIANTS, LabModels
-from outthink.lab.train import Examples, Recipe, Watch, language_model, train, verifier
+from outthink.lab.train import Examples, Recipe, language_model, train, verifier
+from outthink.train.loop import Watch
 from outthink.train.rollouts import Labelled
 from outthink.types import Solution
 
@@ -145,7 +146,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("at", [0, 1, 13, 28, 29])
 def test_training_resumed_from_a_checkpoint_is_the_whole_training(tmp_path, monkeypatch, at):
-    monkeypatch.setattr("outthink.lab.train.CHECKPOINT_S", -1.0)
+    monkeypatch.setattr("outthink.train.loop.CHECKPOINT_S", -1.0)
     inner = Seen()
 
     def dying(forward, step):
@@ -159,6 +160,30 @@ def test_training_resumed_from_a_checkpoint_is_the_whole_training(tmp_path, monk
     loss = Seen()
     resumed = run(random_gpt(), SHORT, tmp_path / "b", loss)
     assert loss.steps == list(range(at, 30))
+    assert same(weights(whole.model), weights(resumed.model)) and whole.loss == resumed.loss
+
+
+def test_a_checkpoint_that_the_first_version_wrote_is_gone_on_from(tmp_path, monkeypatch):
+    monkeypatch.setattr("outthink.train.loop.CHECKPOINT_S", -1.0)
+
+    def dying(forward, step):
+        if step == 29:
+            raise Killed
+        return Seen()(forward, step)
+
+    watch = Watch(4, lambda model: float(model.head.weight.detach().abs().sum()), 9)
+    whole = run(random_gpt(), SHORT, tmp_path / "a", watch=watch)
+    path = tmp_path / "b"
+    with pytest.raises(Killed):
+        run(random_gpt(), SHORT, path, dying, watch)
+    kept = torch.load(path, weights_only=True)
+    kept["model"] = kept.pop("weights")
+    for name in ("tokens", "first"):
+        del kept[name]
+    torch.save(kept, path)
+    loss = Seen()
+    resumed = run(random_gpt(), SHORT, path, loss, watch)
+    assert loss.steps == [29]
     assert same(weights(whole.model), weights(resumed.model)) and whole.loss == resumed.loss
 
 
@@ -225,7 +250,7 @@ def test_early_stopping_never_begins_while_readings_improve(path):
 
 
 def test_early_stopping_that_was_resumed_remembers_its_best(tmp_path, monkeypatch):
-    monkeypatch.setattr("outthink.lab.train.CHECKPOINT_S", -1.0)
+    monkeypatch.setattr("outthink.train.loop.CHECKPOINT_S", -1.0)
     script = (3.0, 1.0, 2.0, 1.5, 1.2)
     whole = run(
         random_gpt(),

@@ -1,5 +1,7 @@
 """What was spent, by hand for small searches and by adding up the tree for large ones."""
 
+from collections import Counter
+
 import pytest
 from contract import (
     SPENDS,
@@ -19,7 +21,18 @@ from hypothesis import strategies as st
 
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import strategy
-from outthink.types import STEP, Choice, Propose, Scores, Solution, Strategy, Usage, Verified
+from outthink.types import (
+    STEP,
+    Budget,
+    Choice,
+    Propose,
+    Purpose,
+    Scores,
+    Solution,
+    Strategy,
+    Usage,
+    Verified,
+)
 
 # By hand. A prompt is 10 tokens, a letter one; what was read of a prefix is never read again. -----
 
@@ -158,6 +171,135 @@ def test_a_draw_from_a_prefix_the_search_did_not_draw_is_a_generation():
     assert solve_one(Strategy("hinted", start), 3, Chain(4)).outcome.usage.generations == 3
 
 
+def four_samples_and_two_step_searches(problem, budget):
+    def by_steps():
+        drawn = yield Propose([Solution.start(problem)] * 4, until=STEP)
+        while any(solution.is_open for solution in drawn):
+            drawn = yield Propose(drawn, until=STEP)
+        return drawn
+
+    samples = yield Propose([Solution.start(problem)] * 4)
+    first = yield from by_steps()
+    second = yield from by_steps()
+    return Choice(None, None, (*samples, *first, *second))
+
+
+def test_costs_add_of_four_samples_and_two_step_searches_of_four():
+    made = Strategy("mixed", four_samples_and_two_step_searches)
+    assert solve_one(made, 12, Chain(5)).outcome.usage.generations == 12
+
+
+def test_a_greedy_step_search_is_no_rollout():
+    def start(problem, budget):
+        drawn = [Solution.start(problem)] * 3
+        while any(solution.is_open for solution in drawn):
+            drawn = yield Propose(drawn, until=2, temperature=0.0)
+        return Choice(None, None, tuple(drawn))
+
+    assert solve_one(Strategy("greedy steps", start), 3, Chain(6)).outcome.usage.generations == 3
+
+
+def test_rollouts_cost_their_steps_at_any_temperature():
+    # Three prefixes, each followed two steps ahead: 3 + 3 * 2 at the depth of the first step.
+    def start(problem, budget):
+        drawn = yield Propose([Solution.start(problem)] * 3, until=STEP)
+        yield Propose(drawn, until=2, temperature=1.0, purpose=Purpose.ROLLOUT)
+        return Choice(None, None, tuple(drawn))
+
+    assert solve_one(Strategy("sampled", start), 9, Chain(6)).outcome.usage.generations == 9
+
+
+def in_a_row(parts):
+    """A search that runs these one after the other, and chooses from all of their candidates."""
+
+    def start(problem, budget):
+        candidates = ()
+        for part, size in parts:
+            inner = yield from part.start(problem, Budget(size))
+            candidates += inner.candidates
+        return Choice(None, None, candidates)
+
+    name = " then ".join(f"{part.name} at {size}" for part, size in parts)
+    return Strategy(name, start, {"parts": parts})
+
+
+def greedy_steps(problem, budget):
+    """Goes on greedily, a step at a time, from sampled first steps."""
+    drawn = yield Propose([Solution.start(problem)] * budget.generations, until=STEP)
+    for _ in range(3):
+        drawn = yield Propose(drawn, until=STEP, temperature=0.0)
+    return Choice(None, None, tuple(drawn))
+
+
+LEAVES = st.tuples(
+    st.sampled_from([*map(strategy, SPENDS), Strategy("greedy steps", greedy_steps)]),
+    st.integers(1, 6),
+)
+COMPOSITIONS = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, min_size=1, max_size=3).map(lambda parts: (in_a_row(parts), 1)),
+    max_leaves=6,
+)
+
+
+def generations_by_the_tree(log):
+    """Slow reference: every solution looks for the root of its tree, and its depth, anew."""
+    parents, begun, rows, rollouts = {}, {}, [], []
+    for at, (request, drawn) in enumerate(log):
+        if not isinstance(request, Propose):
+            continue
+        if request.purpose is Purpose.ROLLOUT:
+            rollouts.append(request)
+            continue
+        for prefix, solution in zip(request.prefixes, drawn, strict=True):
+            if prefix.is_open:
+                parents[solution.number] = prefix.number if prefix.tokens else None
+                begun[solution.number] = (at, request.purpose is Purpose.STEP)
+                rows.append(solution.number)
+
+    def place(number):
+        depth = 0
+        while parents[number] is not None:
+            number, depth = parents[number], depth + 1
+        return (*begun[number], depth)
+
+    widths = Counter(place(number) for number in rows)
+    for request in rollouts:
+        judged = [place(prefix.number) for prefix in request.prefixes]
+        for root in {tuple(root) for *root, _ in judged}:
+            depths = [depth for *other, depth in judged if tuple(other) == root]
+            # They are of the round that drew the newest of the prefixes they judge.
+            widths[(*root, max(depths))] += len(depths) * request.until
+    whole = sum(count for (_, by_steps, _), count in widths.items() if not by_steps)
+    trees = {}
+    for (at, by_steps, _), count in widths.items():
+        if by_steps:
+            trees[at] = max(trees.get(at, 0), count)
+    return whole + sum(trees.values())
+
+
+@same_every_time
+@given(seed=st.integers(0, 10**6), composed=COMPOSITIONS)
+def test_costs_add_of_any_composition_in_any_world(seed, composed):
+    # A world hands out its letters in order: the parts, run alone one after the other, are given
+    # what they were given as parts.
+    made, size = composed
+    world, log = RandomTree(seed), []
+    whole = solve_one(traced(made, log), size, Words(world), Worth(world)).outcome.usage
+    proposer, verifier = Words(world), Worth(world)
+    parts = [solve_one(part, n, proposer, verifier).outcome.usage for part, n in leaves(made, size)]
+    assert whole == sum(parts, Usage())
+    assert whole.generations == generations_by_the_tree(log)
+
+
+def leaves(made, size):
+    """The searches that a composition is made of, in order, with their budgets."""
+    parts = made.options.get("parts")
+    if parts is None:
+        return [(made, size)]
+    return [leaf for part, n in parts for leaf in leaves(part, n)]
+
+
 # Tokens are those of the tree --------------------------------------------------------------------
 
 
@@ -282,7 +424,7 @@ def context(solution):
 
 
 def asked_and_given(engine):
-    return list(zip(engine.asked, engine.given, strict=True))
+    return list(zip(engine.calls, engine.given, strict=True))
 
 
 class NoCache:

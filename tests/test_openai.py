@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from contract import check_proposer, check_result, problems
+from contract import check_proposer, check_result, problems, results
 from fake_server import EOS, FAULTS, IDS, MODEL, ROLE, FakeServer, rendered, text_of
 
 from outthink.errors import ContextError, RunError, ServerError, ServerRefused
@@ -18,7 +18,8 @@ from outthink.models.dialects import Message
 from outthink.models.http import Patience, Wire
 from outthink.models.openai import OpenAIProposer, Setting, Wording
 from outthink.models.scripted import ScriptedVerifier
-from outthink.run.runner import Driver, Job
+from outthink.run.journal import Job
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.types import END, SEED_STRIDE, Budget, Draw, Problem, Solution, Usage
 
@@ -69,7 +70,10 @@ def ask(proposer, *draws):
 
     async def run():
         try:
-            return await asyncio.gather(*map(proposer.propose, draws))
+            rows = [None] * len(draws)
+            async for arrival in proposer.propose(draws):
+                rows[arrival.place] = arrival.row
+            return rows
         finally:
             await proposer.aclose()
 
@@ -83,6 +87,11 @@ def draws(prefix, count=4, until=1, temperature=1.0, seed=99):
     ]
 
 
+async def first_row(proposer):
+    async for arrival in proposer.propose(draws(start(), 1)):
+        return arrival.row
+
+
 def start(problem=ONE):
     return Solution.start(problem)
 
@@ -92,8 +101,7 @@ def jobs_of(*names, n=4, of=6):
 
 
 def solved(proposer, jobs, **options):
-    driver = Driver(proposer, ScriptedVerifier(), **{"clock": } | options)
-    return list(driver.run(jobs))
+    return results(Team.of(proposer, ScriptedVerifier()), jobs, **options)
 
 
 class InALoop:
@@ -102,7 +110,7 @@ class InALoop:
     def __init__(self, proposer):
         self._proposer = proposer
 
-    def propose(self, rows):
+    def propose_batch(self, rows):
         return ask(self._proposer, *rows)
 
 
@@ -409,13 +417,13 @@ def test_a_request_that_was_cancelled_takes_no_connection_with_it():
     async def run(server, proposer):
         for _ in range(3):
             server.faults = ["hang"]
-            task = asyncio.create_task(proposer.propose(draws(start(), 1)[0]))
+            task = asyncio.create_task(first_row(proposer))
             while server.faults:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             async with asyncio.timeout(10):
-                await asyncio.gather(*map(proposer.propose, draws(start(), 4)))
+                [row async for row in proposer.propose(draws(start(), 4))]
         await proposer.aclose()
 
     with playing("vllm", options={"requests_in_flight": 1}) as (server, proposer):

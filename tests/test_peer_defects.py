@@ -9,14 +9,14 @@
     4   the first N beams returned, not the best
           test_search.test_beam_returns_the_best_and_not_the_first_to_end
     5   one question at a time
-          test_driver.test_the_requests_of_many_problems_are_one_call
+          test_runner.test_the_requests_of_many_problems_are_one_call
     6   the aggregation asked for, ignored at the end
           test_search.test_beam_chooses_by_the_step_aggregation_it_is_given
     7   a solution cut short counts as finished
           test_search.test_a_cut_beam_is_not_finished
           test_peer_defects.test_07_a_solution_cut_by_the_length_limit_has_no_answer
     8   all answers of a question in one forward pass
-          test_driver.test_rows_in_flight_bound_every_call
+          test_runner.test_rows_in_flight_bound_every_call
     10  unfinished candidates among the answers
           test_contract.test_contract_survives_whatever_comes_back
     11  begins with N / M beams
@@ -33,12 +33,12 @@
     16  nodes expanded and scored one by one
           test_peer_defects.test_16_and_28_a_round_is_one_call_to_each_engine
     17  ended answers scored and paid for again
-          test_driver.test_no_solution_is_verified_twice
+          test_runner.test_no_solution_is_verified_twice
     18  what ends first is never compared again
           test_search.test_beam_that_ended_gives_way_to_better_ones_that_come_later
     19  duplicates narrow the search
           test_peer_defects.test_19_duplicates_do_not_narrow_the_beam
-    20  right by substring (here for the driver's default; the rest belongs to the graders)
+    20  right by substring (here for the runner's default; the rest belongs to the graders)
           test_peer_defects.test_20_an_answer_within_another_is_not_right
     22  the whole context charged again for every step
           test_costs.test_flops_are_the_same_step_by_step_as_in_one_go
@@ -47,7 +47,7 @@
     25  what is spent is no function of the budget
           test_contract.test_contract_spends_its_budget
     26  the whole trajectory read again for every step
-          test_driver.test_a_verifier_reads_only_what_is_new_of_a_beam
+          test_runner.test_a_verifier_reads_only_what_is_new_of_a_beam
     27  an option that never ran
           test_peer_defects.test_13_and_27_every_value_of_every_option_runs_and_is_passed_on
     28  the verifier called once an action
@@ -55,7 +55,7 @@
     29  only the last step's tokens counted
           test_ledger.test_tokens_are_those_of_the_tree_in_any_world
     30  tokens of earlier requests reported again
-          test_driver.test_a_second_run_starts_counting_from_nothing
+          test_runner.test_a_second_run_starts_counting_from_nothing
     32  votes by likeness of texts
           test_peer_defects.test_32_answers_that_look_alike_are_not_the_same_answer
     34  ended beams scored again in every round
@@ -65,7 +65,7 @@
     36  best-of-N that is mean pass@1
           test_peer_defects.test_36_best_of_n_is_one_choice_among_n_and_not_their_mean
     37  a dead verifier reads as a score of 0
-          test_driver.test_an_engine_that_fails_is_heard
+          test_runner.test_an_engine_that_fails_is_heard
           test_peer_defects.test_37_a_verifier_that_says_nothing_is_not_one_that_says_zero
 
 Nothing the core has is concerned by 9 (job arrays), 21 (a shifted training loss), 23 (a guessed
@@ -136,15 +136,15 @@ def test_15_an_ended_beam_never_comes_back_open(name):
 def test_16_and_28_a_round_is_one_call_to_each_engine(name):
     proposer, verifier = Counted(Chain(5)), Counted(Patchy(0.0))
     solve(name, 64, proposer, verifier, of=3)
-    assert [len(call) for call in proposer.asked] == [3 * 64] * 5
-    assert [len(call) for call in verifier.asked] == [3 * 64] * 5
+    assert [len(call) for call in proposer.calls] == [3 * 64] * 5
+    assert [len(call) for call in verifier.calls] == [3 * 64] * 5
 
 
 def test_19_duplicates_do_not_narrow_the_beam():
     world = Tree({"": "a", "a": "b", "ab": "c"})
     proposer = Counted(Words(world))
     result = solve_one("beam(width=2)", 8, proposer, Worth(world))
-    assert [len(call) for call in proposer.asked] == [8, 8, 8]
+    assert [len(call) for call in proposer.calls] == [8, 8, 8]
     assert [word(s) for s in result.choice.candidates] == ["abc"] * 8
 
 

@@ -232,7 +232,7 @@ def test_a_policy_asks_for_its_reviser_where_it_revises():
     policy.check(with_reviser(plain, "reviser", "judge"))
     policy.check(plain)  # nothing of it revises at this budget
     with pytest.raises(PolicyError, match=r"reviser reviser, this run has small"):
-        policy.check(plain, plain)
+        policy.check(with_reviser(plain, "small", "prm"))
     with pytest.raises(PolicyError, match=r"revision verifier judge, this run has none"):
         policy.check(with_reviser(plain, "reviser", None))
 

@@ -415,7 +415,7 @@ def test_an_answer_is_as_sure_whatever_was_told_of_it_as_it_was_written(told):
 
             async def run():
                 try:
-                    return await sure.verify(row.solution)
+                    return (await anext(sure.verify([row.solution]))).row
                 finally:
                     await proposer.aclose()
 
@@ -443,7 +443,7 @@ def test_a_place_that_is_not_told_of_at_all_has_no_part_in_confidence():
 
         async def run():
             try:
-                return await sure.verify(row.solution)
+                return (await anext(sure.verify([row.solution]))).row
             finally:
                 await proposer.aclose()
 

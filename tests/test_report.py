@@ -425,9 +425,9 @@ def with_cefs(*cefs: Cef, **curves: Curve) -> Report:
 
 def test_the_verdict_says_what_was_measured():
     assert plain(verdict(a_small_report())) == (
-        "At 16 generations the compute-optimal policy gets 48.2 % [44.0, 52.0] against "
-        "40.0 % [35.0, 45.0] for best-of-N: as good as best-of-N with 3.1 times the budget "
-        "[2.2, 4.4]."
+        "At 16 generations a problem the compute-optimal policy is right on 48.2 % [44.0, 52.0] "
+        "of problems, best-of-N on 40.0 % [35.0, 45.0]. To be as accurate, best-of-N needs "
+        "3.1 times the budget [2.2, 4.4]."
     )
 
 
@@ -442,9 +442,9 @@ def test_the_verdict_gives_the_charged_factor_and_the_upper_bound_beside_it():
             )
         )
     )
-    assert "the factor runs from 1.0 (at 1) to 3.1 (at 16)." in said
-    assert "With the cost of predicting difficulty charged it is 1.9 [1.4, 2.7] at 24" in said
-    assert "would give at least 4.0 [3.0, > 4.0]: an upper bound." in said
+    assert "this factor runs from 1.0 (N\u00a0=\u00a01) to 3.1 (N\u00a0=\u00a016)." in said
+    assert "Counting the generations that predict difficulty, it is 1.9 [1.4, 2.7] at 24" in said
+    assert "it would be at least 4.0 [3.0, > 4.0]: an upper bound." in said
 
 
 def test_the_charged_factor_is_that_of_the_same_searches_at_their_full_price():
@@ -458,16 +458,19 @@ def test_the_charged_factor_is_that_of_the_same_searches_at_their_full_price():
             charged=Curve("policy", dearer),
         )
     )
-    assert "charged it is 1.6 [1.1, 2.2] at 32 generations" in said
+    assert "difficulty, it is 1.6 [1.1, 2.2] at 32 generations" in said
 
 
 @pytest.mark.parametrize(
     ("cef", "words"),
     [
-        (Cef(16, 1.2, 0.8, 1.9, False, False, "predicted"), "holds 1, so no saving is shown"),
-        (Cef(16, 0.7, 0.5, 0.9, False, False, "predicted"), "so it costs more than it gains"),
-        (Cef(16, 0.9, 0.5, 1.3, False, False, "predicted"), "holds 1, so no saving is shown"),
-        (Cef(16, 4.0, 3.0, None, True, False, "predicted"), "at least as good as best-of-N with 4"),
+        (Cef(16, 1.2, 0.8, 1.9, False, False, "predicted"), "includes 1, so no saving is shown"),
+        (Cef(16, 0.7, 0.5, 0.9, False, False, "predicted"), "the policy costs more than it gains"),
+        (Cef(16, 0.9, 0.5, 1.3, False, False, "predicted"), "includes 1, so no saving is shown"),
+        (
+            Cef(16, 4.0, 3.0, None, True, False, "predicted"),
+            "best-of-N is not as accurate even with 4",
+        ),
     ],
 )
 def test_the_verdict_claims_no_more_than_the_interval_does(cef, words):
@@ -483,14 +486,25 @@ def test_oracle_bins_alone_are_called_an_upper_bound():
 def test_the_verdict_speaks_of_the_budget_the_report_names():
     report = a_small_report()
     named = replace(report, comparison=replace(report.comparison, headline=1))
-    assert verdict(named).startswith("At 1 generation the")
+    assert verdict(named).startswith("At 1 generation a problem the")
 
 
 def test_without_a_policy_the_verdict_names_the_best_strategy():
     report = replace(a_small_report(), comparison=None)
     assert plain(verdict(report)) == (
-        "At 64 generations best-of-N is highest, at 50.0 % [45.0, 55.0], ahead of "
-        "beam(width=4) at 50.0 % [45.0, 55.0] (the intervals overlap)."
+        "At 64 generations best-of-N and beam(width=4) are highest, both at 50.0 %."
+    )
+
+
+def test_a_verdict_on_strategies_says_whether_intervals_overlap():
+    curves = (
+        Curve("beam", (Point(4, 0.6, 0.5, 0.7),)),
+        Curve("majority", (Point(4, 0.5, 0.4, 0.6),)),
+    )
+    report = replace(a_small_report(), comparison=None, curves=curves, labels=())
+    assert plain(verdict(report)) == (
+        "At 4 generations beam is highest, at 60.0 % [50.0, 70.0], ahead of majority at "
+        "50.0 % [40.0, 60.0] (the intervals overlap)."
     )
 
 
@@ -591,7 +605,7 @@ def test_what_was_not_measured_leaves_no_trace(field, section):
     full = a_report(trees=1)
     empty = None if field in ("comparison", "agreement") else ()
     page = render(replace(full, **{field: empty}))
-    assert sections(page) == [each for each in (*OPTIONAL.values(), "words") if each != section]
+    assert sections(page) == [each for each in (*OPTIONAL.values(), "glossary") if each != section]
     links = [value for tag, name, value in Page(page).attributes if (tag, name) == ("a", "href")]
     assert set(links) <= {f"#{each}" for each in sections(page)}
     assert len(Page(page).text["h2"]) == len(sections(page)) + 1  # and the notes
@@ -599,7 +613,7 @@ def test_what_was_not_measured_leaves_no_trace(field, section):
 
 def test_a_report_of_nothing_is_still_a_page():
     report = replace(a_small_report(), curves=(), comparison=None)
-    assert sections(render(report)) == ["words"]
+    assert sections(render(report)) == ["glossary"]
 
 
 def test_parts_that_are_there_but_empty_are_left_out():
@@ -612,7 +626,7 @@ def test_parts_that_are_there_but_empty_are_left_out():
         calibrations=(Calibration("v", (), 0),),
         agreement=Agreement(()),
     )
-    assert sections(render(report)) == ["words"]
+    assert sections(render(report)) == ["glossary"]
 
 
 def test_a_single_budget_and_a_single_problem_are_drawn():

@@ -38,7 +38,8 @@ FIGURES = (
     "sequential", "ratios", "ratios-bins", "policy-revisions", "factor-revisions",
     "choices-revisions", "policy-both", "factor-both", "choices-both", "exchange-search",
     "exchange-revisions", "exchange-both", "exchange-curves-search", "exchange-curves-revisions",
-    "r-star", "verifiers", "aggregations", "beams", "goodhart", "flips", "unled", "untuned",
+    "r-star", "verifiers", "aggregations", "beams", "goodhart", "flips", "prm-on-revisions",
+    "prompted-reviser",
     "agreement", "by-samples", "coverage", "costs", "labels", "policy-search-plain",
     "factor-search-plain", "policy-revisions-plain", "factor-revisions-plain",
     "policy-both-plain", "factor-both-plain",
@@ -141,10 +142,10 @@ def test_text_of_claims_stays_text(found):
 
 
 def test_the_summary_counts_and_gives_the_charged_factor(found):
-    counts = [int(tile.value) for tile in found.tiles[:4]]
+    counts = [int(tile.value) for tile in found.key_figures[:4]]
     assert sum(counts) == len(CLAIMS) == 45
     assert found.summary.startswith("Of 45 claims")
-    net = next(t for t in found.tiles if t.name.startswith("search against weighted"))
+    net = next(t for t in found.key_figures if t.name.startswith("search against weighted"))
     assert net.value.lstrip("\u2265\u202f").startswith("\u00d7")
     assert "at 8 generations" in net.note
 

@@ -12,6 +12,8 @@ from contract import (
     Words,
     Worth,
     problems,
+    results,
+    run_all,
     same_every_time,
     solve_one,
     traced,
@@ -24,11 +26,12 @@ from test_select import brute_force, by_chains
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.run.journal import Job
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.revise import WINDOW, pool_lengths
 from outthink.search.select import MAJORITY
 from outthink.study.plan import CHAINS, UNSCORED_CHAINS
-from outthink.types import Budget, Drawn, Engines, Propose, Solution, Strategy, Verify
+from outthink.types import REVISER, Budget, Drawn, Propose, Solution, Strategy, Verify
 
 
 @dataclass
@@ -36,12 +39,12 @@ class Diary:
     """Solutions of one token, 0, 1, 2, ... as they are drawn; some end without an answer."""
 
     unanswered: tuple[int, ...] = ()
-    asked: list[list[Solution]] = field(default_factory=list)
+    seen: list[list[Solution]] = field(default_factory=list)
     name: str = "diary"
 
     def propose_batch(self, draws):
-        first = sum(map(len, self.asked))
-        self.asked.append([draw.prefix for draw in draws])
+        first = sum(map(len, self.seen))
+        self.seen.append([draw.prefix for draw in draws])
         return [self._write(draw.prefix, first + at) for at, draw in enumerate(draws)]
 
     def _write(self, prefix, token):
@@ -57,7 +60,7 @@ def histories(name, n, **options):
     """What every request's revisions saw: the numbers written before, by request."""
     diary = Diary(**options)
     solve_one(name, n, diary, ScriptedVerifier())
-    return [[[token for (token,) in p.history] for p in asked] for asked in diary.asked]
+    return [[[token for (token,) in p.history] for p in asked] for asked in diary.seen]
 
 
 # What a revision sees ----------------------------------------------------------------------------
@@ -88,7 +91,7 @@ def test_chains_see_their_own_solutions_alone():
 def test_a_revision_is_a_child_of_what_it_revises_answered_or_not():
     diary = Diary(unanswered=(1,))
     solve_one("revise(sequential=3)", 6, diary, ScriptedVerifier())
-    assert [[p.number for p in asked] for asked in diary.asked] == [[-1, -1], [0, 1], [2, 3]]
+    assert [[p.number for p in asked] for asked in diary.seen] == [[-1, -1], [0, 1], [2, 3]]
 
 
 def test_a_solution_keeps_what_it_saw_whatever_its_proposer_hands_on():
@@ -175,14 +178,15 @@ def test_pool_lengths_are_the_largest_powers_of_two_that_fit():
 
 
 def pooled(n, proposer, verifier=None, made=CHAINS):
-    [result] = Driver(proposer, verifier).run([Job(problems(1)[0], made, Budget(n))])
+    job = Job(problems(1)[0], strategy(made), Budget(n))
+    [result] = run_all([job], proposer, verifier)
     return result
 
 
 def test_a_pool_draws_chains_of_every_length_side_by_side():
     diary = Diary()
     pooled(4, diary, ScriptedVerifier())
-    saw = [[[token for (token,) in p.history] for p in asked] for asked in diary.asked]
+    saw = [[[token for (token,) in p.history] for p in asked] for asked in diary.seen]
     assert saw == [[[], [], [], []], [[0], [1]], [[0, 4]], [[0, 4, 6]]]
 
 
@@ -208,14 +212,12 @@ def test_revisions_are_asked_of_their_own_engines_and_searches_of_theirs():
     revising = Counted(ScriptedProposer(6)), Counted(ScriptedVerifier(noise=0.1))
     names = ("best_of_n", "revise", "beam", "revise(sequential=2)")
     jobs = [Job(p, strategy(name), Budget(4)) for name in names for p in problems(3)]
-    together = facts(Driver(*plain, revision=Engines(*revising)).run(jobs))
+    team = Team.of(*plain, reviser=revising[0], revision_verifier=revising[1])
+    together = facts(results(team, jobs))
     for engines, revises in ((plain, False), (revising, True)):
         engine, check = engines
-        alone = facts(
-            Driver(engine.engine, check.engine).run(
-                [job for job in jobs if job.strategy.revises == revises]
-            )
-        )
+        own = [job for job in jobs if (REVISER in job.strategy.about.roles) == revises]
+        alone = facts(run_all(own, engine.engine, check.engine))
         assert alone.items() <= together.items()
         drawn = sum(outcome.usage.generations for outcome, _ in alone.values())
         rows = len(engine.rows)

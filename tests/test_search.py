@@ -423,5 +423,5 @@ def test_a_square_root_width_is_rounded():
     for n, kept in ((2, 2), (4, 2), (6, 3), (7, 3), (9, 3), (16, 4), (64, 8)):
         proposer = Counted(Chain(2))
         solve_one("beam(width=sqrt)", n, proposer, Patchy(0))
-        parents = {draw.prefix.number for draw in proposer.asked[1]}
+        parents = {draw.prefix.number for draw in proposer.calls[1]}
         assert len(parents) == kept

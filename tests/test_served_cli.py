@@ -15,8 +15,10 @@ from outthink.grade.sandbox import why_not
 from outthink.models import http as wire
 from outthink.policy import as_json
 from outthink.run.store import Store
-from outthink.study import plan as study
-from outthink.study.models import Models, accuracies, reopened
+from outthink.study import run as study
+from outthink.study.models import Models
+from outthink.study.results import accuracies
+from outthink.study.sweep import reopened
 
 PLAN = ["--budgets", "1,4", "--pool", "4", "--oracle-samples", "0", "--verifier", "none"]
 PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=majority)"]
@@ -25,7 +27,7 @@ PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Backing off takes no time here, and no key comes from outside."""
-    monkeypatch.setattr(wire.Wire, "_wait", lambda *_: 0.0)
+    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 

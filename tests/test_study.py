@@ -10,7 +10,7 @@ from contract import Counted, results
 
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.report.study import Analysis
+from outthink.policy.fit import fit_study
 from outthink.run.journal import Job
 from outthink.run.progress import Progress
 from outthink.run.store import Store, View
@@ -379,36 +379,38 @@ def few_of(study, count):
     return Study(study.plan, study.problems[:count], study.view, study.asked)
 
 
-def test_an_analysis_needs_what_it_compares(study):
+def test_a_fit_needs_a_baseline_and_a_difficulty(study):
     for plan, said in (
         (replace(PLAN, strategies=("beam",)), "ran neither"),
         (replace(PLAN, predicted_samples=0), "--difficulty-samples"),
     ):
         with pytest.raises(UsageError, match=said):
-            Analysis.of(replace(study, plan=plan), seed=0)
+            fit_study(replace(study, plan=plan), seed=0)
     for few in (0, 1):
         with pytest.raises(UsageError, match="give at least 2"):
-            Analysis.of(few_of(study, few), seed=0)
+            fit_study(few_of(study, few), seed=0)
 
 
 @pytest.mark.parametrize(
     ("problems", "bins"), [(2, 1), (3, 1), (19, 1), (39, 1), (40, 2), (99, 4), (100, 5)]
 )
 def test_few_problems_fill_few_bins_and_say_how_wide_that_is(study, problems, bins):
-    found = Analysis.of(few_of(study, problems), seed=0)
-    assert found.predicted.binning.count == found.oracle.binning.count == bins
+    found = fit_study(few_of(study, problems), seed=0)
+    assert found.policy.binning.count == bins
     sizes = np.bincount(found.predicted.bins)
     assert sizes.size == bins and (bins == 1 or sizes.min() >= 20)
-    notes = found.notes()
+    notes = found.notes
     assert bool(notes) == (bins < 5)
     if notes:
-        widths = [100 * (c.accuracy.high - c.accuracy.low) for c in found.predicted.fit.cells]
+        widths = [100 * (c.accuracy.high - c.accuracy.low) for c in found.predicted.cells]
         assert f"{min(widths):.0f} to {max(widths):.0f} points wide" in notes[0]
         assert len(notes) == 1 + (problems < 20)
 
 
-def test_an_analysis_compares_at_every_budget(study):
-    found = Analysis.of(study, seed=0)
-    assert found.oracle is not None
-    assert found.baseline.shape == (len(PLAN.pool_budgets), 100)
-    assert [e.cost for e in found.equivalences(found.predicted, charged=True)] == [5, 8]
+def test_a_fit_compares_at_every_budget(study):
+    result = fit_study(study, seed=0)
+    assert result.oracle is not None
+    assert result.baseline.shape == (len(PLAN.pool_budgets), 100)
+    costs = [row.equivalence.cost for row in result.worth]
+    assert costs == [1, 4, 5, 8, 1, 4]  # predicted; with its 4 samples charged; oracle
+    assert [row.charged for row in result.worth] == [False] * 2 + [True] * 2 + [False] * 2

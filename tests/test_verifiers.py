@@ -33,9 +33,15 @@ QUICK = Patience(tries=3, request_s=20.0)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(wire.Wire, "_wait", lambda *_: 0.0)
+    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+
+
+async def only(arrivals):
+    """The row of an engine that was asked for one."""
+    async for arrival in arrivals:
+        return arrival.row
 
 
 # Served PRMs -------------------------------------------------------------------------------------
@@ -126,10 +132,10 @@ def test_a_served_prm_need_not_be_told_what_was_counted(usage):
     kind = KINDS["trl"]
     with FakeServer("vllm", pool=pooled(kind, kind.make())) as server:
         connecting = PoolingPRM.connect(server.url, row="trl", tokenizer=kind.tokenizer)
-        verifier = InALoop(reading(asyncio.run(connecting), Letters()))
+        verifier = Waiting(reading(asyncio.run(connecting), Letters()))
         server.requests.clear()
         server.alter = lambda path, body, value: {**value, "usage": usage}
-        (row,) = verifier.verify([solution("1?", ["ab"])])
+        (row,) = verifier.verify_batch([solution("1?", ["ab"])])
     ((_, body),) = server.requests
     assert (row.computed_tokens, row.cached_tokens) == (len(body["input"]), 0)
 
@@ -215,7 +221,7 @@ def judged(says, ask, **server):
 
 def written(*steps, problem="1?"):
     whole = solution(problem, steps)
-    return Written(whole, tuple(f"{step}\n\n" for step in steps))
+    return SolutionText(whole, tuple(f"{step}\n\n" for step in steps))
 
 
 def test_a_judge_gives_a_score_between_0_and_1_for_the_last_step():
@@ -305,10 +311,10 @@ def test_confidence_of_a_served_model_is_one_more_request_a_solution():
         proposer = await OpenAIProposer.connect(server.url, patience=QUICK)
         verifier = confidence(proposer, top=5)
         draw = Draw(Solution.start(Problem("p", "problem 3")), END, 1.0, 7)
-        found = (await proposer.propose(draw)).solution
+        found = (await only(proposer.propose([draw]))).solution
         server.requests.clear()
-        row = await verifier.verify(found)
-        nothing = await verifier.verify(Solution.start(Problem("p", "problem 3")))
+        row = await only(verifier.verify([found]))
+        nothing = await only(verifier.verify([Solution.start(Problem("p", "problem 3"))]))
         await proposer.aclose()
         return found, row, nothing
 
@@ -331,13 +337,15 @@ def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_tha
     async def run(server):
         proposer = await OpenAIProposer.connect(server.url, patience=QUICK)
         verifier = confidence(proposer, top=5)
-        first = (await proposer.propose(Draw(start, 1, 1.0, 7))).solution
-        found = (await proposer.propose(Draw(first, END, 1.0, 8))).solution
+        first = (await only(proposer.propose([Draw(start, 1, 1.0, 7)]))).solution
+        found = (await only(proposer.propose([Draw(first, END, 1.0, 8)]))).solution
         assert first.is_open and found.finished
         server.requests.clear()
-        told = [await verifier.verify(each) for each in (first, found)]
+        told = [await only(verifier.verify([each])) for each in (first, found)]
         assert not server.requests
-        again = [await verifier.verify(replace(each, state=None)) for each in (first, found)]
+        again = [
+            await only(verifier.verify([replace(each, state=None)])) for each in (first, found)
+        ]
         await proposer.aclose()
         return found, told, again
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from outthink.api import fit, run, solve, sweep, write_report
 from outthink.errors import OutthinkError, RunError, UsageError
-from outthink.policy.results import Fitting, Reported, Solved, Worth
+from outthink.policy.results import FitResult, Reported, Solved, Worth
 from outthink.policy.table import Policy
 from outthink.run.journal import Job, Result
 from outthink.run.runner import Runner
 from outthink.run.store import Store
 from outthink.run.team import Team
-from outthink.search import strategy
+from outthink.search import describe, strategy
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.study.models import Models
 from outthink.study.plan import Plan
@@ -28,6 +28,7 @@ from outthink.types import (
     Solution,
     Strategy,
     Usage,
+    Verified,
     Verify,
 )
 from outthink.version import VERSION as __version__
@@ -40,7 +41,7 @@ __all__ = [
     "AnswerAggregation",
     "Budget",
     "Choice",
-    "Fitting",
+    "FitResult",
     "Job",
     "Models",
     "Outcome",
@@ -64,9 +65,11 @@ __all__ = [
     "Team",
     "Usage",
     "UsageError",
+    "Verified",
     "Verify",
     "Worth",
     "__version__",
+    "describe",
     "fit",
     "run",
     "solve",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from outthink.errors import UsageError
-from outthink.policy.results import Fitting, Reported, Solved
+from outthink.policy.results import FitResult, Reported, Solved
 from outthink.policy.table import Policy
 from outthink.study.models import Models
 from outthink.study.plan import Plan
@@ -91,7 +91,7 @@ async def sweep(
     return await jobs.sweep_async(Sweep(str(problems), plan, _models(model), seed), Path(store))
 
 
-async def fit(store: str | Path, out: str | Path | None = None) -> Fitting:
+async def fit(store: str | Path, out: str | Path | None = None) -> FitResult:
     """Fit the compute-optimal policy on a store, and save it where `out` says.
 
     Fitted on what is there of a sweep that is not finished, and with fewer bins on fewer than 100

@@ -9,8 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from outthink.data import source
 from outthink.errors import RunError, UsageError
 from outthink.grade import grading
@@ -26,19 +24,19 @@ from outthink.measure.exchange import (
     crossovers,
 )
 from outthink.measure.grid import Grid
-from outthink.measure.intervals import interval, paired
 from outthink.paper.evidence import Evidence, Scale, gathered
 from outthink.paper.outcome import outcome
-from outthink.policy.results import Fitting, Reported, Worth
-from outthink.policy.table import Policy, Provenance
+from outthink.policy.fit import fit_study, lacks
+from outthink.policy.results import FitResult, Reported
+from outthink.policy.table import Policy
 from outthink.report import data as page
 from outthink.report.page import write
 from outthink.report.reproduction import write_reproduction
-from outthink.report.study import Analysis, Fitted, build, lacks
+from outthink.report.study import build
 from outthink.study.models import IN_PROCESS, Models, reads_any_text, setting_of, writer
 from outthink.study.plan import Plan
 from outthink.study.results import Accuracies, accuracies
-from outthink.study.sweep import OpenStudy, Sweep, make_place, reopened, swept, swept_async
+from outthink.study.sweep import OpenStudy, Sweep, Watch, make_place, reopened, swept, swept_async
 from outthink.study.verifiers import VerifierQuality, require_one, side_by_side
 from outthink.version import VERSION
 
@@ -80,8 +78,8 @@ def train(
     from outthink.models.weights import transformers
 
     transformers()
-    from outthink.train.own import Training, usual
-    from outthink.train.own import train as trained
+    from outthink.train.pipeline import Training, usual
+    from outthink.train.pipeline import train as trained
 
     recipe = usual(kind, lora, seed)
     plan = Training(
@@ -101,9 +99,9 @@ def train(
     return trained(plan, asked, grader=judge.grade, read=judge.read, sampler=other)
 
 
-def sweep(asked: Sweep, store: Path) -> Accuracies:
+def sweep(asked: Sweep, store: Path, pace: Watch | None = None) -> Accuracies:
     """Run a plan over problems into a store; accuracies of everything that was run."""
-    with swept(asked, store) as found:
+    with swept(asked, store, pace) as found:
         return _accuracies(found)
 
 
@@ -113,7 +111,7 @@ async def sweep_async(asked: Sweep, store: Path) -> Accuracies:
         return _accuracies(found)
 
 
-def fit(store: Path, out: Path | None, verifier: str | None = None) -> Fitting:
+def fit(store: Path, out: Path | None, verifier: str | None = None) -> FitResult:
     """Fit a policy on a store, and save it where `out` says; what it is worth.
 
     Raises `UsageError` where several verifiers scored its samples and none is named.
@@ -123,8 +121,8 @@ def fit(store: Path, out: Path | None, verifier: str | None = None) -> Fitting:
     with reopened(store, verifier=verifier) as found:
         if verifier is None:
             require_one(found.store, found.asked)
-        analysis = Analysis.of(found.study, seed=found.asked.seed)
-        fitting = _fitted(analysis, found, out)
+        fitting = replace(fit_study(found.study, seed=found.asked.seed), path=out)
+        fitting = replace(fitting, notes=(*_missing(found), *fitting.notes))
         if out is not None:
             _save(fitting.policy, out)
         return fitting
@@ -187,14 +185,14 @@ def exchange(
                 f"{small} and {large} hold different problems; sweep the same ones with both models"
             )
         ratio = size_ratio or _size_ratio(ours, theirs)
-        curve = Analysis.of(study, seed=ours.asked.seed).predicted
+        fitted = fit_study(study, seed=ours.asked.seed)
         grid = study.grid
         if strategy is None:
-            accuracy, cost = curve.fit.held_out, curve.difficulty.samples
+            accuracy, cost = fitted.predicted.held_out, fitted.policy.samples
         else:
             accuracy, cost = grid.accuracy[_row(grid, strategy, small)], 0
         accuracy_large = other.grid.accuracy[_row(other.grid, GREEDY, large), 0]
-        measured = Measured(grid.budgets, accuracy, accuracy_large, ratio, curve.bins)
+        measured = Measured(grid.budgets, accuracy, accuracy_large, ratio, fitted.predicted.bins)
         charged = replace(accounting, difficulty=float(cost))
         seed = ours.asked.seed
         return {
@@ -332,29 +330,6 @@ def _save(policy: Policy, out: Path) -> None:
         ) from error
 
 
-def _policy(analysis: Analysis, found: OpenStudy) -> Policy:
-    fitted, asked = analysis.predicted, found.asked
-    return Policy(
-        fitted.binning,
-        fitted.difficulty.method,
-        fitted.difficulty.samples,
-        fitted.fit.cells,
-        Provenance(
-            proposer=asked.proposer,
-            verifier=asked.verifier,
-            reviser=asked.reviser,
-            revision_verifier=asked.revision_verifier,
-            data_hash=analysis.study.grid.digest,
-            problems=len(analysis.study.problems),
-            repeats=fitted.fit.repeats,
-            seed=fitted.fit.seed,
-            created_by=f"outthink {VERSION}",
-            grader=asked.grader,
-            words=asked.words,
-        ),
-    )
-
-
 def _accuracies(found: OpenStudy) -> Accuracies:
     study = found.study
     return Accuracies(
@@ -367,67 +342,26 @@ def _accuracies(found: OpenStudy) -> Accuracies:
     )
 
 
-def _notes(found: OpenStudy, analysis: Analysis | None) -> tuple[str, ...]:
-    """What a reader of figures must know."""
-    missing = found.missing.sentences() if found.missing else ()
-    if analysis is not None:
-        return (*missing, *analysis.notes())
-    return (*missing, f"No policy: {lacks(found.study)}.")
-
-
-def _fitted(analysis: Analysis, found: OpenStudy, path: Path | None) -> Fitting:
-    """The policy for predicted bins, and what each reading of it is worth."""
-    readings = [(analysis.predicted, False), (analysis.predicted, True)]
-    readings += [(analysis.oracle, False)] if analysis.oracle else []
-    worth = tuple(row for fit, charged in readings for row in _reading(analysis, fit, charged))
-    return Fitting(
-        _policy(analysis, found),
-        found.problems,
-        worth,
-        analysis.base,
-        path,
-        _notes(found, analysis),
-    )
-
-
-def _reading(analysis: Analysis, fit: Fitted, charged: bool) -> Sequence[Worth]:
-    """A policy against best-of-N that spends as much, and what best-of-N would need (CEF)."""
-    study, budgets = analysis.study, analysis.study.plan.budgets
-    factors = analysis.equivalences(fit, charged=charged)
-    costs = [min(round(found.cost), study.plan.pool) for found in factors]
-    base = study.curve(analysis.base, costs)
-    rows = []
-    columns = zip(budgets, fit.fit.held_out, base, costs, factors, strict=True)
-    for budget, ours, theirs, cost, found in columns:
-        rows.append(
-            Worth(
-                bins=fit.difficulty.method,
-                charged=charged,
-                budget=budget,
-                accuracy=interval(ours),
-                best_of_n=float(np.mean(theirs)),
-                best_of_n_budget=cost,
-                difference=paired(ours, theirs),
-                equivalence=found,
-            )
-        )
-    return rows
-
-
 def _reported(found: OpenStudy, out: Path, policy: Path | None, command: str) -> Reported:
     """Write the page of a sweep, with its policy where one can be fitted."""
-    able = lacks(found.study) is None
-    analysis = Analysis.of(found.study, seed=found.asked.seed) if able else None
-    notes = _notes(found, analysis)
+    why = lacks(found.study)
+    fitting = None if why else fit_study(found.study, seed=found.asked.seed)
+    notes = (*_missing(found), *(fitting.notes if fitting else (f"No policy: {why}.",)))
     shown = _accuracies(found)
-    write(_page(found, analysis, command, notes, shown.verifiers), out)
-    fitting = None if analysis is None else _fitted(analysis, found, policy)
+    write(_page(found, fitting, command, notes, shown.verifiers), out)
+    if fitting is not None:
+        fitting = replace(fitting, path=policy, notes=notes)
     return Reported(out, shown, fitting, notes)
+
+
+def _missing(found: OpenStudy) -> tuple[str, ...]:
+    """What a reader must know of a sweep that is not finished."""
+    return found.missing.sentences() if found.missing else ()
 
 
 def _page(
     found: OpenStudy,
-    analysis: Analysis | None,
+    fitting: FitResult | None,
     command: str,
     notes: Sequence[str],
     compared: Sequence[VerifierQuality],
@@ -436,7 +370,7 @@ def _page(
     verifiers = (asked.verifier,) if asked.verifier else ()
     return build(
         found.study,
-        analysis,
+        fitting,
         provenance=page.Provenance(
             proposer=asked.proposer,
             verifiers=verifiers,

@@ -337,7 +337,8 @@ class Proposer(Protocol):
     sampling): draws of one name that are asked in two ways are kept apart.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def propose(self, draws: Sequence[Draw]) -> AsyncIterator[Arrival[Drawn]]:
         """Extend every row, in any order, each as soon as it is there.
@@ -356,7 +357,8 @@ class Proposer(Protocol):
 class Verifier(Protocol):
     """A model that scores. A solution it cannot score gets `Scores()` and counts no tokens."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def verify(self, solutions: Sequence[Solution]) -> AsyncIterator[Arrival[Verified]]:
         """Score every solution; as `Proposer.propose`."""
@@ -368,7 +370,8 @@ class BatchProposer(Protocol):
     """A proposer in this process: all rows in one call. `models.in_process` makes a `Proposer` of
     it, which `Team.of` does by itself."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
         """Extend every row; row i of the result belongs to row i of `draws`."""
@@ -383,7 +386,8 @@ class BatchProposer(Protocol):
 class BatchVerifier(Protocol):
     """A verifier in this process; see `BatchProposer`."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]: ...
 

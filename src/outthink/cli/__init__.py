@@ -2,8 +2,8 @@
 
 It is the outermost room.
 
-Stands on: api, bench, data, errors, grade, jobs, lab, measure, models, paper, policy, report, run,
-search, study, train, types, version.
+Stands on: api, bench, data, errors, grade, jobs, lab, measure, paper, policy, run, search, study,
+version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from outthink.version import VERSION
 if TYPE_CHECKING:
     from outthink.lab.facts import Facts, ModelFacts, RevisionFacts
     from outthink.measure.intervals import Interval
-    from outthink.policy.results import Fitting, Worth
+    from outthink.policy.results import FitResult, Worth
     from outthink.study.models import Models
     from outthink.study.plan import Plan
     from outthink.study.results import Accuracies
@@ -421,18 +421,56 @@ def _sweep(parser: _Parser) -> None:
     )
     _model_options(parser)
     _plan_options(parser, pool=None, oracle=None, difficulty=8)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print how many generations, tokens, seconds, bytes and how much money it will take, "
+        "as far as that is known, and spend nothing",
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="run it even where it takes more than a day, or more than the disk holds",
+    )
+    for name, what in (("--price-in", "read"), ("--price-out", "written")):
+        parser.add_argument(
+            name, type=_price, metavar="X", help=f"money for a million tokens that are {what}"
+        )
 
 
 def _run_sweep(options: argparse.Namespace) -> None:
     from outthink.data.source import called
     from outthink.jobs import sweep
     from outthink.policy import as_json
+    from outthink.study.ahead import Pace, ahead
+    from outthink.study.forecast import Forecast, Prices
     from outthink.study.sweep import Sweep
 
     models = _models(options)
     asked = Sweep(options.problems, _plan(options, models), models, options.seed)
     store = options.store or Path(f"{called(options.problems)}.store")
-    outcome = sweep(asked, store)
+    forecast = ahead(asked, store, Prices(options.price_in, options.price_out))
+    if options.dry_run:
+        if options.json:
+            return _print_json(as_json.forecast(forecast))
+        return print("\n".join([*forecast.sentences(), *forecast.objections()]))
+
+    def object_to(forecast: Forecast) -> None:
+        """Ask for a word where it takes very much."""
+        if (objections := forecast.objections()) and not options.yes:
+            raise UsageError(
+                f"of {forecast.generations_left:,} generations {' and '.join(objections)}: give "
+                "--yes if that is meant, or smaller --budgets, a smaller --pool or fewer problems"
+            )
+
+    def consider(forecast: Forecast) -> None:
+        """Say what it will take, and object."""
+        if forecast.generations_left:
+            _say("; ".join(forecast.sentences()))
+        object_to(forecast)
+
+    object_to(forecast)  # before models are loaded and servers asked
+    outcome = sweep(asked, store, Pace(forecast, consider))
     if options.json:
         return _print_json(as_json.sweep(outcome))
     _print_swept(outcome)
@@ -1308,7 +1346,8 @@ def _run_reproduce(options: argparse.Namespace) -> None:
 def _bench_grader(parser: _Parser) -> None:
     parser.description = (
         "Measures how often a grader agrees with verdicts that others published, and prints every\n"
-        "disagreement, so that each can be judged."
+        "disagreement, so that each can be judged. With --grader code it also takes the files of\n"
+        "HumanEval and MBPP as published, whose own solutions have to pass."
     )
     parser.add_argument(
         "file",
@@ -1371,6 +1410,16 @@ def _scale(text: str) -> float:
         number = math.nan
     if not (0 < number < math.inf):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _price(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (0 <= number < math.inf):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price; give 0 or more")
     return number
 
 
@@ -1480,7 +1529,7 @@ def _print_cells(told: Sequence[tuple[str, int, str]]) -> None:
     )
 
 
-def _print_policy(found: Fitting) -> None:
+def _print_policy(found: FitResult) -> None:
     """What a policy does, and what that is worth."""
     print("\nthe policy; accuracy in % on problems that it was not fitted on, 95 % interval")
     shown, rows, last = 0, [], found.policy.binning.count

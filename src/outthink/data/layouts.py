@@ -2,8 +2,8 @@
 
 The first row decides the layout, and every row has to have it. Known are HumanEval's
 (Chen et al. 2021) and MBPP's (Austin et al. 2021) programs with tests, GSM8K's answers after
-`####` (Cobbe et al. 2021), MATH's boxed solutions (Hendrycks et al. 2021), and any table with a
-column of questions and, where they are known, one of answers.
+`####` (Cobbe et al. 2021), MATH's boxed solutions (Hendrycks et al. 2021), questions with options
+to choose from (`choices`), and any table with a column of questions and one of answers.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outthink.data.tables import Row
+from outthink.data import choices
+from outthink.data.tables import Row, plain
 from outthink.errors import ProblemFileError, UsageError
 from outthink.grade import code, extract, number
 
 PROMPTS = ("question", "problem", "prompt", "query", "instruction", "input", "text")
 """Names of a column of questions, the likeliest first; case does not count."""
 REFERENCES = (
-    "answer", "reference", "solution", "final_answer", "ground_truth", "target", "gold", "label",
-    "output",
+    "answer", "reference", "solution", "final_answer", "correct_answer", "expected_answer",
+    "gold_answer", "ground_truth", "reference_answer", "target", "gold", "label", "output",
 )  # fmt: skip
 """Names of a column of answers."""
-IDS = ("id", "task_id", "unique_id", "problem_id", "question_id", "uid")
+IDS = ("id", "task_id", "unique_id", "problem_id", "question_id", "record_id", "uid")
+NONE = "none"
+"""What a caller writes for the column of answers where a table has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,31 @@ def recognised(rows: Sequence[Row], columns: Columns) -> Layout:
             return Layout("mbpp", "code", _mbpp, found)
     prompt = _column(first, columns.prompt, PROMPTS, "prompt")
     assert prompt is not None
-    reference = _column(first, columns.reference, REFERENCES, "reference", needed=False)
-    if reference == prompt:
-        reference = None
+    if columns.reference == NONE and NONE not in first.values:
+        return _table(rows, prompt, None, found)
+    if read := choices.recognised(first, columns.reference):
+        return Layout("choices", "choice", lambda row: read(row, _needed(row, prompt)), found)
+    reference = _column(
+        first,
+        columns.reference,
+        REFERENCES,
+        "reference",
+        needed=bool(first.values.keys() - {prompt, found}),
+        other=prompt,
+    )
     return _table(rows, prompt, reference, found)
 
 
 def _column(
-    row: Row, named: str | None, likely: Sequence[str], option: str, *, needed: bool = True
+    row: Row,
+    named: str | None,
+    likely: Sequence[str],
+    option: str,
+    *,
+    needed: bool = True,
+    other: str | None = None,
 ) -> str | None:
-    """The column of this name, or of a likely one."""
+    """The column of this name, or of a likely one that is not the `other`."""
     if named is not None:
         if named not in row.values:
             raise ProblemFileError(
@@ -77,12 +95,14 @@ def _column(
                 f"FILE?{option}=COLUMN with one of them"
             )
         return named
-    lower = {name.lower(): name for name in row.values}
-    found = next((lower[name] for name in likely if name in lower), None)
+    named_so = {plain(name): name for name in reversed(row.values) if name != other}
+    found = next((named_so[plain(name)] for name in likely if plain(name) in named_so), None)
     if found is None and needed:
+        without = f", or FILE?{option}={NONE} where none does" if option == "reference" else ""
         raise ProblemFileError(
             f"{row.where}: none of its columns is called {', '.join(likely[:3])}; it has "
             f"{_listed(row)}, so write FILE?{option}=COLUMN with the one that holds the {option}"
+            f"{without}"
         )
     return found
 
@@ -98,7 +118,7 @@ def _table(rows: Sequence[Row], prompt: str, reference: str | None, name: str | 
     references = [_text(row, reference) for row in rows] if reference is not None else []
     known = [text for text in references if text is not None]
 
-    def plain(row: Row) -> tuple[str, str | None]:
+    def as_it_is(row: Row) -> tuple[str, str | None]:
         return _needed(row, prompt), None if reference is None else _text(row, reference)
 
     def hashed(row: Row) -> tuple[str, str | None]:
@@ -115,7 +135,7 @@ def _table(rows: Sequence[Row], prompt: str, reference: str | None, name: str | 
         return Layout("gsm8k", "number", hashed, name)
     if known and r"\boxed" in known[0]:
         return Layout("math", "math", boxed, name)
-    return Layout("table", _fitting(known), plain, name)
+    return Layout("table", _fitting(known), as_it_is, name)
 
 
 def _fitting(references: Sequence[str]) -> str:

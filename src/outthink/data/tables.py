@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,11 @@ def rows(path: Path) -> Iterator[Row]:
         return _folder(path)
     readers = {".json": _json, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
     return readers.get(path.suffix.lower(), _json_lines)(path)
+
+
+def plain(column: str) -> str:
+    """A column's name without case, and with spaces for the signs that stand for them."""
+    return re.sub(r"[\s_-]+", " ", column).strip().lower()
 
 
 def parse(where: str, line: str) -> Any:

@@ -11,7 +11,7 @@
 
 It knows nothing of models or stores. `data` names the grader of a problem, `study` asks it.
 
-Stands on: errors, types.
+Stands on: errors, plugin, types.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Protocol
 
 from outthink.errors import UsageError
 from outthink.grade import choice, code, extract, gym, math, number, sandbox, text, worker
+from outthink.plugin import is_plugin, load
 from outthink.types import Grader
 
 __all__ = ["EXACT", "Extractor", "Grading", "extractor", "grader", "grading", "names"]
@@ -56,12 +57,16 @@ class Grading:
         return None if found is None else self.canonical(found) or None
 
 
+def _mathematics(text: str) -> str | None:
+    return extract.answer(text, math.grade)
+
+
 _GRADINGS = {
     found.name: found
     for found in (
         Grading(EXACT, text.exact, text.answer, text.canonical),
         Grading("number", number.grade, extract.answer, number.canonical),
-        Grading("math", math.grade, extract.answer, math.canonical, worker.require),
+        Grading("math", math.grade, _mathematics, math.canonical, worker.require),
         Grading("choice", choice.grade, choice.answer, choice.canonical),
         Grading("code", code.grade, code.answer, code.canonical, sandbox.require),
         Grading("reasoning-gym", gym.grade, gym.answer, gym.canonical, gym.require),
@@ -69,8 +74,24 @@ _GRADINGS = {
 }
 
 
+def _own(name: str) -> Grading:
+    """A user's own: its function may have attributes `extract` and `canonical` of its own."""
+    judge = load(name)
+    return Grading(
+        name,
+        judge,
+        getattr(judge, "extract", extract.answer),
+        getattr(judge, "canonical", str.strip),
+    )
+
+
 def grading(name: str) -> Grading:
-    """The grading of this name. Raises `UsageError` for an unknown one."""
+    """The grading of this name, or of a function MODULE:FUNCTION of (answer, reference).
+
+    Raises `UsageError` for an unknown one, or a module that cannot be imported.
+    """
+    if is_plugin(name):
+        return _own(name)
     if name not in _GRADINGS:
         raise UsageError(f"unknown grader {name!r}; write one of {', '.join(names())}")
     return _GRADINGS[name]

@@ -1,8 +1,9 @@
 """How often a grader agrees with verdicts that others published, and where it does not.
 
 A file holds one JSON object a line: `reference`, `right` (or `verdict`), and `solution` (a text to
-extract the answer from) or `answer`; `id` where there is one. Every disagreement is kept, so that
-each can be judged: the published verdict is not always the one that is right.
+extract the answer from) or `answer`; `id` where there is one. HumanEval's and MBPP's files are read
+as they come: the solution that each problem brings has to pass its tests. Every disagreement is
+kept, so that each can be judged: the published verdict is not always the one that is right.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from outthink.errors import ProblemFileError
-from outthink.grade import Grading
+from outthink.grade import Grading, code
 
 _Z = 1.959963984540054
 """Two-sided 95 % of the normal distribution."""
@@ -164,6 +165,13 @@ def _parse(where: str, line: str, grading: Grading) -> Graded:
         value = json.loads(line)
     except ValueError as error:
         raise ProblemFileError(f"{where}: not JSON; write one object a line") from error
+    if isinstance(value, dict) and (own := _own_program(where, value)):
+        if grading.name != "code":
+            raise ProblemFileError(
+                f"{where}: a program with its tests, which {grading.name!r} cannot judge; "
+                "write --grader code"
+            )
+        return own
     right = value.get("right", value.get("verdict")) if isinstance(value, dict) else None
     if not isinstance(right, bool) or not isinstance(value.get("reference"), str):
         raise ProblemFileError(
@@ -175,3 +183,25 @@ def _parse(where: str, line: str, grading: Grading) -> Graded:
         raise ProblemFileError(f"{where}: 'solution' or 'answer' has to be text")
     answer = grading.extract(text) if text is not None else written
     return Graded(str(value.get("id", where)), value["reference"], right, answer)
+
+
+def _own_program(where: str, value: dict[str, Any]) -> Graded | None:
+    """The solution that a problem of HumanEval or MBPP brings; `None` for another row."""
+    prompt, setup = value.get("prompt", ""), value.get("test_setup_code") or ""
+    imports = value.get("test_imports") or ()
+    if {"test", "entry_point", "canonical_solution"} <= value.keys():
+        answer, sources = value["canonical_solution"], [value["test"], value["entry_point"]]
+    elif {"test_list", "code"} <= value.keys():
+        answer, sources = value["code"], value["test_list"]
+    else:
+        return None
+    texts = [*sources, *imports, answer, prompt, setup] if isinstance(sources, list) else [None]
+    if not sources or not all(isinstance(text, str) for text in texts):
+        raise ProblemFileError(
+            f"{where}: not a problem as HumanEval and MBPP have them; take the file as published"
+        )
+    if "entry_point" in value:
+        suite = code.humaneval(prompt, *sources)
+    else:
+        suite = code.mbpp(sources, setup, imports)
+    return Graded(str(value.get("task_id", where)), suite.dump(), True, answer)

@@ -17,8 +17,23 @@ _OPTION = re.compile(
     r"|(?P<c>[A-Z])\s*[).:,](?=\s|$|[^a-z])"
     r"|(?P<d>[A-Za-z])$|(?P<e>[A-Z])(?=\s*(?:[-=]|\n)))"
 )
-_SEVERAL = re.compile(rf"{_NAMED}\(?[A-Z]\)?(?:\s*(?:,|;|&|/|and|\s)\s*(?:and\s*)?\(?[A-Z]\)?)+")
+_AND = r"\s*(?:[,;&/]\s*(?:and\b)?|\band\b|\s)\s*"
+_SEVERAL = re.compile(
+    rf"{_NAMED}(?:[A-Z](?:{_AND}[A-Z])+|\([A-Z]\)(?:{_AND}\([A-Z]\))+|\[[A-Z]\](?:{_AND}\[[A-Z]\])+)"
+    r"\s*,?"
+)
+"""Several options, all of them marked in one way: `(D) B, D and F` is option D."""
 _RUN = re.compile(r"[A-H]{2,8}")
+_LETTER = r"[*_\s]*(?:\(\s*(?P<{0}>[A-Za-z])\s*\)|(?-i:(?P<{1}>[A-Z]))(?![a-zA-Z'\u2019]))"
+_CHOSEN = re.compile(
+    r"\b(?:correct|right|best|final|appropriate|likely|true)\s+(?:option|choice|statement|one)"
+    rf"(?:\s+(?:here|is|would\s+be|must\s+be|should\s+be)|\s*:)+{_LETTER.format('a', 'b')}"
+    rf"|\b(?:option|choice|statement){_LETTER.format('c', 'd')}[*_\s]*\bis\s+(?:therefore\s+)?"
+    r"(?:the\s+)?(?:correct|right|best|true)\b"
+    rf"|\bI\s+(?:would\s+)?(?:choose|pick|select)\s+(?:option\s+)?{_LETTER.format('e', 'f')}",
+    re.IGNORECASE,
+)
+"""An option that a text chooses without calling it its answer."""
 
 
 def grade(answer: str, reference: str) -> bool:
@@ -49,8 +64,17 @@ def letters(answer: str) -> str | None:
 
 
 def answer(text: str) -> str | None:
-    """The option a solution ends in: boxed, declared, or all that it says."""
-    found = extract.answer(text)
-    if found is None and len(text) < 40:
-        found = text
-    return None if found is None else letters(found)
+    """The option a solution ends in: boxed, declared, chosen, or all that it says.
+
+    A box that holds no option is one of a formula, and does not hide the declared one.
+    """
+    said = extract.spoken(text)
+    if said is None:
+        return None
+    for found in (extract.answer(text), extract.declared(said)):
+        if found is not None and (named := letters(found)):
+            return named
+    chosen = list(_CHOSEN.finditer(said))
+    if chosen:
+        return next(group for group in chosen[-1].groups() if group is not None).upper()
+    return letters(said) if len(said) < 40 else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from outthink.grade.latex import braced, without_fonts
+
 CHARACTERS = str.maketrans(
     {
         **dict.fromkeys("−–—‒―﹣－", "-"),
@@ -66,17 +68,12 @@ _REWRITES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:left|right|bigg?|Bigg?|bigl|bigr|middle)(?![a-zA-Z])\s*\.?(?=[^0-9]|$)", ""),
-        (r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|rm|bf|it)(?![a-zA-Z])", ""),
+        (r"\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits)(?![a-zA-Z])", ""),
         (r"(?<=\d)(?:\\,|\s*\{\s*,\s*\}|,\\!|\\!,|,\\,)\s*(?=\d{3}(?!\d))", ","),
         (r"\\!", ""),
         (
             r"(?<!\\)\\[,;:>]|\\q?quad(?![a-zA-Z])|(?<!\\)\\(?=\s)|~|\\hspace\*?\{[^}]*\}|\\phantom\{[^}]*\}",
             " ",
-        ),
-        (
-            r"\\(?:text(?:bf|it|rm|normal|sf|tt)|mbox|hbox|mathrm|mathit|mathbf|mathsf|operatorname)"
-            r"(?![a-zA-Z])\*?\s*",
-            r"\\text",
         ),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         (r"\\(?:leq|leqslant)(?![a-zA-Z])", r"\\le "),
@@ -94,15 +91,17 @@ _REWRITES = tuple(
         (r"\\varnothing(?![a-zA-Z])", r"\\emptyset "),
         (r"\{\s*,\s*\}", ","),
         (r"\\(?=%)", ""),
-        (r"\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\(?:degree|textdegree)(?![a-zA-Z])", r"\\degree "),
+        (
+            r"\^\s*(?:\{\s*\\(?:circ|degree)\s*\}|\\(?:circ|degree)(?![a-zA-Z]))"
+            r"|\\(?:degree|textdegree)(?![a-zA-Z])",
+            r"\\degree ",
+        ),
         (r"\\text\s*\{\s*\}", " "),
-        (r"\\(?:boxed|fbox)\s*(?=\{)", ""),
         (r"\s*(?:\\pmod|\(\\text\{?mod\}?|\(\\bmod)\s*\{?[^{}]*\}?\)?\s*$", ""),
     )
 )
 _MONEY = re.compile(r"\\\$|\$|[€£¥₹]|\\(?:pounds|euro|texteuro)(?![a-zA-Z])")
 SPACES = re.compile(r"\s+")
-_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z])")
 
 
 def clean(text: str) -> str:
@@ -111,14 +110,13 @@ def clean(text: str) -> str:
     text = unwrapped(text)
     if r"\begin" not in text:
         text = re.sub(r"\\{2,}(?=[a-zA-Z%])", r"\\", text)
+    text = without_fonts(text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     text = _MONEY.sub(" ", text)
     text = re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", text)
     text = re.sub(r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{", text)
     text = re.sub(r"(\\frac\s*\{[^{}]*\})\s*([\da-zA-Z])", r"\1{\2}", text)
-    text = re.sub(r"_\s*(\w)\s+(?=\w)", r"_{\1}", text)
-    text = _ROOT.sub(r"\\sqrt{\1}", text)
     text = SPACES.sub(" ", text).strip()
     return unwrapped(text)
 
@@ -142,8 +140,9 @@ def unwrapped(text: str) -> str:
                 and right not in inside
             ):
                 text = inside
-        if text.startswith("{") and closing(text, 0) == len(text) - 1:
-            text = text[1:-1]
+        for opening in ("{", r"\text{"):  # words alone need no mark
+            if text.startswith(opening) and braced(text, len(opening) - 1) == len(text):
+                text = text[len(opening) : -1]
     return text
 
 

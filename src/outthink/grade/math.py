@@ -59,11 +59,16 @@ def _graded(answer: str, reference: str) -> bool:
 @lru_cache(maxsize=_MEMORY)
 def _canonical(answer: str) -> str:
     form = read(answer)
+    if isinstance(form, Words):
+        # Words without their marks must not be read as something that the answer was not read as.
+        return form.text if _same_words(read(form.text), form) else clean(answer)
     found = _written(form)
-    again = read(found)
-    # Words without their marks must not be read as something that the answer was not read as.
-    kept = _same_words(again, form) if isinstance(form, Words) else _written(again) == found
-    return found if kept else clean(answer)
+    for _ in range(3):
+        again = _written(read(found))
+        if again == found:
+            return found
+        found = again  # what algebra does to its own result
+    return clean(answer)
 
 
 # Equality ----------------------------------------------------------------------------------------
@@ -73,6 +78,7 @@ def same(a: Form, b: Form) -> bool:
     """Whether answer `a` is reference `b`."""
     if a == b:
         return True
+    a, b = _computed(a), _computed(b)
     if isinstance(a, Equation) or isinstance(b, Equation):
         return _same_equations(a, b)
     if isinstance(a, Group) or isinstance(b, Group):
@@ -82,6 +88,14 @@ def same(a: Form, b: Form) -> bool:
     if isinstance(a, Number) and isinstance(b, Number):
         return same_numbers(a, b)
     return _same_formulas(a, b)
+
+
+def _computed(form: Form) -> Form:
+    """A formula with matrices as the matrix that it gives; every other form as it is."""
+    if isinstance(form, Formula) and r"\begin" in form.latex and _is_algebra(form.latex):
+        simplest = _ask("simplest", form.latex)
+        return read(simplest) if isinstance(simplest, str) else form
+    return form
 
 
 def same_numbers(a: Number, b: Number) -> bool:
@@ -157,10 +171,15 @@ def _same_groups(a: Form, b: Form) -> bool:
 
 
 def _single(form: Form) -> Form:
-    """The member of a set or list of one."""
-    if isinstance(form, Group) and form.kind in {"set", "list", "union"} and len(form.members) == 1:
+    """The member of a set or list of one value."""
+    if not isinstance(form, Group) or form.kind not in {"set", "list", "union"}:
+        return form
+    if len(form.members) == 1:
         return form.members[0]
-    return form
+    # One value in several ways, as the boxes of `\frac{\sqrt2}{2}` or `\frac{1}{\sqrt2}` are.
+    first, *others = form.members or (form,)
+    distinct = form.kind == "list" and len(set(form.members)) > 1
+    return first if distinct and all(same(first, one) for one in others) else form
 
 
 def _kind(group: Group) -> str:
@@ -188,9 +207,9 @@ def _same_words(a: Form, b: Form) -> bool:
 def _text(form: Form) -> str | None:
     """Words and lone letters as words: `\\text{C}` is `C`."""
     if isinstance(form, Words):
-        return re.sub(r"[\s-]+", " ", form.text)
+        return form.text
     if isinstance(form, Formula) and re.fullmatch(r"[A-Za-z]+", form.latex):
-        return form.latex.casefold()
+        return form.latex
     return None
 
 
@@ -209,7 +228,7 @@ def _same_formulas(a: Form, b: Form) -> bool:
     return _ask("same", left, right) is True
 
 
-_BASE = re.compile(r"(\d{1,400})_\d{1,2}")
+_BASE = re.compile(r"(\d{1,400})_\{\d{1,2}\}")
 
 
 def _latex(form: Form) -> str | None:
@@ -222,7 +241,7 @@ def _latex(form: Form) -> str | None:
     return None
 
 
-_NOT_ALGEBRA = re.compile(r"[:;?@&#~`'\"]|\d_|\\text|\\mathbb|\\ldots|\.\.\.|\\overline")
+_NOT_ALGEBRA = re.compile(r"[:;?@#~`'\"]|\d_|\\text|\\mathbb|\\ldots|\.\.\.|\\overline")
 
 
 _EXPLODES = re.compile(
@@ -263,14 +282,15 @@ def _written(form: Form) -> str:
             return _written(form.right)
         return f"{_written(form.left)} {form.relation} {_written(form.right)}"
     if isinstance(form, Group):
-        return _written_group(form)
-    if re.fullmatch(r"[a-zA-Z]{1,3}|[-+]?\\infty", form.latex) or not _is_algebra(form.latex):
+        single = _single(form)
+        return _written(single) if single is not form else _written_group(form)
+    if re.fullmatch(r"[a-zA-Z]|[-+]?\\infty", form.latex) or not _is_algebra(form.latex):
         return form.latex
     simplest = _ask("simplest", form.latex)
     if not isinstance(simplest, str):
         return form.latex
     found = read(simplest)
-    return written_number(found) if isinstance(found, Number) else simplest
+    return simplest if isinstance(found, Formula | Words) else _written(found)
 
 
 def written_number(number: Number) -> str:

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 
 from outthink.grade.clean import CHARACTERS, SPACES, balanced, clean, closing, split, unwrapped
+from outthink.grade.latex import Unreadable, explicit
 from outthink.grade.numerals import FUNCTIONS, Number, read_number
 
 MOST_CHARACTERS = 4000
@@ -82,7 +83,10 @@ _RELATION = re.compile(
     r"|\\approx(?![a-zA-Z])|\\equiv(?![a-zA-Z])|==|=|<|>)\s*"
 )
 _PLUS_MINUS = re.compile(r"\s*\\pm(?![a-zA-Z])\s*")
-_MATRIX = re.compile(r"\\begin\{([pb]?matrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\1\}", re.DOTALL)
+_MATRIX = re.compile(
+    r"([(\[]?)\s*\\begin\{([pb]?matrix|smallmatrix|array)\}(?:\{[^}]*\})?(.*)\\end\{\2\}\s*([)\]]?)",
+    re.DOTALL,
+)
 _NAME = re.compile(
     r"(?:\\(?:alpha|beta|gamma|delta|theta|phi|lambda|mu|rho|sigma|omega|angle|triangle)\s*)?"
     r"(?:[a-zA-Z](?:_\{?\w+\}?)?|[a-zA-Z]{1,3})?'?(?:\([a-z](?:,[a-z])*\))?"
@@ -110,7 +114,7 @@ def _read(text: str, depth: int) -> Form:
     if number is not None:
         return number
     text = _ungrouped(text)
-    for reader in (_read_list, _read_union, _read_relation, _read_brackets, _read_matrix):
+    for reader in (_read_list, _read_union, _read_relation, _read_matrix, _read_brackets):
         form = reader(text, depth + 1)
         if form is not None:
             return form
@@ -137,7 +141,15 @@ def _read_list(text: str, depth: int) -> Form | None:
     if len(parts) > 1:
         if not all(parts) or _is_prose(parts):
             return Words(_plain(text))
-        return _flat("list", [_read(part, depth) for part in parts])
+        members = [_read(part, depth) for part in parts]
+        first, *others = members
+        if (
+            len(set(parts)) > 1
+            and isinstance(first, Number)
+            and all(isinstance(one, Number) and one.value == first.value for one in others)
+        ):
+            return first  # one value written in several ways
+        return _flat("list", members)
     signs = split(text, _PLUS_MINUS)
     if len(signs) == 2 and signs[1]:
         both = [f"{signs[0]}{sign}{signs[1]}" if signs[0] else f"{sign}{signs[1]}" for sign in "+-"]
@@ -257,18 +269,26 @@ def _read_brackets(text: str, depth: int) -> Form | None:
         return None
     if opening == r"\{":
         if re.search(r"\\mid|\||:", inside):
-            return Formula(_squeezed(text))
+            return _formula(text)
         return _flat("set", [_read(part, depth) for part in parts])
     if len(parts) == 1:
         return _read(inside, depth) if (opening, right) == ("(", ")") else None
     return Group(opening + right, tuple(_read(part, depth) for part in parts))
 
 
+def _formula(text: str) -> Form:
+    """A formula; words where it cannot be read."""
+    try:
+        return Formula(explicit(text))
+    except Unreadable:
+        return Words(_plain(text))
+
+
 def _read_matrix(text: str, depth: int) -> Form | None:
     match = _MATRIX.fullmatch(text)
-    if match is None or r"\begin" in match[2]:
+    if match is None or r"\begin" in match[3] or match[1] + match[4] not in {"", "()", "[]"}:
         return None
-    rows = [row for row in re.split(r"\\\\|\\cr", match[2]) if row.strip()]
+    rows = [row for row in re.split(r"\\\\|\\cr", match[3]) if row.strip()]
     return Group(
         "matrix",
         tuple(Group("row", tuple(_read(cell, depth) for cell in row.split("&"))) for row in rows),
@@ -278,79 +298,79 @@ def _read_matrix(text: str, depth: int) -> Form | None:
 # Leaves ------------------------------------------------------------------------------------------
 
 _WORDS = re.compile(r"\\text\s*\{([^{}]*)\}")
-_DOUBLE_POWER = re.compile(r"(?:\^|\*\*)\s*(?:\{[^{}]*\}|\w+)\s*(?:\^|\*\*)")
+_LABELLED = re.compile(r"\([a-zA-Z]\)\s+(?:\w|\\(?:frac|sqrt|text|pi)(?![a-zA-Z]))")  # `(b) 0`
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+_LONE_LETTER = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]")
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[a-z]*\*?\}(?:\{[lcr|]*\})?")
 _RUN = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}")
-_UNIT_AFTER = re.compile(
-    r"(?<=[\d})\]a-z])\s*(?:\\text\s*\{\s*([^{}]*?)\s*\}|\\degree)(\^\{?[23]\}?)?\s*$"
+_UNITS_AFTER = re.compile(
+    r"(?<=[\d})\]a-z])(?:\s*\\degree)?"
+    r"(?:\s*(?:/|\\cdot(?![a-zA-Z]))?\s*\\text\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\s*\d\s*\}?)?)*\s*$"
 )
+_SHORT_WORDS = {
+    *("no", "yes", "odd", "one", "two", "six", "ten", "red", "all", "any", "not", "tie", "win"),
+    *("sum", "day", "mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+}
+_SIGNS = re.compile(r"\\(?!text)|[\^_+*/]")
+"""What formulas have and prose has not."""
+_SMALL_WORDS = _SHORT_WORDS | {
+    *("or", "and", "of", "to", "in", "is", "at", "if", "per", "for", "the", "as", "on", "by"),
+    *("are", "has", "was", "cm", "km", "kg", "ft", "with", "than", "but"),
+}
+_NAMELIKE = re.compile(r"[B-DF-HJ-NP-TV-Z][aeiouy][a-z]|[AEIOU][a-z]{2}")
 
 
 def _read_leaf(text: str) -> Form:
-    if (match := _UNIT_AFTER.search(text)) and match.start() > 0:
+    if (match := _UNITS_AFTER.search(text)) and match.start() > 0 and match[0].strip():
         inner = text[: match.start()].strip()
-        if balanced(inner) and not _WORDS.search(inner) and re.search(r"[\d\\]", inner):
+        angle = r"\degree" in match[0] and _TRIGONOMETRY.search(inner)
+        formula = re.search(r"[\d\\]", inner) and not _WORDS.search(inner) and not angle
+        if formula and balanced(inner):
             return _read(inner, 1)
-    if re.search(r"\d \d", text) or _DOUBLE_POWER.search(text):
-        return Words(_plain(text))
     if r"\text" in text and not re.search(r"[\d^_+=]", _WORDS.sub("", text)):
         return Words(_plain(text))
-    formula = _squeezed(_latex(text))
-    wordy = any(
-        run[0].lower() not in FUNCTIONS and (len(run[0]) > 3 or _stands_alone(text, run))
-        for run in _RUN.finditer(text)
-    )
-    runs = _RUN.findall(text)
-    only_letters = re.fullmatch(r"[a-zA-Z' -]*", text) and any(len(run) > 2 for run in runs)
-    if not formula or wordy or only_letters or r"\text" in formula or "?" in text or '"' in text:
+    if _is_wordy(text):
         return Words(_plain(text))
-    return Formula(formula)
+    form = _formula(text)
+    if not isinstance(form, Formula):
+        return form
+    if not _LONE_LETTER.search(form.latex) and (number := read_number(form.latex)):
+        return number  # such as `1 \over 2`
+    return Words(_plain(text)) if not form.latex or r"\text" in form.latex else form
+
+
+def _is_wordy(text: str) -> bool:
+    """Whether letters are words and not a product: long, apart, or known to be one."""
+    if "?" in text or '"' in text or _LABELLED.match(text):
+        return True
+    text = _ENVIRONMENT.sub("", text)
+    runs = [run for run in _RUN.finditer(text) if run[0].lower() not in FUNCTIONS]
+    if re.fullmatch(r"[a-zA-Z]+", text):
+        short = text.lower() in _SHORT_WORDS or _NAMELIKE.fullmatch(text)
+        return bool(runs) and (len(text) > 3 or bool(short))
+    if re.fullmatch(r"[a-zA-Z' -]*", text) and any(len(run[0]) > 2 for run in runs):
+        return True
+    return any(len(run[0]) > 3 or _stands_alone(text, run) for run in runs)
 
 
 def _stands_alone(text: str, run: re.Match[str]) -> bool:
-    """Whether letters have a space on both sides, as words have and products have not."""
-    around = (text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1])
-    return len(run[0]) > 1 and around == (" ", " ")
+    """Whether letters have a space on both sides, as words have and products have not.
 
-
-_PLAIN_ROOT = re.compile(r"(?<![a-zA-Z\\])sqrt\s*\(")
-
-
-def _latex(text: str) -> str:
-    """Plain notation as LaTeX: `sqrt(2)/2`, `2*x**3`, `pi`, `oo`."""
-    text = text.replace("**", "^")
-    while match := _PLAIN_ROOT.search(text):
-        end = closing(text, match.end() - 1)
-        if end is None:
-            break
-        text = f"{text[: match.start()]}\\sqrt{{{text[match.end() : end]}}}{text[end + 1 :]}"
-    text = re.sub(r"\^\s*\(([^()]*)\)", r"^{\1}", text)
-    text = re.sub(r"\^\s*(-?\d+(?:\.\d+)?)(?![\d}])", r"^{\1}", text)
-    text = re.sub(
-        r"(?<![a-zA-Z\\])(pi|sin|cos|tan|cot|sec|csc|log|ln|exp)(?![a-zA-Z])", r"\\\1 ", text
-    )
-    text = re.sub(
-        r"(?<![a-zA-Z\\])(asin|acos|atan)(?![a-zA-Z])", lambda m: rf"\arc{m[1][1:]} ", text
-    )
-    text = re.sub(r"(?<![a-zA-Z\\])oo(?![a-zA-Z])", r"\\infty ", text)
-    text = re.sub(r"\s*\*\s*", r" \\cdot ", text)
-    # A parser that takes `2(3)` for a mixed number would add the two.
-    text = re.sub(r"((?<![\w^.\\])\d+(?:\.\d+)?|\))\s*(?=\()", r"\1 \\cdot ", text)
-    return text.replace(r"\degree", r"^{\circ}")
-
-
-def _squeezed(text: str) -> str:
-    r"""Without spaces, save the one that ends a command before a letter."""
-    text = SPACES.sub(" ", text).strip()
-    text = re.sub(r"_\s*\{\s*(\w+)\s*\}(?!\w)", r"_\1", text)
-    return re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])|[ ]", lambda m: f"{m[1]} " if m[1] else "", text)
+    In a formula that has signs, products too may stand apart, and only small words tell prose.
+    """
+    if (text[run.start() - 1 : run.start()], text[run.end() : run.end() + 1]) != (" ", " "):
+        return False
+    return run[0] in _SMALL_WORDS or not _SIGNS.search(text)
 
 
 def _plain(text: str) -> str:
-    """Words as compared: without LaTeX, case or marks around them."""
+    """Words as compared: without LaTeX or marks around; letters of formulas keep their case."""
     text = text.translate(CHARACTERS)
     text = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text)
+    letters = 4 if _SIGNS.search(text) else 2  # in a formula, few letters are a product
     text = re.sub(r"[{}$\\]", "", text)
-    text = SPACES.sub(" ", text).strip(" .,;:!'\"`*").casefold()
-    if re.fullmatch(r"\([a-z]\)", text):
-        text = text[1:-1]
+    text = SPACES.sub(" ", text).strip(" .,;:!'\"`*")
+    text = re.sub(rf"[^\W\d_]{{{letters},}}|^A(?= )", lambda run: run[0].casefold(), text)
+    text = re.sub(r"(?<=[^\W\d_])[\s-]+(?=[^\W\d_])", " ", text)
+    text = re.sub(r"\s*([<>=+*/^_|()\[\]])\s*", r"\1", text)
     return text.strip()

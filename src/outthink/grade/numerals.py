@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from outthink.grade import latex
+
 MOST_DIGITS = 400
 """Digits of a number that is read exactly; longer ones are compared as they are written."""
 
@@ -30,6 +32,8 @@ _NUMBER = re.compile(
     rf"(?P<sign>[-+]\s*)?(?:"
     rf"(?:(?P<whole>{_DIGITS})\s*)?\\frac\s*\{{\s*(?P<inner>-?)\s*(?P<top>{_DIGITS})\s*\}}\s*\{{\s*(?P<bottom>{_DIGITS})\s*\}}"
     rf"|(?:(?P<whole2>\d+)\s+)?(?P<top2>{_DIGITS})\s*/\s*(?P<bottom2>{_DIGITS})"
+    rf"|(?P<once>\d*\.\d*?)(?:\\(?:overline|bar)\s*(?:\{{\s*(?P<over>\d+)\s*\}}|(?P<over2>\d))"
+    rf"|(?P<again>\d{{1,6}}?)(?P=again){{2,}}\s*(?:\.\.\.|\\[lc]?dots))"
     rf"|(?P<decimal>{_DECIMAL})(?:\s*(?:[eE]|(?:\\times|\\cdot|\*)\s*10\s*\^)\s*"
     rf"(?:\{{\s*(?P<exp>[-+]?\d+)\s*\}}|(?P<exp2>[-+]?\d+)))?"
     rf")"
@@ -40,12 +44,11 @@ _UNIT = re.compile(
     r"\s*(?P<scale>(?:\\text\s*\{\s*)?(?:hundred|thousand|million|billion|trillion)\b(?:\s*\})?)?"
     r"\s*(?P<degree>\\degree)?"
     r"\s*(?P<unit>\\text\s*\{[^{}\d]*\}|[a-zA-Z][a-zA-Z./' -]*)?"
-    r"\s*(?P<power>\^\s*\{?\s*[23]\s*\}?)?\s*"
+    r"\s*(?P<power>\^\s*\{?\s*-?\s*\d\s*\}?)?"
+    r"(?P<more>(?:\s*(?:/|\\cdot(?![a-zA-Z]))?\s*\\text\s*\{[^{}\d]*\}"
+    r"(?:\s*\^\s*\{?\s*-?\s*\d\s*\}?)?)*)\s*"
 )
-FUNCTIONS = {
-    "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "arcsin", "arccos", "arctan",
-    "sqrt", "pi", "asin", "acos", "atan", "lg", "gcd", "lcm", "binom", "oo", "max", "min", "lim",
-}  # fmt: skip
+FUNCTIONS = latex.FUNCTIONS | set(latex.NAMES) | {"sqrt", "binom", "lim"}
 """Names that stand for functions and constants."""
 _NOT_A_UNIT = {
     "or", "and", "plus", "minus", "times", "than", "out", "over", "not", "if", "but", "to", "half",
@@ -106,6 +109,12 @@ def _value(match: re.Match[str]) -> Fraction | None:
         if len(exponent) > 4 or abs(int(exponent)) > MOST_DIGITS:
             return None
         return sign * Fraction(re.sub("[, ]", "", match["decimal"])) * Fraction(10) ** int(exponent)
+    if match["once"]:
+        whole, _, fixed = match["once"].partition(".")
+        period = match["over"] or match["over2"] or match["again"]
+        nines = int("9" * len(period))
+        part = (int(fixed or 0) + Fraction(int(period), nines)) / int("1" + "0" * len(fixed))
+        return sign * (digits(whole) + part)
     top = digits(match["top"] or match["top2"])
     bottom = digits(match["bottom"] or match["bottom2"])
     whole = match["whole"] or match["whole2"]
@@ -119,6 +128,8 @@ def _unit(rest: re.Match[str]) -> str | None:
     """The unit after a number as one word, `""` where there is none, `None` where it is no unit."""
     written = rest["unit"] or ""
     in_text = written.startswith(r"\text")
+    if re.search(rf"\{{\s*(?:{'|'.join(_NOT_A_UNIT)})\s*\}}", rest["more"]):
+        return None
     words = re.findall(r"[a-zA-Z]+", re.sub(r"\\text", " ", written).lower())
     if any(word in _NOT_A_UNIT for word in words) or len(words) > 6:
         return None
@@ -134,7 +145,9 @@ def _unit(rest: re.Match[str]) -> str | None:
         return "degree"
     if rest["percent"]:
         return "percent"
-    power = re.sub(r"\D", "", rest["power"] or "")
+    if rest["more"]:  # `\text{ mol} \text{L}^{-1}`
+        return ""
+    power = re.sub(r"[^\d-]", "", rest["power"] or "")
     if words and words[0] in {"square", "sq", "cubic", "cu"}:
         power = "2" if words[0] in {"square", "sq"} else "3"
         words, known = words[1:], known[1:]

@@ -7,6 +7,10 @@ early, by reading the tests, by replacing what they use, or by returning an obje
 equal to everything. Objects of the program's own classes stay where they are; the tests hold
 handles to them and can call their methods.
 
+A name of Python's own, such as `len`, is Python's in the tests, or a program could make them mean
+nothing. The one exception is the function that is tested: where it is called `sum`, it is the
+program's `sum` that they call, and a program without one fails.
+
 It does not protect against a program that knows the expected values by heart.
 """
 
@@ -241,6 +245,39 @@ def _raise(name: str, message: str) -> NoReturn:
     raise RuntimeError(f"{name}: {message}")
 
 
+def builtin_tested(trees: list[ast.Module]) -> str | None:
+    """The function under test where it is called as one of Python's own; `None` where it is not.
+
+    It is the one that every test calls, in tests that call nothing else that is not their own. Of
+    several, as in `abs(pow(2, 3) - 8) < 1e-6`, it is the innermost, and a type only where there is
+    no function: `sum(range(4))` tests `sum`.
+    """
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    bound = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {node.name for node in nodes if isinstance(node, _DEFINITIONS)}
+    imported = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    bound |= {alias.asname or alias.name for node in imported for alias in node.names}
+    calls = [called for tree in trees if (called := _called(tree, bound))]
+    if any(name not in vars(builtins) for called in calls for name in called):
+        return None
+    shared = [name for name in calls[0] if all(name in called for called in calls)] if calls else []
+    functions = [name for name in shared if not isinstance(vars(builtins)[name], type)]
+    return next(iter(functions or shared), None)
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _called(node: ast.AST, bound: set[str]) -> list[str]:
+    """Names that a test calls and does not bind itself, the innermost first."""
+    names = [name for child in ast.iter_child_nodes(node) for name in _called(child, bound)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in bound:
+        names.append(node.func.id)
+    return names
+
+
 def judge(task: dict[str, Any]) -> dict[str, Any]:
     """Run the tests; `passed` is true where none failed."""
     tests: list[str] = task["tests"]
@@ -248,11 +285,14 @@ def judge(task: dict[str, Any]) -> dict[str, Any]:
     try:
         program = Program(task["program"])
         space: dict[str, Any] = {"__name__": "tests"}
-        own = set(dir(builtins))
-        for tree in (ast.parse(test) for test in tests):
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Name) and node.id in program.names and node.id not in own:
-                    space[node.id] = program.value(node.id)
+        trees = [ast.parse(test) for test in tests]
+        tested = task["entry_point"] or builtin_tested(trees)
+        own = set(dir(builtins)) - {tested}
+        for node in (node for tree in trees for node in ast.walk(tree)):
+            if isinstance(node, ast.Name) and node.id in program.names and node.id not in own:
+                space[node.id] = program.value(node.id)
+        if tested is not None and tested not in program.names:
+            raise NameError(f"the program defines no {tested!r}")
         for test in tests:
             exec(compile(test, "tests", "exec"), space)
             passed += 1

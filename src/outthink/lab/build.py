@@ -30,15 +30,17 @@ from outthink.errors import RunError, WeightsError
 from outthink.lab import recipes, tokenizer
 from outthink.lab.engine import LabProposer
 from outthink.lab.gpt import GPT, load, save
-from outthink.lab.models import LabModels, fingerprint
-from outthink.lab.revisions import HISTORY, Led, reviser, revision_verifier
-from outthink.lab.train import Examples, Recipe, Trained, language_model, verifier
+from outthink.lab.models import LabModels
+from outthink.lab.revisions import HISTORY, RevisionExample, reviser, revision_verifier
+from outthink.lab.train import Examples, Recipe, language_model, verifier
+from outthink.models.fingerprint import fingerprint
 from outthink.run.journal import Job, Result
 from outthink.run.progress import Progress, duration
 from outthink.run.runner import Runner, exact, run_jobs
 from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.search import strategy
+from outthink.train.loop import Trained
 from outthink.train.revise import trajectories
 from outthink.train.rollouts import Labelled, labelling, labels
 from outthink.types import Budget, Problem
@@ -67,7 +69,7 @@ class Build:
 
     @property
     def command(self) -> str:
-        """What to type for these weights."""
+        """The command line that makes these weights."""
         words = ["outthink", "lab", "train", "--seed", str(self.seed)]
         words += ["--problems", str(self.problems), "--samples", str(self.samples)]
         words += ["--rollouts", str(self.rollouts)]
@@ -81,7 +83,7 @@ class Build:
 
 
 def build(plan: Build, say: Callable[[str], None]) -> LabModels:
-    """Run every stage that is missing; `say` is told what is done. Raises what a stage raises."""
+    """Run every stage that is missing, and report each to `say`. Raises what a stage raises."""
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -104,26 +106,29 @@ def build(plan: Build, say: Callable[[str], None]) -> LabModels:
 
 
 def _claim(plan: Build) -> None:
-    """Say in the folder what it is trained by, or see that it says so already.
+    """Write the command into the folder, or check that the folder was made by this command.
 
-    Finished weights and checkpoints are taken up without looking at what they were trained on.
+    Finished weights and checkpoints are used without checking what they were trained on, so two
+    commands must not share a folder.
     """
     path = plan.out / "command.txt"
     command = replace(plan, compiled=False).command
     try:
         if not path.exists():
             path.write_text(command + "\n")
-        found = path.read_text().strip()
+        trained_by = path.read_text().strip()
     except OSError as error:
         raise RunError(f"{path}: cannot be used ({error}); name another --out") from error
-    if found != command:
+    if trained_by != command:
         raise WeightsError(
-            f"{plan.out} holds what '{found}' trains, not '{command}'; give another --out or "
+            f"{plan.out} holds what '{trained_by}' trains, not '{command}'; give another --out or "
             "delete it"
         )
 
 
-def _stage(plan: Build, name: str, say: Callable[[str], None], make: Callable[[], Trained]) -> GPT:
+def _stage(
+    plan: Build, name: str, say: Callable[[str], None], make: Callable[[], Trained[GPT]]
+) -> GPT:
     """The weights of one stage, made where they are missing."""
     path = plan.out / f"{name}.safetensors"
     if path.exists():
@@ -149,7 +154,7 @@ def _stage(plan: Build, name: str, say: Callable[[str], None], make: Callable[[]
     return trained.model
 
 
-def _language_model(plan: Build, name: str) -> Trained:
+def _language_model(plan: Build, name: str) -> Trained[GPT]:
     shape, recipe = {
         "s": (recipes.S, recipes.S_RECIPE),
         "l": (recipes.L, recipes.L_RECIPE),
@@ -169,7 +174,7 @@ def _verifier(
     trunk: GPT,
     training: Sequence[Labelled],
     held_out: Sequence[Labelled],
-) -> Trained:
+) -> Trained[GPT]:
     recipe, labels = _LABELS[name]
     last_only = name == "orm"
     return verifier(
@@ -215,23 +220,23 @@ def relabelled(labelled: Sequence[Labelled], labels: Labels, seed: int) -> list[
         return list(labelled)
     if labels is Labels.HARD:
         return [
-            Labelled(each.solution, tuple(float(label > 0) for label in each.labels))
-            for each in labelled
+            Labelled(sample.solution, tuple(float(label > 0) for label in sample.labels))
+            for sample in labelled
         ]
     rng = np.random.default_rng([seed])
     drawn: dict[tuple[str, tuple[int, ...]], float] = {}
-    found = []
-    for each in labelled:
-        solution = each.solution
+    samples = []
+    for sample in labelled:
+        solution = sample.solution
         once = []
-        for end, label in zip(solution.step_ends, each.labels, strict=True):
+        for end, label in zip(solution.step_ends, sample.labels, strict=True):
             prefix = solution.problem.id, solution.tokens[:end]
             once.append(drawn.setdefault(prefix, float(rng.random() < label)))
-        found.append(Labelled(solution, tuple(once)))
-    return found
+        samples.append(Labelled(solution, tuple(once)))
+    return samples
 
 
-def _reviser(plan: Build, small: GPT, asked: Sequence[Problem]) -> Trained:
+def _reviser(plan: Build, small: GPT, asked: Sequence[Problem]) -> Trained[GPT]:
     some = asked[: max(2, round(len(asked) * recipes.REVISED))]
     name = f"lab-s-{fingerprint(plan.out / 's.safetensors')}"
     results = _drawn(plan, small, name, some, "majority", recipes.SAMPLED, "sampling to revise")
@@ -247,36 +252,36 @@ def _reviser(plan: Build, small: GPT, asked: Sequence[Problem]) -> Trained:
     )
 
 
-def _trajectories(result: Result, seed: int) -> list[Led]:
-    """What a problem's samples teach about revising."""
+def _trajectories(result: Result, seed: int) -> list[RevisionExample]:
+    """Examples of revising, made from the samples of a problem."""
     rng = np.random.default_rng([seed])
     answered = [s for s in result.choice.candidates if s.answer is not None]
     right = [s for s in answered if s.answer == result.job.problem.reference]
     wrong = [s for s in answered if s.answer != result.job.problem.reference]
-    found = trajectories(right[: recipes.TRAJECTORIES], wrong, tokenizer.decode, rng)
+    examples = trajectories(right[: recipes.TRAJECTORIES], wrong, tokenizer.decode, rng)
     return [
-        Led(
+        RevisionExample(
             result.job.problem.prompt,
             tuple(earlier.tokens for earlier in trajectory.history),
             trajectory.answer.tokens,
         )
-        for trajectory in found
+        for trajectory in examples
     ]
 
 
-def _revision(plan: Build, called: str, model: GPT, asked: Sequence[Problem]) -> Trained:
+def _revision(plan: Build, called: str, model: GPT, asked: Sequence[Problem]) -> Trained[GPT]:
     # Problems that the reviser has not learnt from: on those its mistakes are its usual ones.
     some = asked[-max(2, round(len(asked) * recipes.CHAINED)) :]
     name = f"lab-reviser-{fingerprint(plan.out / 'reviser.safetensors')}"
     how = f"revise(sequential={recipes.CHAIN},answer=majority)"
     count = recipes.CHAIN * recipes.CHAINS
     results = _drawn(plan, model, name, some, how, count, "writing chains")
-    led = called == "revision"
+    reads_history = called == "revision"
     groups = [
         [
-            Led(
+            RevisionExample(
                 result.job.problem.prompt,
-                candidate.history if led else (),
+                candidate.history if reads_history else (),
                 candidate.tokens,
                 float(candidate.answer == result.job.problem.reference),
             )
@@ -293,7 +298,7 @@ def _revision(plan: Build, called: str, model: GPT, asked: Sequence[Problem]) ->
         held_out,
         checkpoint=plan.out / f"{called}.checkpoint",
         label=f"training {called}",
-        history=HISTORY if led else 0,
+        history=HISTORY if reads_history else 0,
     )
 
 
@@ -307,7 +312,7 @@ def _drawn(
     label: str,
 ) -> list[Result]:
     """A search on every problem, in their order; kept in a store, so that it can be resumed."""
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     with (
         Store.open(plan.out / f"{name}.store", write=True) as store,
         Progress(label, len(asked), "problems") as bar,
@@ -315,15 +320,15 @@ def _drawn(
         runner = Runner(Team.of(LabProposer(model, name)), seed=plan.seed, journal=store)
 
         def keep(result: Result) -> None:
-            found[result.job.problem.id] = result
+            results[result.job.problem.id] = result
             bar.advance(1)
 
-        run_jobs(runner, (Job(each, strategy(how), Budget(count)) for each in asked), keep)
-    return [found[problem.id] for problem in asked]
+        run_jobs(runner, (Job(problem, strategy(how), Budget(count)) for problem in asked), keep)
+    return [results[problem.id] for problem in asked]
 
 
 def _split(groups: Sequence[Sequence[Part]]) -> tuple[list[Part], list[Part]]:
-    """What is trained on, and what is held out: other problems."""
+    """The examples to train on, and those of other problems, held out."""
     kept = max(1, round(len(groups) * HELD_OUT))
     held_out = [example for group in groups[:kept] for example in group]
     training = [example for group in groups[kept:] for example in group]
@@ -340,7 +345,7 @@ def label(plan: Build, small: GPT) -> list[list[Labelled]]:
     asked = task.problems(task.Stream.TRAIN, plan.problems, plan.seed)
     name = f"lab-s-{fingerprint(plan.out / 's.safetensors')}"
     how = labelling(plan.rollouts)
-    found: dict[str, list[Labelled]] = {}
+    labelled: dict[str, list[Labelled]] = {}
     with (
         Store.open(plan.out / "labels.store", write=True) as store,
         Progress("labelling steps", len(asked), "problems") as bar,
@@ -355,8 +360,8 @@ def label(plan: Build, small: GPT) -> list[list[Labelled]]:
         jobs = (Job(problem, how, Budget(plan.samples)) for problem in asked)
 
         def keep(result: Result) -> None:
-            found[result.job.problem.id] = labels(result, each=plan.rollouts, grader=exact)
+            labelled[result.job.problem.id] = labels(result, rollouts=plan.rollouts, grader=exact)
             bar.advance(1)
 
         run_jobs(runner, jobs, keep)
-    return [found[problem.id] for problem in asked]
+    return [labelled[problem.id] for problem in asked]

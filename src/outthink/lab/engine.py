@@ -84,7 +84,7 @@ class Workers:
         _keep_freed_memory()
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
-    def each(self, parts: Sequence[Part], do: Callable[[Part], None]) -> None:
+    def run(self, parts: Sequence[Part], do: Callable[[Part], None]) -> None:
         """Call `do` on every part; an exception in one is raised here."""
         for _ in self._pool.map(do, parts):
             pass
@@ -115,11 +115,10 @@ _LEAST_SPLIT = 64
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a model has read of one solution: a row of a cache, and what the model said at its end.
+    """What a model has read of one solution: a row of a cache, and the model's outputs at its end.
 
-    Row `index` of `cache` holds the lead, the prompt and the first `length` tokens of the solution,
-    row
-    `index` of `outputs` [rows, outputs] belongs to the last of them.
+    Row `index` of `cache` holds the earlier solutions, the prompt and the first `length` tokens of
+    the solution; row `index` of `outputs` [rows, outputs] belongs to the last of these tokens.
     """
 
     cache: Cache
@@ -129,16 +128,16 @@ class _Read:
 
 
 _Wanted = tuple[str, tuple[tuple[int, ...], ...], tuple[int, ...]]
-"""A prompt, the earlier solutions that lead it, and the tokens that follow it."""
+"""A prompt, the earlier solutions before it, and the tokens that follow it."""
 
 
 def _lead(solution: Solution) -> int:
-    """Tokens of the earlier solutions a solution sees."""
+    """Tokens of the earlier solutions that a solution was written after."""
     return sum(map(len, solution.history))
 
 
 class _Reader:
-    """Reads prefixes into caches; what proposer and verifier have in common."""
+    """Reads prefixes into caches, for the proposer and the verifier."""
 
     def __init__(self, model: GPT, rows: int) -> None:
         self.model = model
@@ -147,13 +146,14 @@ class _Reader:
         self.workers = Workers(WORKERS)
 
     def start(
-        self, wanted: Sequence[_Wanted], held: Sequence[_Read | None]
+        self, wanted: Sequence[_Wanted], cached: Sequence[_Read | None]
     ) -> tuple[Cache, Tensor]:
         """A cache of these prompts and prefixes, of one length, and the outputs at their ends.
 
-        Forked where `held`, read where not: a prompt once for all its rows, and so a prefix.
+        A row with an entry in `cached` is copied from it. The others are read: each prompt and each
+        prefix once for all its rows.
         """
-        rows = list(held)
+        rows = list(cached)
         unread = [at for at, row in enumerate(rows) if row is None]
         if unread:
             fresh = self._read([wanted[at] for at in unread])
@@ -180,8 +180,10 @@ class _Reader:
         lead = sum(map(len, wanted[0][1]))
         cache = Cache.empty(self.model.shape, ids.size(0), self.model.head.weight.detach(), lead)
         if lead:
-            led = [tokenizer.place(prompts[prompt], history, None) for prompt, history in starts]
-            self._lead(_tall(torch.from_numpy(np.stack(led))), cache)
+            earlier = [
+                tokenizer.place(prompts[prompt], history, None) for prompt, history in starts
+            ]
+            self._lead(_tall(torch.from_numpy(np.stack(earlier))), cache)
         outputs = self.extend(ids, cache)[:, -1]
         length = len(wanted[0][2])
         if length == 0:
@@ -258,24 +260,24 @@ class LabProposer:
             for at, row in zip(places, rows, strict=True):
                 drawn[at] = row
 
-        self._reader.workers.each(parts, extend)
+        self._reader.workers.run(parts, extend)
         return [row for row in drawn if row is not None]
 
     def _extend(self, draws: Sequence[Draw], length: int) -> list[Drawn]:
         """Decode rows whose prefixes all have `length` tokens, and leads of one length."""
         reader, count = self._reader, len(draws)
-        held = [_held(draw.prefix) for draw in draws]
+        cached = [_cached(draw.prefix) for draw in draws]
         cache, logits = reader.start(
             [
                 (draw.prefix.problem.prompt, draw.prefix.history, draw.prefix.tokens)
                 for draw in draws
             ],
-            held,
+            cached,
         )
         room = tokenizer.MAX_TOKENS - length
         sampler = _Sampler(draws, length, room)
         if length:
-            # An open prefix that stands at the end of a line has been found not to end there.
+            # An open prefix at the end of a line is known not to end there.
             last = torch.tensor([draw.prefix.tokens[-1] for draw in draws]) == tokenizer.LINE
             logits = logits.clone()
             logits[last, tokenizer.END] = -torch.inf
@@ -307,7 +309,7 @@ class LabProposer:
                 cache = gather([(cache, _tall(keep))], cache.length)
                 alive, going, newest = alive[going], going[going], newest[keep]
             logits = reader.extend(_tall(newest), cache)[: len(alive), 0]
-        return _collect(draws, tokens, taken, read, held)
+        return _collect(draws, tokens, taken, read, cached)
 
 
 def _collect(
@@ -315,9 +317,9 @@ def _collect(
     tokens: NDArray[np.int64],
     taken: NDArray[np.int64],
     read: Sequence[_Read | None],
-    held: Sequence[_Read | None],
+    cached: Sequence[_Read | None],
 ) -> list[Drawn]:
-    """Arrays back to values."""
+    """Solutions and their counts, from the arrays of a batch."""
     written = tokens[:, : taken.max()].tolist()
     lines: list[list[int]] = [[] for _ in draws]
     rows, columns = np.nonzero(tokens == tokenizer.LINE)
@@ -325,7 +327,7 @@ def _collect(
         lines[row].append(column + 1)
     drawn: list[Drawn] = []
     for draw, fresh, count, ends, row, had in zip(
-        draws, written, taken.tolist(), lines, read, held, strict=True
+        draws, written, taken.tolist(), lines, read, cached, strict=True
     ):
         prefix = draw.prefix
         before = len(prefix.tokens)
@@ -360,7 +362,7 @@ class LabVerifier:
     hope. A step's score is the product of its and all earlier tokens' probabilities, that nothing
     has gone wrong so far, times the hope at the end of its line, that what is left goes well.
 
-    Earlier answers are read by a model that was trained to tell them apart, and by no other.
+    A model that was trained on earlier answers reads them; any other reads the solution alone.
     """
 
     def __init__(self, model: GPT, name: str, *, rows: int = ROWS) -> None:
@@ -404,7 +406,7 @@ class LabVerifier:
             for at, row in zip(places, rows, strict=True):
                 verified[at] = row
 
-        self._reader.workers.each(parts, check)
+        self._reader.workers.run(parts, check)
         return [row for row in verified if row is not None]
 
     def _history(self, solution: Solution) -> tuple[tuple[int, ...], ...]:
@@ -449,7 +451,7 @@ class LabVerifier:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What the verifier made of a solution so far."""
+    """The verifier's scores of a solution so far, and what it has read of it."""
 
     read: _Read
     scores: tuple[float, ...]
@@ -477,10 +479,10 @@ _COMPACT = 0.75
 """Share of the rows still going at which the others are dropped from the batch."""
 
 
-def _held(prefix: Solution) -> _Read | None:
-    held = prefix.state.proposer if prefix.state else None
-    assert held is None or isinstance(held, _Read)
-    return held
+def _cached(prefix: Solution) -> _Read | None:
+    cached = prefix.state.proposer if prefix.state else None
+    assert cached is None or isinstance(cached, _Read)
+    return cached
 
 
 def _known(solution: Solution) -> _Verdict | None:
@@ -517,8 +519,8 @@ class _Sampler:
 
 def uniform(seeds: NDArray[np.uint64], positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """[B, T] numbers in [0, 1): a hash of each row's seed and each position."""
-    found = hashed(seeds[:, None], positions[None, :])
-    return (found >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
+    numbers = hashed(seeds[:, None], positions[None, :])
+    return (numbers >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
 
 def _tall(tokens: Tensor) -> Tensor:

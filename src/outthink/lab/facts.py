@@ -92,7 +92,7 @@ class RevisionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it."""
+    """Everything that `outthink lab facts` measures."""
 
     problems: int
     seed: int
@@ -113,7 +113,7 @@ def measure(models: LabModels, *, problems: int, seed: int, samples: int = SAMPL
             f"{problems} problems cannot be cut into fifths; give at least {_BINS} problems"
         )
     asked = task.problems(task.Stream.TEST, problems, seed)
-    small, held = _model(models.proposer("s"), asked, samples, seed, "S")
+    small, solutions = _model(models.proposer("s"), asked, samples, seed, "S")
     large, _ = _model(models.proposer("l"), asked, max(2, samples // 8), seed, "L")
     return Facts(
         problems=problems,
@@ -122,8 +122,8 @@ def measure(models: LabModels, *, problems: int, seed: int, samples: int = SAMPL
         s=small,
         l=large,
         greedy_ratio=large.greedy.mean / small.greedy.mean if small.greedy.mean else float("inf"),
-        prm=_verifier(models.verifier("prm"), held, "PRM"),
-        orm=_verifier(models.verifier("orm"), held, "ORM"),
+        prm=_verifier(models.verifier("prm"), solutions, "PRM"),
+        orm=_verifier(models.verifier("orm"), solutions, "ORM"),
         revision=_revision(models, asked, seed),
     )
 
@@ -135,7 +135,7 @@ def _model(
     runner = Runner(Team.of(proposer), seed=seed)
     right = np.zeros((len(asked), samples), bool)
     place = {problem.id: at for at, problem in enumerate(asked)}
-    held: list[Solution] = []
+    scored: list[Solution] = []
     jobs = (Job(problem, strategy("majority"), Budget(samples)) for problem in asked)
     with Progress(f"{label}: {samples} samples each", len(asked), "problems") as bar:
 
@@ -143,7 +143,7 @@ def _model(
             problem = result.job.problem
             candidates = result.choice.candidates
             right[place[problem.id]] = [c.answer == problem.reference for c in candidates]
-            held.extend(candidates[:SCORED])
+            scored.extend(candidates[:SCORED])
             bar.advance(1)
 
         run_jobs(runner, jobs, read)
@@ -157,7 +157,7 @@ def _model(
         greedy=interval(greedy(proposer, asked)),
         pass_at_1=interval(right.mean(axis=1)),
         bins=tuple(interval(measured[order == number]) for number in range(_BINS)),
-    ), held
+    ), scored
 
 
 def _revision(models: LabModels, asked: Sequence[Problem], seed: int) -> RevisionFacts:
@@ -213,14 +213,14 @@ def exact_steps(solution: Solution) -> list[bool]:
     return verdicts
 
 
-def _verifier(verifier: LabVerifier, held: Sequence[Solution], label: str) -> VerifierFacts:
+def _verifier(verifier: LabVerifier, solutions: Sequence[Solution], label: str) -> VerifierFacts:
     """Facts of a verifier on these solutions."""
     scores: list[float] = []
     exact: list[bool] = []
     ended: list[bool] = []
     last: list[bool] = []
-    with Progress(f"{label}: scoring", len(held), "solutions") as bar:
-        for part in _parts(held, 4096):
+    with Progress(f"{label}: scoring", len(solutions), "solutions") as bar:
+        for part in _parts(solutions, 4096):
             for solution, row in zip(part, verifier.verify_batch(part), strict=True):
                 right = solution.answer == solution.problem.reference
                 verdicts = exact_steps(solution)

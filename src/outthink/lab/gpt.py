@@ -1,16 +1,16 @@
 """A small decoder-only transformer, with a key-value cache that can be forked.
 
 Pre-norm blocks with RMSNorm, rotary attention and squared ReLU; no biases. Two things make looking
-up easy, which is what small transformers are slow to learn: a position is told by two learned
+up easy, which is what small transformers are slow to learn: a position is given by two learned
 vectors, the step it belongs to and its place in that step, so that an operation in the prompt and
 the step that uses it share one; and a position also sees the token that stands one step before the
 next one, a token shift as in RWKV with the stride of a step. One class serves the language models
 (one output a token of the vocabulary) and the verifiers (one output more).
 
-Earlier solutions to the same problem can be led before the prompt, as revisions need it. Attention
-is relative, so everything from the prompt on is to the model as if they were not there, but that it
-can look at them; each of their tokens stands at its own step and place, and is told how many
-solutions ago it was written.
+Earlier solutions to the same problem can be read before the prompt, as revisions need it. Attention
+is relative, so the model reads everything from the prompt on as it does without them, but can
+attend to them. Each of their tokens has its own step and place, and its age: how many solutions ago
+it was written.
 
 Knows nothing of the task, of sampling or of training.
 """
@@ -49,7 +49,8 @@ class Shape:
     stride: int
     """A position sees the token `stride - 1` before it: the one a step before its next token."""
     history: int = 0
-    """Earlier solutions it tells apart; one of 0 can be led as well, but tells none apart."""
+    """Earlier solutions that it tells from each other. A model of 0 can read earlier solutions as
+    well, but does not know which is which."""
 
     @property
     def context(self) -> int:
@@ -229,7 +230,7 @@ class GPT(nn.Module):
 
     @property
     def room(self) -> int:
-        """Earlier solutions that can be led at most."""
+        """Most earlier solutions that can be read before a prompt."""
         return self.shape.history or _LONGEST - 1
 
     @property
@@ -258,7 +259,7 @@ class GPT(nn.Module):
         return self._through(self._embed(tokens, 0, tokens.size(1), 0))
 
     def read(self, ids: Tensor) -> Tensor:
-        """[B, 5, T] ids with their places told (`Placed`) -> [B, T, outputs]."""
+        """[B, 5, T] ids with their places (`tokenizer.place`) -> [B, T, outputs]."""
         return self._through(self._embed_placed(ids))
 
     def _through(self, x: Tensor) -> Tensor:
@@ -306,16 +307,16 @@ class GPT(nn.Module):
         return self.token(tokens[:, start:end]) + self.shifted(before) + place  # type: ignore[no-any-return]
 
 
-def told_apart(model: GPT, history: int) -> GPT:
-    """The same model, able to tell `history` earlier solutions apart once it is trained to."""
+def with_history(model: GPT, history: int) -> GPT:
+    """The same model with untrained vectors for the ages of `history` earlier solutions."""
     grown = GPT(replace(model.shape, history=history))
     assert grown.age is not None
     grown.load_state_dict({**model.state_dict(), "age.weight": grown.age.weight})
     return grown
 
 
-def alone(model: GPT) -> GPT:
-    """The same model, which no longer looks at earlier solutions."""
+def without_history(model: GPT) -> GPT:
+    """The same model without the ages of earlier solutions."""
     shrunk = GPT(replace(model.shape, history=0))
     shrunk.load_state_dict({k: v for k, v in model.state_dict().items() if k != "age.weight"})
     return shrunk

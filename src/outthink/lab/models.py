@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from outthink.errors import WeightsError
 from outthink.lab.engine import LabProposer, LabVerifier
 from outthink.lab.gpt import GPT, load
 from outthink.lab.tokenizer import CONTEXT, VOCABULARY, WRITER
+from outthink.models.fingerprint import fingerprint
 
 VARIANTS = ("prm-soft", "prm-hard", "prm-once", "revision-alone")
 """Verifiers that ablations need: the PRM on three kinds of labels, for a quarter of the steps; the
@@ -21,7 +21,12 @@ SHIPPED = Path(__file__).parent / "weights"
 class LabModels:
     """A folder of lab weights, read when asked for."""
 
-    folder: Path = SHIPPED
+    weights: Path | None = None
+    """`None` is what ships with the package."""
+
+    @property
+    def folder(self) -> Path:
+        return self.weights or SHIPPED
 
     def proposer(self, which: str = "s") -> LabProposer:
         """`s`, `l` or `reviser`. Raises `WeightsError` for a file that is missing or unfit."""
@@ -52,8 +57,3 @@ def _read(path: Path, outputs: int) -> GPT:
             "language models and verifiers cannot stand in for each other"
         )
     return model
-
-
-def fingerprint(path: Path) -> str:
-    """Eight hex digits that pin a file's content."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=4).hexdigest()

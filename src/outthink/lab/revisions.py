@@ -1,4 +1,4 @@
-"""Training of the lab's revision model and its verifier: solutions led by earlier ones.
+"""Training of the lab's revision model and its verifier, on solutions that follow earlier ones.
 
 The revision model is S, fine-tuned to write a right solution after wrong ones; its verifier is an
 outcome verifier that reads a solution with the ones before it (Snell et al. 2024, section 6.1,
@@ -20,23 +20,24 @@ from torch.nn import functional as F
 
 from outthink.lab import tokenizer
 from outthink.lab.engine import HOPE
-from outthink.lab.gpt import GPT, alone, told_apart, with_hope
-from outthink.lab.train import ALMOST_SURE, IGNORED, Recipe, Trained, Watch, train
+from outthink.lab.gpt import GPT, with_history, with_hope, without_history
+from outthink.lab.train import ALMOST_SURE, IGNORED, Recipe, train
+from outthink.train.loop import Trained, Watch
 
 HISTORY = 4
 """Earlier solutions the models tell apart (section 6.1)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Led:
-    """One solution to learn from, with what came before it."""
+class RevisionExample:
+    """A solution to learn from, and the earlier solutions that it revises."""
 
     prompt: str
     history: tuple[tuple[int, ...], ...]
     """Token ids of earlier solutions, oldest first."""
     tokens: tuple[int, ...]
     label: float = 1.0
-    """1 if it is right: what a verifier learns."""
+    """1.0 if it is right, else 0.0; a verifier learns it."""
 
     @property
     def length(self) -> int:
@@ -46,12 +47,12 @@ class Led:
 def reviser(
     trunk: GPT,
     recipe: Recipe,
-    data: Sequence[Led],
-    held_out: Sequence[Led],
+    data: Sequence[RevisionExample],
+    held_out: Sequence[RevisionExample],
     *,
     checkpoint: Path,
     label: str,
-) -> Trained:
+) -> Trained[GPT]:
     """Fine-tune a language model on the last solutions of trajectories.
 
     Held-out loss on trajectories that the model did not write itself is a poor guide: training ends
@@ -65,19 +66,21 @@ def reviser(
             logits.flatten(0, 1), rows.targets[:, 1:].flatten(), ignore_index=IGNORED
         )
 
-    return _train(told_apart(trunk, HISTORY), recipe, data, held_out, loss, checkpoint, label, True)
+    return _train(
+        with_history(trunk, HISTORY), recipe, data, held_out, loss, checkpoint, label, True
+    )
 
 
 def revision_verifier(
     trunk: GPT,
     recipe: Recipe,
-    data: Sequence[Led],
-    held_out: Sequence[Led],
+    data: Sequence[RevisionExample],
+    held_out: Sequence[RevisionExample],
     *,
     checkpoint: Path,
     label: str,
     history: int = HISTORY,
-) -> Trained:
+) -> Trained[GPT]:
     """Train an outcome verifier on a revision model's own chains, from a model's weights.
 
     `trunk` is best the revision model itself, which has learnt to read earlier solutions; with a
@@ -88,21 +91,23 @@ def revision_verifier(
     if trunk.shape.outputs == tokenizer.VOCABULARY:
         trunk = with_hope(trunk)
     if not history:
-        trunk = alone(trunk)
+        trunk = without_history(trunk)
     elif not trunk.shape.history:
-        trunk = told_apart(trunk, history)
+        trunk = with_history(trunk, history)
 
     def loss(model: GPT, rows: _Rows) -> Tensor:
         outputs = model.read(rows.ids).float()
         logits = outputs[:, :-1, : tokenizer.VOCABULARY].flatten(0, 1)
-        each = torch.arange(len(rows.ends))
+        row_index = torch.arange(len(rows.ends))
         targets = rows.targets.clone()
-        targets[each, rows.ends + 1] = IGNORED  # the end mark, which comes after a score is read
+        targets[row_index, rows.ends + 1] = (
+            IGNORED  # the end mark, which comes after a score is read
+        )
         lost = F.cross_entropy(
             logits, targets[:, 1:].flatten(), ignore_index=IGNORED, reduction="none"
         )
         likely = -lost.view(len(rows.ids), -1).sum(1)
-        hope = outputs[each, rows.ends, tokenizer.VOCABULARY]
+        hope = outputs[row_index, rows.ends, tokenizer.VOCABULARY]
         value = (likely + F.logsigmoid(hope + HOPE)).clamp(max=ALMOST_SURE)
         return -(rows.labels * value + (1 - rows.labels) * torch.log1p(-value.exp())).mean()
 
@@ -112,20 +117,20 @@ def revision_verifier(
 def _train(
     model: GPT,
     recipe: Recipe,
-    data: Sequence[Led],
-    held_out: Sequence[Led],
+    data: Sequence[RevisionExample],
+    held_out: Sequence[RevisionExample],
     loss: Callable[[GPT, _Rows], Tensor],
     checkpoint: Path,
     label: str,
     keep_last: bool,
-) -> Trained:
+) -> Trained[GPT]:
     batches = _Batches(data, recipe)
 
     def step_loss(forward: Callable[[Tensor], Tensor], step: int) -> Tensor:
         return loss(model, _Rows.of(batches.at(step)))
 
     def held_out_loss(model: GPT) -> float:
-        ordered = sorted(held_out, key=lambda led: led.length)
+        ordered = sorted(held_out, key=lambda example: example.length)
         parts = [ordered[at : at + 256] for at in range(0, len(ordered), 256)]
         with torch.no_grad():
             losses = [float(loss(model, _Rows.of(part))) * len(part) for part in parts]
@@ -157,19 +162,22 @@ class _Rows:
     """[B]"""
 
     @classmethod
-    def of(cls, batch: Sequence[Led]) -> _Rows:
-        placed = [tokenizer.place(_prompt(led.prompt), led.history, led.tokens) for led in batch]
+    def of(cls, batch: Sequence[RevisionExample]) -> _Rows:
+        placed = [
+            tokenizer.place(_prompt(example.prompt), example.history, example.tokens)
+            for example in batch
+        ]
         longest = max(row.shape[1] for row in placed)
         ids = np.zeros((len(batch), 5, longest), np.int64)
         ids[:, 0] = tokenizer.PAD
         targets = np.full((len(batch), longest), IGNORED)
         ends = np.zeros(len(batch), np.int64)
-        for at, (row, led) in enumerate(zip(placed, batch, strict=True)):
+        for at, (row, example) in enumerate(zip(placed, batch, strict=True)):
             length = row.shape[1]
             ids[at, :, :length] = row
-            targets[at, length - len(led.tokens) : length] = led.tokens
+            targets[at, length - len(example.tokens) : length] = example.tokens
             ends[at] = length - 2
-        labels = torch.tensor([led.label for led in batch])
+        labels = torch.tensor([example.label for example in batch])
         array = torch.from_numpy
         return cls(array(ids), array(targets), array(ends), labels)
 
@@ -186,16 +194,16 @@ _BLOCK = 32
 class _Batches:
     """Batch i from (seed, i) alone: epochs are shuffled, then sorted by length in blocks."""
 
-    def __init__(self, data: Sequence[Led], recipe: Recipe) -> None:
+    def __init__(self, data: Sequence[RevisionExample], recipe: Recipe) -> None:
         self._data = data
         self._seed = recipe.seed
         self._size = min(recipe.batch, len(data))
-        self._lengths = np.array([led.length for led in data])
+        self._lengths = np.array([example.length for example in data])
         self._epoch = -1
         self._order: NDArray[np.int64] = np.empty((0, 0), np.int64)
         self.tokens_per_step = int(self._size * (self._lengths.mean() + tokenizer.PROMPT_LENGTH))
 
-    def at(self, step: int) -> list[Led]:
+    def at(self, step: int) -> list[RevisionExample]:
         epoch, place = divmod(step, len(self._data) // self._size)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._shuffled(epoch)

@@ -1,17 +1,14 @@
-"""The training loop of the lab: one loop for language models and verifiers, resumable anywhere.
+"""Training of the lab's language models and verifiers, by the loop that users' models go through.
 
-What step i trains on depends on (seed, i) alone, and weights, optimiser and best-so-far are written
-together and atomically; so a run that was killed goes on as if it had not been. AdamW, linear
-warm-up, constant, linear decay.
+What step i trains on depends on (seed, i) alone. The learning rate rises linearly, is constant, and
+falls linearly to zero.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +19,9 @@ from outthink.data import task
 from outthink.lab import tokenizer
 from outthink.lab.engine import log_likelihood, score
 from outthink.lab.gpt import GPT, Shape, with_hope
-from outthink.run.progress import Progress
-from outthink.train import checkpoint as checkpoint_file
+from outthink.train import loop
+from outthink.train.loop import Trained, Watch
 from outthink.train.rollouts import Labelled
-
-CHECKPOINT_S = 20.0
-"""Seconds of training at risk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +53,6 @@ Loss = Callable[[Callable[[Tensor], Tensor], int], Tensor]
 """(model, step) -> mean loss of that step's batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Early stopping: every `every` steps a held-out loss; the best weights are kept."""
-
-    every: int
-    loss: Callable[[GPT], float]
-    patience: int
-    """Stop after so many readings without a new best."""
-    keep_last: bool = False
-    """Keep the weights at which training stopped, not the best ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished training."""
-
-    model: GPT
-    steps: int
-    loss: float
-    """Mean training loss over the last tenth of the steps, or the best held-out loss if watched."""
-    seconds: float
-
-
 def train(
     model: GPT,
     recipe: Recipe,
@@ -92,101 +63,39 @@ def train(
     tokens_per_step: int,
     watch: Watch | None = None,
     compiled: bool = False,
-) -> Trained:
+) -> Trained[GPT]:
     """Train `model` in place, going on from `checkpoint` where there is one.
 
     Raises `WeightsError` for a checkpoint of another recipe or shape, `RunError` where it cannot be
     written.
     """
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=recipe.rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
-    )
-    state = _State(checkpoint, model, optimiser, recipe)
     forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
-    unit = tokens_per_step
-    with Progress(label, recipe.steps * unit, "tokens", done=state.step * unit) as bar:
-        saved = began = time.monotonic()
-        while state.step < recipe.steps and not state.stopped:
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.rate_at(state.step)
-            with torch.autocast(
-                model.head.weight.device.type, torch.bfloat16, enabled=recipe.low_precision
-            ):
-                loss = loss_of(forward, state.step)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            state.step += 1
-            if state.step > 0.9 * recipe.steps:
-                state.tail.append(float(loss.detach()))
-            unread = state.step == recipe.steps and state.best == float("inf")
-            if watch and (state.step % watch.every == 0 or unread):
-                state.read(watch.loss(model.eval()), watch)
-                model.train()
-            if state.step % 20 == 0:
-                held_out = f"  held-out {state.best:.4f}" if watch else ""
-                bar.advance(20 * unit, f"loss {float(loss.detach()):.4f}{held_out}")
-            now = time.monotonic()
-            if now - saved > CHECKPOINT_S or state.step == recipe.steps or state.stopped:
-                state.seconds += now - began
-                began = saved = now
-                state.save()
-    final = state.best if watch else sum(state.tail) / len(state.tail)
-    if watch and state.best_weights is not None:
-        model.load_state_dict(state.best_weights)
-    return Trained(model.eval(), state.step, final, state.seconds)
 
+    def gradients(step: int) -> float:
+        with torch.autocast(
+            model.head.weight.device.type, torch.bfloat16, enabled=recipe.low_precision
+        ):
+            loss = loss_of(forward, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
 
-class _State:
-    """Everything that changes during a training, in one file."""
-
-    def __init__(
-        self, path: Path, model: GPT, optimiser: torch.optim.Optimizer, recipe: Recipe
-    ) -> None:
-        self.path, self.model, self.optimiser = path, model, optimiser
-        self.identity = {"recipe": asdict(recipe), "shape": asdict(model.shape)}
-        self.step = 0
-        self.tail: list[float] = []
-        self.seconds = 0.0
-        self.best = float("inf")
-        self.best_weights: dict[str, Tensor] | None = None
-        self.worse = 0
-        self.stopped = False
-        if path.exists():
-            self._load()
-
-    def read(self, loss: float, watch: Watch) -> None:
-        """Take a held-out reading."""
-        if loss < self.best:
-            self.best, self.worse = loss, 0
-            if not watch.keep_last:
-                self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
-        else:
-            self.worse += 1
-            self.stopped = self.worse >= watch.patience
-
-    _KEPT = ("step", "tail", "seconds", "best", "best_weights", "worse", "stopped")
-
-    def save(self) -> None:
-        kept: dict[str, Any] = {name: getattr(self, name) for name in self._KEPT}
-        kept |= {
-            "identity": self.identity,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        checkpoint_file.write(self.path, kept)
-
-    def _load(self) -> None:
-        kept = checkpoint_file.read(self.path, self.identity)
-        self.model.load_state_dict(kept["model"])
-        self.optimiser.load_state_dict(kept["optimiser"])
-        for name in self._KEPT:
-            setattr(self, name, kept[name])
+    return loop.train(
+        model,
+        gradients,
+        steps=recipe.steps,
+        rate_at=recipe.rate_at,
+        weight_decay=recipe.weight_decay,
+        tokens_at=lambda step: tokens_per_step,
+        checkpoint=checkpoint,
+        identity={"recipe": asdict(recipe), "shape": asdict(model.shape)},
+        label=label,
+        watch=watch,
+    )
 
 
 def language_model(
     shape: Shape, recipe: Recipe, *, checkpoint: Path, label: str, compiled: bool = False
-) -> Trained:
+) -> Trained[GPT]:
     """Train a model to write exact solutions; the loss is on the solution's tokens alone.
 
     Cross-entropy in nats a token.
@@ -223,7 +132,7 @@ def verifier(
     checkpoint: Path,
     label: str,
     compiled: bool = False,
-) -> Trained:
+) -> Trained[GPT]:
     """Train a verifier from a language model's weights, its head too, and one new output: the hope.
 
     Binary cross-entropy against soft labels at the positions that have one (Snell et al. 2024,

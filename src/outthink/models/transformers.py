@@ -18,7 +18,6 @@ between two tokens, or a greedy choice is a tie; in bfloat16 roughly one token i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -30,7 +29,8 @@ from torch import Tensor
 from outthink.grade import extract
 from outthink.models.chance import hashed
 from outthink.models.dialects import Reread
-from outthink.models.kv import KEPT_BYTES, ROWS, Batch, Kept, Reader
+from outthink.models.fingerprint import fingerprint
+from outthink.models.kv import KEPT_BYTES, ROWS, Batch, Keep, Kept, Reader, Run
 from outthink.models.openai import Read, Setting
 from outthink.models.shape import ModelShape
 from outthink.models.texts import past
@@ -64,12 +64,11 @@ class HFProposer:
         self.read = read or extract.answer
         self.reader = reader
         self._rows = rows
-        self._reader = Reader(loaded, kept_bytes=kept_bytes)
+        self._reader = Reader(f"{HF}{loaded.name}", loaded.model, kept_bytes=kept_bytes)
         self._turns = Turns(loaded.tokenizer, self._setting)
         self._ends = end_ids(loaded)
         about = repr((loaded.name, str(loaded.model.dtype), self._setting))
-        digest = hashlib.blake2b(about.encode(), digest_size=4).hexdigest()
-        self.name = f"{loaded.name}-{digest}"
+        self.name = f"{loaded.name}-{fingerprint(about)}"
 
     @classmethod
     def load(
@@ -79,7 +78,7 @@ class HFProposer:
         read: Read | None = None,
         reader: str = "",
     ) -> HFProposer:
-        """By a folder or a name of the hub; raises as ``load``. `read` is that of
+        """By a folder or a name of the hub; raises as `models.weights.load`. `read` is that of
         the grader which will judge and `reader` its name; by default an answer is taken as it is
         declared."""
         return cls(load(name), setting, read, reader)
@@ -115,20 +114,25 @@ class HFProposer:
         """The `top` likeliest log probabilities at every token of each solution (one at least)."""
         prompts = [self._turns.prompt(each.problem.prompt, each.history) for each in solutions]
         starts = dict.fromkeys(prompts)
-        read = self._reader.read([(None, prompt) for prompt in starts])
-        known = {prompt: kept for prompt, (kept, _) in zip(starts, read, strict=True)}
-        found: list[Reread] = []
+        known = self._read_prompts(starts)
         rows = list(zip(solutions, prompts, strict=True))
+        reread: list[Reread] = []
         for part in _of_tokens(rows, _REREAD):
             # What follows the last token is not asked for.
             begun = [(solution.tokens[:-1], known[prompt]) for solution, prompt in part]
-            going = iter(self._reader.read([(k, t) for t, k in begun if t], every=True))
+            runs = [
+                Run(kept, tokens, range(len(tokens)), Keep.NEVER)
+                for tokens, kept in begun
+                if tokens
+            ]
+            results = iter(self._reader.read(runs))
             for (solution, prompt), (tokens, kept) in zip(part, begun, strict=True):
-                after = next(going)[1] if tokens else kept.ending[None][:0]
-                logits = torch.cat([kept.ending[None], after]).float()
+                ending = _ending(kept)[None]
+                after = next(results).outputs if tokens else ending[:0]
+                logits = torch.cat([ending, after]).float()
                 likeliest = logits.topk(min(top, logits.size(-1))).values
                 likely = likeliest - logits.logsumexp(-1, keepdim=True)
-                found.append(
+                reread.append(
                     Reread(
                         tuple(map(tuple, likely.tolist())),
                         len(prompt) + len(solution.tokens) - 1,
@@ -136,7 +140,7 @@ class HFProposer:
                         0 if solution.history else len(prompt),
                     )
                 )
-        return found
+        return reread
 
     def _row(self, draw: Draw) -> _Row:
         prefix = draw.prefix
@@ -154,22 +158,28 @@ class HFProposer:
         """Read what rows go on from and nobody has kept: a prompt once, and a prefix once."""
         unread = [row for row in rows if row.start is None]
         prompts = dict.fromkeys(row.prompt for row in unread)
-        read = self._reader.read([(None, prompt) for prompt in prompts])
-        known: dict[tuple[tuple[int, ...], tuple[int, ...]], Kept] = {
-            (prompt, ()): kept for prompt, (kept, _) in zip(prompts, read, strict=True)
-        }
+        known = self._read_prompts(prompts)
         prefixes = dict.fromkeys((row.prompt, tuple(row.tokens)) for row in unread if row.tokens)
-        further = self._reader.read([(known[key[0], ()], key[1]) for key in prefixes])
-        known |= {key: kept for key, (kept, _) in zip(prefixes, further, strict=True)}
+        further = self._reader.read([Run(known[prompt], tokens) for prompt, tokens in prefixes])
+        begun = {key: result.kept for key, result in zip(prefixes, further, strict=True)}
         for row in unread:
-            row.start = known[row.prompt, tuple(row.tokens)]
+            row.start = begun[row.prompt, tuple(row.tokens)] if row.tokens else known[row.prompt]
             row.was_read = True
+
+    def _read_prompts(self, prompts: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], Kept]:
+        asked = list(prompts)
+        results = self._reader.read([Run(None, prompt) for prompt in asked])
+        return {
+            prompt: result.kept
+            for prompt, result in zip(asked, results, strict=True)
+            if result.kept is not None
+        }
 
     def _decode(self, rows: Sequence[_Row]) -> None:
         """Write on in rows until each has what it was asked for."""
         starts = [row.start for row in rows if row.start is not None]
         batch = Batch(self._reader, starts)
-        logits = torch.stack([start.ending for start in starts])
+        logits = torch.stack([_ending(start) for start in starts])
         for at, row in enumerate(rows):
             if row.tokens:
                 # An open prefix has been found not to end where it stands.
@@ -326,6 +336,12 @@ def end_ids(loaded: Loaded) -> list[int]:
     for ids in said:
         found.update(ids if isinstance(ids, Iterable) else [] if ids is None else [ids])
     return sorted(found)
+
+
+def _ending(kept: Kept) -> Tensor:
+    """[vocabulary] logits of the token that follows."""
+    assert kept.ending is not None, "a run that was read to its end"
+    return kept.ending
 
 
 def _of_tokens(

@@ -6,7 +6,6 @@ is theirs.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ import torch
 
 from outthink.errors import UsageError, WeightsError
 from outthink.models.about import require
+from outthink.models.fingerprint import configuration, fingerprint
 from outthink.models.openai import Setting
 from outthink.models.shape import ModelShape
 
 HF = "hf:"
 """How the name of a model in process begins; a folder or a name of the hub follows."""
-_FINGERPRINT = 64
-"""Numbers of every tensor that a model's name depends on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,18 +123,8 @@ def wrap(
     setting: Setting = Setting(),  # noqa: B008 - frozen
 ) -> Loaded:
     """A model that is in memory already."""
-    return Loaded(f"{name}-{fingerprint(model)}", model.eval(), tokenizer, setting)
-
-
-def fingerprint(model: Any) -> str:
-    """Eight digits that other weights do not share: of every tensor its name, shape and some
-    numbers all over it."""
-    digest = hashlib.blake2b(digest_size=4)
-    for name, tensor in model.state_dict().items():
-        flat = tensor.detach().flatten()
-        some = flat[:: max(1, flat.numel() // _FINGERPRINT)].float().cpu().numpy()
-        digest.update(f"{name} {tuple(tensor.shape)} ".encode() + some.tobytes())
-    return digest.hexdigest()
+    digits = fingerprint(model.state_dict(), configuration(model))
+    return Loaded(f"{name}-{digits}", model.eval(), tokenizer, setting)
 
 
 def transformers() -> Any:

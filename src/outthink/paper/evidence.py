@@ -1,7 +1,7 @@
-"""Everything the claims are judged by: what is run, and the studies it is read from.
+"""The runs that claims are judged by: Snell et al. 2024 on the lab's models.
 
-Snell et al. 2024 on the lab, all of it. Each part is a sweep with a store of its own, so that a run
-that was killed goes on, and a second one only reads.
+Every part is a sweep with a store of its own. A run that was killed continues where it stopped, and
+a finished one is only read.
 """
 
 from __future__ import annotations
@@ -25,49 +25,49 @@ from outthink.study.read import Study
 from outthink.study.sweep import Sweep, make_place, swept
 
 BASELINE = "best_of_n"
-"""What the compute-optimal policy is held against on the search axis (section 5.3)."""
+"""The baseline of the search axis: best-of-N weighted (section 5.3)."""
 PLAIN = "best_of_n(answer=max)"
-"""What it is held against as well: the single best-scored sample, which may well be better."""
+"""A second baseline, often the stronger one: the single best-scored sample."""
 PARALLEL = "revise(sequential=1)"
-"""And on the revision axis: as many independent first answers (section 6.2)."""
+"""The baseline of the revision axis: N independent first answers (section 6.2)."""
 DIFFICULTY_SAMPLES = 4
-"""Scored samples that predicted difficulty takes, and is charged."""
+"""Scored samples a problem from which difficulty is predicted. They are charged."""
 
 FLAT = tuple(name.replace(")", ",answer=majority)") for name in REVISIONS)
-"""The splits with a flat majority vote in place of the verifier."""
+"""The splits of revisions with a majority vote over all answers in place of the verifier."""
 STEPS = tuple(f"best_of_n(step={how})" for how in ("min", "prod", "mean"))
 """Best-of-N weighted by other aggregations of step scores."""
 LABELS = ("soft", "hard", "once")
-"""The share of four rollouts that end right, whether any does, whether the only one does."""
+"""How step labels come from rollouts: share of four that end right, any of four, a single one."""
 BEAMS = ("beam(step=min)", "beam(step=prod)", "beam(step=mean)")
-"""Beams ranked by something else than the current value."""
+"""Beam searches that rank prefixes by other aggregations of step scores than the last step's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is run."""
+    """The size of a reproduction: problems, samples and budgets."""
 
     problems: int
     pool: int
-    """Samples a problem from S; best-of-N is known up to here."""
+    """Samples a problem from S: best-of-N is measured up to this N."""
     oracle: int
-    """Samples a problem that oracle difficulty is the pass@1 of."""
+    """Samples a problem for oracle difficulty."""
     difficulty: int
-    """Scored samples a problem to show how predicted difficulty depends on their number."""
+    """Scored samples a problem, to measure how predicted difficulty depends on their number."""
     chains: int
-    """Chains a problem, and the length of the longest."""
+    """Chains a problem, and the length of the longest one."""
     large: int
     """Samples a problem from L."""
     budgets: tuple[int, ...]
-    """Of what runs live."""
+    """Budgets of searches that are run live."""
     deep: int
-    """The largest budget of beam search; 0 leaves it out."""
+    """One larger budget for beam search; 0 for none."""
     ablations: int
-    """Problems of what is run for an ablation alone."""
+    """Problems of the runs that only ablations need."""
     labels: int
-    """Problems that PRMs trained on labels of other kinds are compared on."""
+    """Problems on which PRMs trained on different kinds of labels are compared."""
     labels_pool: int
-    """Samples of each."""
+    """Samples a problem for that comparison."""
 
 
 STORE = "reproduce.store"
@@ -79,32 +79,36 @@ QUICK = Scale(200, 128, 64, 16, 16, 8, (1, 4, 16), 0, 100, 100, 16)
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What was measured. Accuracies are [.., P] over the problems of `main`, in their order."""
+    """The studies of a reproduction. Accuracies are [..., P] over the problems of `main`.
+
+    Studies of fewer problems hold the first problems of `main`.
+    """
 
     scale: Scale
     seed: int
     main: Study
-    """S with the PRM, and the reviser with its verifier: both axes, and what is read from pools."""
+    """S with the PRM, and the reviser with its own verifier: all strategies of both axes."""
     orm: Study
-    """The same samples of S, scored by the ORM: best-of-N alone."""
+    """The same samples of S scored by the ORM; best-of-N only."""
     large: Study
-    """L: greedy, and a pool."""
+    """L: its greedy answer, and a pool of samples."""
     deep: Study | None
-    """Beam search at the largest budget."""
+    """Beam search at `scale.deep`; `None` where that is 0."""
     beams: Study
-    """Beams ranked by other aggregations, on the first problems."""
-    untuned: Study
-    """S shown its own answers without having been trained to revise, on the first problems."""
-    unled: Study
-    """The reviser's chains scored by the PRM, which knows nothing of revisions, on the first."""
-    alone: Study
-    """The same chains scored by a verifier trained as theirs, but without their history."""
+    """Beam search with other aggregations of step scores, on fewer problems."""
+    prompted_reviser: Study
+    """Chains of S, which sees its earlier answers but was not trained to revise; fewer problems."""
+    prm_on_revisions: Study
+    """The reviser's chains scored by the PRM instead of their own verifier; fewer problems."""
+    no_history: Study
+    """The reviser's chains scored by a verifier that does not see the earlier answers; fewer
+    problems."""
     labels: Mapping[str, Study]
-    """PRMs trained alike on labels of different kinds, by the kind, on the first problems."""
+    """By kind of label, a PRM trained on it, all else being equal; fewer problems."""
     shapes: Mapping[str, ModelShape]
-    """By name: s, l, prm, orm, reviser, revision."""
+    """By model name: s, l, prm, orm, reviser, revision."""
     pretraining_tokens: int
-    """Of S and of L."""
+    """Tokens that S and L were each trained on."""
 
     @property
     def problems(self) -> int:
@@ -112,13 +116,13 @@ class Evidence:
 
     @cached_property
     def steps(self) -> Integers:
-        """[P] factors of each problem: the intrinsic difficulty label."""
+        """[P] number of multiplications of a problem: difficulty by its own length."""
 
         return np.array([len(task.parse(p.prompt).factors) for p in self.main.problems])
 
     @cached_property
     def predicted(self) -> Difficulty:
-        """Difficulty as the headline policies use it: no labels, few samples, charged."""
+        """Predicted difficulty from `DIFFICULTY_SAMPLES` samples, used in the main results."""
         return self.main.predicted_at(DIFFICULTY_SAMPLES)
 
     @cached_property
@@ -180,9 +184,9 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
             large=sweep(store, greedy, Models("lab:l", "none", weights), scale.problems),
             deep=None if deep is None else sweep(store, deep, models, scale.problems),
             beams=sweep(store, only(*BEAMS, budgets=scale.budgets), models, few),
-            untuned=sweep(store, again, prompted, few),
-            unled=sweep(store, chains, reviewed("lab:prm"), few),
-            alone=sweep(store, chains, reviewed("lab:revision-alone"), few),
+            prompted_reviser=sweep(store, again, prompted, few),
+            prm_on_revisions=sweep(store, chains, reviewed("lab:prm"), few),
+            no_history=sweep(store, chains, reviewed("lab:revision-alone"), few),
             labels={
                 kind: sweep(
                     store, judged, Models("lab:s", f"lab:prm-{kind}", weights), scale.labels

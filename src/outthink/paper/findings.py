@@ -1,11 +1,11 @@
-"""What follows from the evidence, computed once: what claims are judged by and figures show.
+"""The quantities that claims are judged by and figures show, computed from the evidence once.
 
-Three axes, as in Snell et al. 2024: searches of S against best-of-N (section 5), splits of
+There are three axes: searches of S against best-of-N (Snell et al. 2024, section 5), splits of
 revisions against as many independent first answers (section 6), and both together, which the paper
-leaves open. On each a policy is fitted on predicted bins, which is the headline and is charged for
-knowing how hard a problem is, and on oracle bins, which is an upper bound.
+does not study. On every axis a policy is fitted twice: on predicted bins, charged for predicting
+them, which gives the main results, and on oracle bins, which gives an upper bound.
 
-Nothing here runs a model. Arrays are [.., P] over the problems of the evidence, in their order.
+Nothing here runs a model. Arrays are [..., P] over the problems of the evidence, in their order.
 """
 
 from __future__ import annotations
@@ -38,78 +38,78 @@ from outthink.study.read import Study
 from outthink.types import Usage
 
 RATIOS = (0.16, 0.79, 22.0)
-"""R, inference over pretraining tokens, of the paper's comparison (section 7)."""
+"""The values of R, inference over pretraining tokens, that the paper compares at (section 7)."""
 
 LONGEST = 16
-"""Answers of a chain that per-step figures speak of together: the paper's plateau begins here."""
+"""Claims about the answers of a chain use this many of them: the paper's plateau begins here."""
 
 
 class Bins(StrEnum):
-    """Where the bins of a policy come from."""
+    """The kind of difficulty that a policy's bins are cut by."""
 
     PREDICTED = "predicted"
-    """The headline: no labels."""
+    """Without reference answers: for the main results."""
     ORACLE = "oracle"
-    """An upper bound: from labels."""
+    """From reference answers: for upper bounds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """A family of strategies, the policy fitted on it, and what it is held against."""
+    """A family of strategies, the policies fitted on it, and their baseline."""
 
     name: str
     base: str
-    """The strategy it is held against."""
+    """The baseline: one strategy."""
     base_budgets: tuple[int, ...]
     base_curve: Floats
-    """[B, P] accuracy of the base at `base_budgets`."""
+    """[B, P] accuracy of the baseline at `base_budgets`."""
     grid: Grid
     fits: Mapping[Bins, Fit]
     cost: float
-    """Generations a problem that predicted difficulty takes."""
+    """Generations a problem that predicting difficulty takes."""
 
     @cached_property
     def net(self) -> tuple[Equivalence, ...]:
-        """The compute-equivalence factor at every budget: predicted bins, charged. The headline."""
+        """Compute-equivalence factors by budget: predicted bins, charged. The main result."""
         return self.factors(Bins.PREDICTED, self.cost)
 
     @cached_property
     def gross(self) -> tuple[Equivalence, ...]:
-        """The same without the cost of difficulty."""
+        """Compute-equivalence factors by budget: predicted bins, not charged."""
         return self.factors(Bins.PREDICTED, 0.0)
 
     @cached_property
     def upper(self) -> tuple[Equivalence, ...]:
-        """Oracle bins, nothing charged: an upper bound."""
+        """Compute-equivalence factors by budget: oracle bins, not charged. An upper bound."""
         return self.factors(Bins.ORACLE, 0.0)
 
     def factors(self, kind: Bins, cost: float) -> tuple[Equivalence, ...]:
-        """The compute-equivalence factor at every budget."""
+        """Compute-equivalence factors by budget, `cost` generations charged."""
         return self.against_base(self.fits[kind].held_out, self.grid.budgets, cost)
 
     def against_base(
         self, accuracy: Floats, budgets: Sequence[int], cost: float = 0.0
     ) -> tuple[Equivalence, ...]:
-        """How much more the base would have to spend for this accuracy [N, P]."""
+        """How many times the cost the baseline needs to reach this accuracy [N, P]."""
         return equivalence(self.base_curve, self.base_budgets, accuracy, budgets, extra_cost=cost)
 
     def row(self, budget: int) -> int:
         return self.grid.budgets.index(budget)
 
     def held_out(self, budget: int, kind: Bins = Bins.PREDICTED) -> Floats:
-        """[P] accuracy of the policy at a budget."""
-        found: Floats = self.fits[kind].held_out[self.row(budget)]
-        return found
+        """[P] held-out accuracy of the policy at a budget."""
+        accuracy: Floats = self.fits[kind].held_out[self.row(budget)]
+        return accuracy
 
     def accuracy(self, name: str, budget: int) -> Floats:
         """[P] accuracy of one strategy at a budget; NaN where it was not run."""
-        found: Floats = self.grid.accuracy[self.grid.strategies.index(name), self.row(budget)]
-        return found
+        values: Floats = self.grid.accuracy[self.grid.strategies.index(name), self.row(budget)]
+        return values
 
 
 @dataclass(frozen=True, eq=False)
 class Exchanged:
-    """S with a policy against L's greedy answer, at the budgets that equal FLOPs allow."""
+    """S with a policy against L's greedy answer, at budgets of equal FLOPs."""
 
     measured: Measured
     accounting: Accounting
@@ -125,9 +125,9 @@ class Exchanged:
 
     @property
     def at_largest(self) -> Floats:
-        """[P] accuracy of S there."""
-        found: Floats = self.measured.small[-1]
-        return found
+        """[P] accuracy of S at its largest budget."""
+        accuracy: Floats = self.measured.small[-1]
+        return accuracy
 
     def at(self, token_ratio: float, number: int | None) -> Comparison:
         return next(
@@ -135,67 +135,70 @@ class Exchanged:
         )
 
     def difference(self, token_ratio: float, numbers: Sequence[int]) -> Floats | None:
-        """[p] small - large on the problems of these bins, `None` where nothing is affordable."""
+        """[p] accuracy of S minus that of L on the problems of these bins.
+
+        `None` where equal FLOPs do not pay for one sample of S.
+        """
         budget = self.at(token_ratio, None).budget
         if budget is None or self.measured.bins is None:
             return None
         members = np.isin(self.measured.bins, numbers)
         row = self.measured.budgets.index(budget)
-        found: Floats = self.measured.small[row, members] - self.measured.large[members]
-        return found
+        values: Floats = self.measured.small[row, members] - self.measured.large[members]
+        return values
 
 
 @dataclass(frozen=True, eq=False)
 class ChainFacts:
-    """What the answers of a chain are worth, by their place in it."""
+    """How often the answers of revision chains are right, and how that changes along a chain."""
 
     pass_at_1: Floats
-    """[L, P] share of right answers at each place, over the chains that are long enough."""
+    """[L, P] share of right answers at each position, over the chains that are long enough."""
     broken: Floats
-    """[P] right answers that were followed by a wrong one."""
+    """[P] number of right answers followed by a wrong one."""
     kept_or_broken: Floats
-    """[P] right answers that were followed by an answer."""
+    """[P] number of right answers followed by any answer."""
     mended: Floats
-    """[P] wrong answers that were followed by a right one."""
+    """[P] number of wrong answers followed by a right one."""
     mended_or_not: Floats
-    """[P] wrong answers that were followed by an answer."""
+    """[P] number of wrong answers followed by any answer."""
     solved: Floats
-    """[P] chains of `short` answers with a right one among them."""
+    """[P] number of chains of `short` answers that contain a right one."""
     solved_at_once: Floats
-    """[P] those of them whose first answer is right."""
+    """[P] number of those whose first answer is right."""
     short: int
 
 
 @dataclass(frozen=True, eq=False)
 class Goodhart:
-    """What best-of-N maximises, beside what it gets."""
+    """The score that best-of-N maximises, and the accuracy it reaches (Goodhart's law)."""
 
     budgets: tuple[int, ...]
     score: Floats
-    """[N, P] mean best score; NaN for a problem without a score."""
+    """[N, P] expected best score of N samples; NaN for a problem without scores."""
     accuracy: Floats
-    """[N, P] of the best-scored answer."""
+    """[N, P] accuracy of the best-scored answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a strategy spent a problem at a budget."""
+    """What a strategy spent at a budget."""
 
     strategy: str
     budget: int
     usage: Usage
     """The sum over all problems."""
     flops: Mapping[str, float]
-    """A problem, by cost model."""
+    """FLOPs a problem, by cost model."""
     tokens: float
-    """Decoded a problem."""
+    """Tokens decoded a problem."""
     depth: float
-    """Of those, how many one after the other: what a user waits for, all else in parallel."""
+    """Tokens decoded one after the other, where all that can be is run in parallel: latency."""
 
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Everything that follows from the evidence; each part is computed when it is first asked."""
+    """Everything computed from the evidence, on first use."""
 
     evidence: Evidence
     _curves: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
@@ -217,7 +220,7 @@ class Findings:
 
     @cached_property
     def both(self) -> Axis:
-        """Both together, against best-of-N."""
+        """Searches and revisions together, against best-of-N."""
         powers = _powers(self.evidence.main.plan.pool)
         return self._axis("both", (*STRATEGIES, *REVISIONS), BASELINE, powers)
 
@@ -231,7 +234,7 @@ class Findings:
         budgets = tuple(n for n in main.plan.budgets if n <= powers[-1])
         if self.evidence.deep is not None and any(not revises(each) for each in run):
             budgets = (*budgets, self.evidence.scale.deep)
-        # Who may spend so much may also spend less: nothing that was run drops out of the choice.
+        # A policy may spend less than its budget, so strategies run at smaller budgets stay in.
         grid = self.grid(run, budgets, affordable=True)
         return Axis(
             name=name,
@@ -245,7 +248,7 @@ class Findings:
 
     @cached_property
     def against_plain(self) -> tuple[Axis, ...]:
-        """The same policies against plain best-of-N of S: the baseline that is often the better."""
+        """The same axes with plain best-of-N of S as baseline, which is often the stronger one."""
         if strategy(PLAIN).name not in self.evidence.main.plan.pooled:
             return ()
         powers = _powers(self.evidence.main.plan.pool)
@@ -256,9 +259,9 @@ class Findings:
         )
 
     def run(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Those of the strategies that were run on all problems, as the plan names them."""
-        wanted = [strategy(name).name for name in names]
-        return tuple(name for name in wanted if name in self.evidence.main.plan.strategies)
+        """Those of the strategies that were run on all problems, by their normal names."""
+        normal = [strategy(name).name for name in names]
+        return tuple(name for name in normal if name in self.evidence.main.plan.strategies)
 
     def fit(self, grid: Grid, kind: Bins = Bins.PREDICTED) -> Fit:
         """A policy on predicted or oracle bins."""
@@ -272,17 +275,17 @@ class Findings:
     def grid(self, names: Sequence[str], budgets: Sequence[int], *, affordable: bool) -> Grid:
         """Accuracies of these strategies at any budgets; NaN where one was not run.
 
-        `affordable` fills in, at a budget between two that were run, the largest run below it: a
-        policy that may spend so much may also spend less. Chains longer than the budget are left
-        out: they are the chain of that length, and would be there twice.
+        With `affordable`, a strategy that was not run at a budget has its accuracy at the largest
+        smaller budget, since a policy may spend less than its budget. Splits whose chains are
+        longer than the budget are left out: they equal the single chain, which is in already.
         """
         problems = tuple(problem.id for problem in self.evidence.main.problems)
         accuracy = np.full((len(names), len(budgets), len(problems)), np.nan)
         for row, name in enumerate(names):
             for column, budget in enumerate(budgets):
-                found = self._accuracy(name, budget, affordable)
-                if found is not None:
-                    accuracy[row, column] = found
+                values = self._accuracy(name, budget, affordable)
+                if values is not None:
+                    accuracy[row, column] = values
         kept = ~np.isnan(accuracy).all(axis=(1, 2))
         return Grid(
             problems,
@@ -305,7 +308,7 @@ class Findings:
             known = main.plan.budgets
             if deep is not None and name in deep.plan.strategies:
                 known = (*known, self.evidence.scale.deep)
-        below = max((each for each in known if each <= budget), default=0)
+        below = max((budget_run for budget_run in known if budget_run <= budget), default=0)
         if below != budget and not (affordable and below >= length):
             return None
         if name in main.plan.pooled or name in main.plan.chained:
@@ -315,12 +318,12 @@ class Findings:
         return _run(main if below in main.plan.budgets or deep is None else deep, name, below)
 
     def curve(self, name: str, budget: int) -> Floats:
-        """[P] accuracy of a strategy that is read from pools, at any budget up to their size."""
+        """[P] accuracy of a strategy that pools can tell, at any budget up to their size."""
         main, key = self.evidence.main, (strategy(name).name, budget)
         if key not in self._curves:
             in_grid = key[0] in main.plan.strategies and budget in main.plan.budgets
-            found = _run(main, *key) if in_grid else main.curve(key[0], (budget,))[0]
-            self._curves[key] = found.clip(0.0, 1.0)
+            values = _run(main, *key) if in_grid else main.curve(key[0], (budget,))[0]
+            self._curves[key] = values.clip(0.0, 1.0)
         return self._curves[key]
 
     @property
@@ -330,11 +333,11 @@ class Findings:
 
     @cached_property
     def deepest(self) -> int:
-        """The largest budget at which anything was searched for: that of `deep`, if it was run."""
+        """The largest budget of any search: that of `deep` if it was run, else `top`."""
         return self.search.grid.budgets[-1]
 
     def by_samples(self, axis: Axis) -> dict[int, Fit]:
-        """A policy for every number of scored samples that difficulty may be predicted from."""
+        """By number of samples that difficulty is predicted from, the policy fitted on it."""
         counts = [k for k in _powers(self.evidence.scale.difficulty)]
         seed = self.evidence.seed
         return {
@@ -348,10 +351,10 @@ class Findings:
 
     @cached_property
     def read_curve(self) -> tuple[tuple[int, ...], Floats]:
-        """Budgets, and [N, P] of the policy over all that is read from pools, at powers of two.
+        """Budgets (powers of two), and [N, P] accuracy of the policy over the pooled strategies.
 
-        Searches run live are left out, since they were run at a few budgets only. Beyond the
-        largest budget of a pool of chains, the policy has their largest to choose from.
+        Live searches are left out, as they were run at a few budgets only. At budgets above the
+        longest chain, revisions count with their largest budget.
         """
         main = self.evidence.main
         names = [
@@ -380,22 +383,22 @@ class Findings:
 
     @cached_property
     def exchanged(self) -> Exchanged:
-        """Everything S has against L: predicted bins, charged. The headline."""
+        """S with searches and revisions against L: predicted bins, charged. The main result."""
         return self.exchange((*STRATEGIES, *REVISIONS), Bins.PREDICTED)
 
     @cached_property
     def exchanged_revisions(self) -> Exchanged:
-        """Splits of revisions alone: predicted bins, charged."""
+        """S with revisions only against L: predicted bins, charged."""
         return self.exchange(REVISIONS, Bins.PREDICTED)
 
     @cached_property
     def exchanged_oracle(self) -> Exchanged:
-        """The same on oracle bins, nothing charged: an upper bound."""
+        """S with searches and revisions against L: oracle bins, not charged. An upper bound."""
         return self.exchange((*STRATEGIES, *REVISIONS), Bins.ORACLE)
 
     @cached_property
     def exchanged_search(self) -> Exchanged:
-        """Searches alone: predicted bins, charged."""
+        """S with searches only against L: predicted bins, charged."""
         return self.exchange(STRATEGIES, Bins.PREDICTED)
 
     def exchange(self, names: Sequence[str], kind: Bins) -> Exchanged:
@@ -429,7 +432,7 @@ class Findings:
 
     @cached_property
     def chain_facts(self) -> ChainFacts:
-        """Of the reviser's chains, nothing chosen among their answers."""
+        """The facts of the reviser's chains, before any selection among their answers."""
         return chain_facts(self.evidence.main)
 
     @property
@@ -460,7 +463,7 @@ class Findings:
 
     @cached_property
     def auc_prm(self) -> Floats:
-        """[p] how well the PRM orders right and wrong answers to the same problem."""
+        """[p] AUC of the PRM's scores among the answers to one problem."""
         return _auc_within(self.evidence.main.pools)
 
     @cached_property
@@ -469,24 +472,24 @@ class Findings:
 
     @cached_property
     def auc_labels(self) -> dict[str, Floats]:
-        """The same of PRMs trained on labels of other kinds."""
+        """By kind of label, the AUC [p] of the PRM trained on it."""
         return {kind: _auc_within(study.pools) for kind, study in self.evidence.labels.items()}
 
     @cached_property
     def coverage(self) -> tuple[tuple[int, ...], Floats]:
-        """Budgets, and [N, P] chance that one of N samples of S is right."""
+        """Budgets, and [N, P] probability that at least one of N samples of S is right."""
         budgets = _powers(self.evidence.main.plan.pool)
         return budgets, pools.curve(self.evidence.main.pools, pools.pass_at_k, budgets)
 
     @cached_property
     def flipped(self) -> dict[float, Floats]:
-        """[P] weighted best-of-N at `top`, by the share of scores s turned round to 1 - s."""
-        found = {}
+        """By the share of scores s flipped to 1 - s, [P] weighted best-of-N at `top`."""
+        accuracy = {}
         for share in FLIPS:
             rng = np.random.default_rng([self.evidence.seed, round(100 * share)])
             flipped = [_flip(pool, share, rng) for pool in self.evidence.main.pools]
-            found[share] = pools.curve(flipped, votes.weighted, [self.top])[0]
-        return found
+            accuracy[share] = pools.curve(flipped, votes.weighted, [self.top])[0]
+        return accuracy
 
     # Costs ---------------------------------------------------------------------------------------
 
@@ -531,12 +534,12 @@ class Findings:
         )
 
     def spending(self, name: str, budget: int) -> Spent:
-        """The row of the ledger of a strategy at a budget."""
+        """The ledger's row for a strategy and budget."""
         return next(row for row in self.ledger if (row.strategy, row.budget) == (name, budget))
 
 
 FLIPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-"""Shares of scores turned round, as in appendix K of the published version (it has 0.2)."""
+"""Shares of scores flipped; appendix K of the published version has 0.2."""
 
 
 _DEFAULT_DEPTH: int = inspect.signature(lookahead).parameters["depth"].default
@@ -544,14 +547,14 @@ _DEFAULT_LENGTH: int = inspect.signature(revise).parameters["sequential"].defaul
 
 
 def chain_length(name: str) -> int:
-    """Answers that a strategy writes one after the other: 1 unless it revises."""
+    """Number of answers a strategy writes one after the other: 1 unless it revises."""
     made = strategy(name)
     length: int = made.options.get("sequential", _DEFAULT_LENGTH) if revises(made.name) else 1
     return length
 
 
 def _side_by_side(name: str, budget: int) -> int:
-    """Solutions a strategy writes at the same time."""
+    """Number of solutions a strategy writes in parallel."""
     made = strategy(name)
     if made.name.startswith("lookahead"):
         ahead: int = min(made.options.get("depth", _DEFAULT_DEPTH), budget - 1)
@@ -560,7 +563,7 @@ def _side_by_side(name: str, budget: int) -> int:
 
 
 def chain_facts(study: Study) -> ChainFacts:
-    """Of the chains of a study."""
+    """The facts of a study's chains."""
     pools = study.chains
     size = pools[0].size
     octaves = _powers(size)
@@ -598,19 +601,19 @@ def chain_facts(study: Study) -> ChainFacts:
 
 def members(bins: Integers, numbers: Sequence[int]) -> NDArray[np.bool_]:
     """[P] whether a problem is in one of these bins, numbered from 0, the easiest."""
-    found: NDArray[np.bool_] = np.isin(bins, numbers)
-    return found
+    inside: NDArray[np.bool_] = np.isin(bins, numbers)
+    return inside
 
 
 def _powers(largest: int) -> tuple[int, ...]:
-    """1, 2, 4, ... up to this, and this."""
+    """1, 2, 4, ... up to `largest`, and `largest` itself."""
     return tuple(sorted({*(2**power for power in range(largest.bit_length())), largest}))
 
 
 def _run(study: Study, name: str, budget: int) -> Floats:
     grid = study.grid
-    found: Floats = grid.accuracy[grid.strategies.index(name), grid.budgets.index(budget)]
-    return found
+    accuracy: Floats = grid.accuracy[grid.strategies.index(name), grid.budgets.index(budget)]
+    return accuracy
 
 
 def _goodhart(study: Study) -> Goodhart:
@@ -623,13 +626,13 @@ def _goodhart(study: Study) -> Goodhart:
 
 
 def _auc_within(pools: Sequence[Pool]) -> Floats:
-    found = [quality.auc(pool.scores.astype(np.float64), pool.right) for pool in pools]
-    return np.array([value for value in found if value is not None], np.float64)
+    aucs = [quality.auc(pool.scores.astype(np.float64), pool.right) for pool in pools]
+    return np.array([value for value in aucs if value is not None], np.float64)
 
 
 def _flip(pool: Pool, share: float, rng: np.random.Generator) -> Pool:
-    turned = np.where(rng.random(pool.size) < share, 1 - pool.scores, pool.scores)
-    return Pool(pool.problem_id, pool.answers, turned.astype(np.float32), pool.right)
+    scores = np.where(rng.random(pool.size) < share, 1 - pool.scores, pool.scores)
+    return Pool(pool.problem_id, pool.answers, scores.astype(np.float32), pool.right)
 
 
 def _flops(usage: Usage, writer: ModelShape, reader: ModelShape, problems: int) -> dict[str, float]:
@@ -639,7 +642,7 @@ def _flops(usage: Usage, writer: ModelShape, reader: ModelShape, problems: int) 
     }
 
 
-# Sharing a budget out ----------------------------------------------------------------------------
+# Sharing a budget among bins ----------------------------------------------------------------------
 
 
 def share_out(
@@ -651,11 +654,11 @@ def share_out(
     repeats: int = 20,
     seed: int = 0,
 ) -> Floats:
-    """[P] held-out accuracy where every bin has a budget of its own, `budget` a problem on average.
+    """[P] held-out accuracy where bins may have different budgets, `budget` a problem on average.
 
-    `accuracy` [C, P] of choices that cost `costs` [C] a problem. Problems are split in two at
-    random; the choices that do best on one half within the budget are measured on the other, both
-    ways (C42). Bins are of equal size, so the mean over bins is the mean over problems.
+    `accuracy` [C, P] is that of choices which cost `costs` [C] a problem. Problems are split in two
+    halves at random; the choices that are best on one half within the budget are measured on the
+    other, both ways (C42). Bins are of equal size, so the mean over bins is the mean over problems.
     """
     rng = np.random.default_rng(seed)
     count = int(numbers.max()) + 1
@@ -673,9 +676,9 @@ def share_out(
 
 
 def _best_shares(means: Floats, costs: Sequence[float], budget: float) -> list[int]:
-    """One choice a bin, of largest sum of means [bins, C], whose costs add up to `budget` at most.
+    """One choice for every bin, with the largest sum of means [bins, C] at a cost up to `budget`.
 
-    Grows the best sums bin by bin; of equal sums the cheaper is kept.
+    Dynamic programming over bins; of equal sums the cheaper one is kept.
     """
     best: dict[float, tuple[float, list[int]]] = {0.0: (0.0, [])}
     for row in means:
@@ -699,20 +702,20 @@ def _best_shares(means: Floats, costs: Sequence[float], budget: float) -> list[i
 def interaction(
     accuracy: Floats, numbers: Integers, *, permutations: int = 1000, seed: int = 0
 ) -> float:
-    """p-value of "how strategies compare has nothing to do with the bin", by permutation.
+    """p-value of a permutation test of "differences between strategies do not depend on the bin".
 
-    `accuracy` [S, P]. What makes a problem hard and a strategy good is taken out first, so what is
-    left is how strategies differ on a problem beyond how they differ on all; bins are then dealt
-    out anew. The statistic is the variance between bins of what is left.
+    `accuracy` [S, P]. The means of problems and of strategies are subtracted first, which leaves
+    their interaction. The statistic is its variance between bins; permuting the bins of problems
+    gives its distribution where there is no dependence.
     """
     left = accuracy - accuracy.mean(axis=0) - accuracy.mean(axis=1, keepdims=True) + accuracy.mean()
     sizes = np.bincount(numbers)
 
-    def spread(dealt: Integers) -> float:
-        sums = np.stack([np.bincount(dealt, row, sizes.size) for row in left])
+    def variance(bins: Integers) -> float:
+        sums = np.stack([np.bincount(bins, row, sizes.size) for row in left])
         return float((sums**2 / sizes).sum())
 
     rng = np.random.default_rng(seed)
-    seen = spread(numbers)
-    above = sum(spread(rng.permutation(numbers)) >= seen - 1e-12 for _ in range(permutations))
+    seen = variance(numbers)
+    above = sum(variance(rng.permutation(numbers)) >= seen - 1e-12 for _ in range(permutations))
     return (above + 1) / (permutations + 1)

@@ -1,7 +1,7 @@
-"""All that comes of a reproduction: its page and its record, kept beside the stores.
+"""The results of a reproduction, its page and its record, with a cache beside the stores.
 
-Reading 2,000 problems' pools takes minutes, so what was read is kept and read again for as long as
-the stores are of the same runs and the code that reads them is the same.
+Computing them from the pools of 2,000 problems takes minutes. The cache is used as long as the runs
+and the package's code are the same.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from outthink.run.progress import Progress
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a reproduction comes to."""
+    """The results of a reproduction."""
 
     page: Reproduction
     record: dict[str, Any]
-    """For the wire."""
+    """What `--json` prints."""
 
 
 def outcome(evidence: Evidence, *, provenance: data.Provenance, folder: Path) -> Outcome:
-    """From `folder` where it was kept there, otherwise worked out and kept."""
+    """The results, from the cache in `folder` if it is valid, otherwise computed and cached."""
     key = _key(evidence)
     file = folder / f"{key['stores'][:8]}.findings.json"
     known = _read(file, key)
@@ -50,31 +50,31 @@ def _work_out(evidence: Evidence, provenance: data.Provenance) -> Outcome:
     main = evidence.main
     pools = (*main.plan.pooled, *main.plan.chained)
     with Progress("reading", len(pools) + len(CLAIMS) + STEPS, "parts") as bar:
-        for name in pools:  # most of the time goes here
+        for name in pools:  # this takes most of the time
             main.curve(name, main.plan.known(name))
             bar.advance(1, name)
         judged = judge_all(findings, bar)
-        found = page(findings, judged, provenance=provenance, progress=bar)
-    return Outcome(found, record(findings, judged))
+        built = page(findings, judged, provenance=provenance, progress=bar)
+    return Outcome(built, record(findings, judged))
 
 
 # Kept --------------------------------------------------------------------------------------------
 
 
 def _key(evidence: Evidence) -> dict[str, str]:
-    """What the numbers follow from: the runs, and the code that reads them."""
+    """Digests of the runs and of the package's code: the results depend on nothing else."""
     studies = (
         evidence.main,
         evidence.orm,
         evidence.large,
         evidence.deep,
         evidence.beams,
-        evidence.untuned,
-        evidence.unled,
-        evidence.alone,
+        evidence.prompted_reviser,
+        evidence.prm_on_revisions,
+        evidence.no_history,
         *evidence.labels.values(),
     )
-    identities = [None if each is None else asdict(each.asked) for each in studies]
+    identities = [None if study is None else asdict(study.asked) for study in studies]
     runs = json.dumps([asdict(evidence.scale), evidence.seed, identities], sort_keys=True)
     code = hashlib.blake2b(digest_size=16)
     package = Path(__file__).parent.parent
@@ -86,17 +86,17 @@ def _key(evidence: Evidence) -> dict[str, str]:
 
 def _read(file: Path, key: dict[str, str]) -> Outcome | None:
     try:
-        found = json.loads(file.read_text("utf-8"))
-        if found["key"] != key:
+        kept = json.loads(file.read_text("utf-8"))
+        if kept["key"] != key:
             return None
-        return Outcome(wire.load(Reproduction, found["page"]), found["record"])
+        return Outcome(wire.load(Reproduction, kept["page"]), kept["record"])
     except (OSError, ValueError, KeyError, TypeError, UsageError):
-        return None  # it is worked out again
+        return None  # no valid cache: the results are computed again
 
 
-def _keep(found: Outcome, file: Path, key: dict[str, str]) -> None:
-    text = json.dumps({"key": key, "page": wire.dump(found.page), "record": found.record})
+def _keep(result: Outcome, file: Path, key: dict[str, str]) -> None:
+    text = json.dumps({"key": key, "page": wire.dump(result.page), "record": result.record})
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with suppress(OSError):  # without it the next run takes longer, and nothing worse
+    with suppress(OSError):  # without a cache the next run takes longer, that is all
         partial.write_text(text, "utf-8")
         partial.replace(file)

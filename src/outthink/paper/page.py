@@ -1,4 +1,4 @@
-"""From findings and judgements to what the page of a reproduction shows."""
+"""The content of a reproduction's page, from its findings and verdicts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from outthink.paper.figures import PARTS, at_headline, labels
 from outthink.paper.findings import Axis, Findings
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import counted, factor, listed, whole
 from outthink.report.study import cef
-from outthink.report.words import counted, factor, listed, whole
 from outthink.run.progress import Progress
 
 TITLE = "Test-time compute, reproduced and put to the test"
 
 STEPS = len(PARTS)
-"""What `page` advances its progress by, besides what judging the claims takes."""
+"""How far `page` advances its progress bar."""
 
 
 def page(
@@ -29,7 +29,7 @@ def page(
     provenance: data.Provenance,
     progress: Progress | None = None,
 ) -> shown.Reproduction:
-    """Everything the page shows; `progress` advances by one a section."""
+    """The content of the page; `progress` advances by one for every section."""
     parts = []
     for make in PARTS:
         parts.append(make(findings))
@@ -41,9 +41,9 @@ def page(
         title=TITLE,
         provenance=provenance,
         summary=_summary(findings, judged),
-        tiles=_tiles(findings, judged),
+        key_figures=_key_figures(findings, judged),
         notes=_notes(findings),
-        labels=tuple(data.Label(name, *told) for name, told in labels().items() if name in run),
+        labels=tuple(data.Label(name, *label) for name, label in labels().items() if name in run),
         parts=tuple(parts),
         claims=tuple(map(_claim, judged)),
     )
@@ -53,8 +53,8 @@ def _headline(axis: Axis) -> Equivalence:
     return axis.net[axis.row(at_headline(axis.grid.budgets))]
 
 
-def _factor(axis: Axis, found: Equivalence) -> str:
-    drawn = cef(found, charged=True, kind="predicted")
+def _factor(axis: Axis, equivalence: Equivalence) -> str:
+    drawn = cef(equivalence, charged=True, kind="predicted")
     return factor(drawn, largest=axis.base_budgets[-1])
 
 
@@ -66,42 +66,45 @@ _AGAINST = {
 
 
 def _summary(findings: Findings, judged: Sequence[Judged]) -> str:
-    counts = Counter(each.judgement.verdict for each in judged)
-    told = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
-    said = [f"Of {len(judged)} claims {listed(told)}."] if told else []
+    counts = Counter(result.judgement.verdict for result in judged)
+    verdicts = [f"{counts[verdict]} are {verdict}" for verdict in Verdict if counts[verdict]]
+    sentences = [f"Of {len(judged)} claims {listed(verdicts)}."] if verdicts else []
     for axis in findings.axes:
-        found = _headline(axis)
+        headline = _headline(axis)
         ours, theirs = _AGAINST[axis.name]
-        spent = f"{counted(found.n, 'generation')} a problem, and {whole(axis.cost)} to find out"
-        before = f"With {spent} its difficulty, {ours}" if axis is findings.search else _upper(ours)
-        said.append(
-            f"{before} is as good as {theirs} with {_factor(axis, found)} of that{_settled(found)}."
+        if axis is findings.search:
+            budget = counted(headline.n, "generation")
+            start = f"With {budget} a problem to answer and {whole(axis.cost)} to predict its "
+            start += f"difficulty, {ours}"
+        else:
+            start = ours[0].upper() + ours[1:]
+        sentences.append(
+            f"{start} is as accurate as {theirs} with {_factor(axis, headline)} that budget "
+            f"({_settled(headline)})."
         )
     if findings.against_plain:
-        told = [
-            f"{axis.name} {_factor(axis, _headline(axis))}{_settled(_headline(axis))}"
+        factors = [
+            f"{axis.name} {_factor(axis, _headline(axis))} ({_settled(_headline(axis))})"
             for axis in findings.against_plain
         ]
-        said.append(f"Against plain best-of-N, the single best-scored sample: {'; '.join(told)}.")
-    return " ".join(said)
+        sentences.append(
+            f"Against plain best-of-N, the single best-scored sample: {'; '.join(factors)}."
+        )
+    return " ".join(sentences)
 
 
-def _upper(said: str) -> str:
-    return said[0].upper() + said[1:]
+def _settled(equivalence: Equivalence) -> str:
+    if equivalence.low > 1:
+        return "a saving"
+    if equivalence.high < 1 and not equivalence.high_at_least:
+        return "a loss"
+    return "no saving is shown"
 
 
-def _settled(found: Equivalence) -> str:
-    if found.low > 1:
-        return ": a saving"
-    if found.high < 1 and not found.high_at_least:
-        return ": a loss"
-    return ": no saving is shown"
-
-
-def _tiles(findings: Findings, judged: Sequence[Judged]) -> tuple[shown.Tile, ...]:
-    counts = Counter(each.judgement.verdict for each in judged)
-    found = [
-        shown.Tile(str(counts[verdict]), str(verdict), f"of {len(judged)} claims")
+def _key_figures(findings: Findings, judged: Sequence[Judged]) -> tuple[data.KeyFigure, ...]:
+    counts = Counter(result.judgement.verdict for result in judged)
+    figures = [
+        data.KeyFigure(str(counts[verdict]), str(verdict), f"of {len(judged)} claims")
         for verdict in Verdict
         if judged
     ]
@@ -110,8 +113,8 @@ def _tiles(findings: Findings, judged: Sequence[Judged]) -> tuple[shown.Tile, ..
         value, _, span = _factor(axis, net).partition(" [")
         note = f"[{span} at {whole(net.cost)} generations"
         against = f"{axis.name} against {_AGAINST[axis.name][1]}, difficulty charged"
-        found.append(shown.Tile(value, against, note))
-    return tuple(found)
+        figures.append(data.KeyFigure(value, against, note))
+    return tuple(figures)
 
 
 def _notes(findings: Findings) -> tuple[str, ...]:
@@ -119,24 +122,24 @@ def _notes(findings: Findings) -> tuple[str, ...]:
     scale, shapes = evidence.scale, evidence.shapes
     small, large = (shapes[name].multiplied_parameters for name in ("s", "l"))
     notes = [
-        f"The models are tiny and trained from nothing on one task: S multiplies by "
-        f"{whole(small)} parameters a token, L by {whole(large)} ({findings.size_ratio:.1f} "
-        f"times), after {whole(evidence.pretraining_tokens)} tokens each. The paper has PaLM 2 on "
-        "MATH: signs and shapes can be compared with it, sizes cannot.",
-        f"{whole(scale.problems)} problems; searches run live up to {whole(findings.top)} "
-        f"generations, samples and votes are read from pools of {whole(scale.pool)} samples and "
-        f"of chains up to {whole(scale.chains)} long; what only ablations need ran on "
-        f"{whole(scale.ablations)} problems.",
-        "Intervals are over problems. How much another training of the same models would change "
-        "is not in them: one training is shown.",
-        f"Headlines use difficulty predicted from {whole(evidence.predicted.samples)} scored "
-        "samples without labels, and charge them. Oracle bins, from the labels of "
+        f"The models are tiny and trained from scratch on one task, on "
+        f"{whole(evidence.pretraining_tokens)} tokens each: S has {whole(small)} parameters, L "
+        f"{whole(large)}, {findings.size_ratio:.1f} times as many. The paper uses PaLM 2 on MATH: "
+        "compare the direction of effects and the shape of curves with it, not their size.",
+        f"{whole(scale.problems)} problems. Searches were run at up to {whole(findings.top)} "
+        f"generations; best-of-N and votes are computed from pools of {whole(scale.pool)} samples, "
+        f"revisions from chains of up to {whole(scale.chains)} answers. Runs that only ablations "
+        f"need have {whole(scale.ablations)} problems.",
+        "Intervals are over problems. They do not include how results would differ had the models "
+        "been trained again: one training is shown.",
+        f"Main results use difficulty predicted from {whole(evidence.predicted.samples)} scored "
+        "samples, without reference answers, and charge for them. Oracle bins, from pass@1 over "
         f"{whole(scale.oracle)} other samples (the paper takes 2048), are an upper bound.",
-        "FLOPs are matched as in the first version of the paper: the verifier is not paid for.",
+        "FLOPs are matched as in the first version of the paper: the verifier's are not counted.",
     ]
     if scale == QUICK:
         quick = (
-            "A quick run: intervals are wide, and what is undecided here may not be in a full one."
+            "This is a quick run: intervals are wide, and a full run may decide what is undecided."
         )
         notes.insert(0, quick)
     return tuple(notes)
@@ -148,7 +151,7 @@ SOURCES = {
     "002": "AgentWiki",
     "003": "a lesson on ainiketan.in",
 }
-"""Who states the claims, by the names that they go by here."""
+"""The documents that state the claims, by their ids."""
 
 _UNITS: dict[str, shown.Unit] = {
     "share": "share",
@@ -178,9 +181,14 @@ def _claim(judged: Judged) -> shown.Claim:
         reason=judgement.reason,
         figures=tuple(
             shown.Evidence(
-                each.name, each.value, each.low, each.high, each.problems, _UNITS[each.unit.value]
+                figure.name,
+                figure.value,
+                figure.low,
+                figure.high,
+                figure.problems,
+                _UNITS[figure.unit.value],
             )
-            for each in judgement.figures
+            for figure in judgement.figures
         ),
         contradicts=claim.contradicts,
     )

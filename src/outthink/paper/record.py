@@ -1,4 +1,4 @@
-"""What a reproduction found, as a dict for the wire."""
+"""The results of a reproduction as a dict: what `outthink reproduce --json` prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from outthink.paper.findings import Axis, Bins, Exchanged, Findings
 
 
 def record(findings: Findings, judged: Sequence[Judged]) -> dict[str, Any]:
-    """Compute-equivalence factors, the exchange, and every verdict. Bins are numbered from 1."""
+    """Compute-equivalence factors, the exchange with the larger model, and every verdict.
+
+    Bins are numbered from 1, the easiest.
+    """
     evidence = findings.evidence
     return {
         "problems": evidence.problems,
@@ -24,11 +27,12 @@ def record(findings: Findings, judged: Sequence[Judged]) -> dict[str, Any]:
         "cef": [
             row for axis in (*findings.axes, *findings.against_plain) for row in _factors(axis)
         ],
-        "exchange": [_exchange(name, found) for name, found in exchanges(findings).items()],
+        "exchange": [_exchange(name, exchanged) for name, exchanged in exchanges(findings).items()],
         "claims": list(map(_claim, judged)),
         "claims_measured": sum(
-            each.claim.how is How.MEASURED and each.judgement.verdict is not Verdict.NOT_TESTABLE
-            for each in judged
+            result.claim.how is How.MEASURED
+            and result.judgement.verdict is not Verdict.NOT_TESTABLE
+            for result in judged
         ),
     }
 
@@ -39,32 +43,36 @@ def _factors(axis: Axis) -> list[dict[str, Any]]:
         (Bins.PREDICTED, False, axis.gross),
         (Bins.ORACLE, False, axis.upper),
     )
-    return [_factor(axis, kind, charged, found) for kind, charged, row in readings for found in row]
+    return [
+        _factor(axis, kind, charged, equivalence)
+        for kind, charged, row in readings
+        for equivalence in row
+    ]
 
 
-def _factor(axis: Axis, kind: Bins, charged: bool, found: Equivalence) -> dict[str, Any]:
+def _factor(axis: Axis, kind: Bins, charged: bool, equivalence: Equivalence) -> dict[str, Any]:
     return {
         "axis": axis.name,
         "against": axis.base,
         "bins": kind.value,
         "charged": charged,
-        "budget": found.n,
-        "cost": found.cost,
-        "factor": found.factor,
-        "low": found.low,
-        "high": None if found.high_at_least else found.high,
-        "at_least": found.at_least,
-        "problems": found.problems,
+        "budget": equivalence.n,
+        "cost": equivalence.cost,
+        "factor": equivalence.factor,
+        "low": equivalence.low,
+        "high": None if equivalence.high_at_least else equivalence.high,
+        "at_least": equivalence.at_least,
+        "problems": equivalence.problems,
     }
 
 
-def _exchange(name: str, found: Exchanged) -> dict[str, Any]:
+def _exchange(name: str, exchanged: Exchanged) -> dict[str, Any]:
     return {
         "axis": name,
-        "size_ratio": found.measured.size_ratio,
-        "accounting": found.accounting.name,
-        "rows": list(map(_comparison, found.comparisons)),
-        "r_star": list(map(_crossover, found.crossovers)),
+        "size_ratio": exchanged.measured.size_ratio,
+        "accounting": exchanged.accounting.name,
+        "rows": list(map(_comparison, exchanged.comparisons)),
+        "r_star": list(map(_crossover, exchanged.crossovers)),
     }
 
 
@@ -85,41 +93,41 @@ def _comparison(row: Comparison) -> dict[str, Any]:
     }
 
 
-def _crossover(found: Crossover) -> dict[str, Any]:
+def _crossover(crossover: Crossover) -> dict[str, Any]:
     return {
-        "bin": None if found.bin is None else found.bin + 1,
-        **_threshold(found.found),
-        "budget": found.found.budget,
-        "at_most": found.at_most,
-        "low": _threshold(found.low),
-        "high": _threshold(found.high),
-        "problems": found.problems,
+        "bin": None if crossover.bin is None else crossover.bin + 1,
+        **_threshold(crossover.found),
+        "budget": crossover.found.budget,
+        "at_most": crossover.at_most,
+        "low": _threshold(crossover.low),
+        "high": _threshold(crossover.high),
+        "problems": crossover.problems,
     }
 
 
-def _threshold(found: Threshold) -> dict[str, Any]:
-    return {"verdict": found.verdict.value, "r_star": found.token_ratio}
+def _threshold(threshold: Threshold) -> dict[str, Any]:
+    return {"verdict": threshold.verdict.value, "r_star": threshold.token_ratio}
 
 
-def _claim(each: Judged) -> dict[str, Any]:
+def _claim(result: Judged) -> dict[str, Any]:
     return {
-        "id": each.claim.id,
-        "text": each.claim.text,
-        "verdict": each.judgement.verdict.value,
-        "sentence": each.judgement.sentence,
-        "reason": each.judgement.reason,
-        "figures": list(map(_figure, each.judgement.figures)),
+        "id": result.claim.id,
+        "text": result.claim.text,
+        "verdict": result.judgement.verdict.value,
+        "sentence": result.judgement.sentence,
+        "reason": result.judgement.reason,
+        "figures": list(map(_figure, result.judgement.figures)),
     }
 
 
-def _figure(found: Figure) -> dict[str, Any]:
+def _figure(figure: Figure) -> dict[str, Any]:
     return {
-        "name": found.name,
-        "value": _finite(found.value),
-        "low": _finite(found.low),
-        "high": _finite(found.high),
-        "problems": found.problems,
-        "unit": found.unit.value,
+        "name": figure.name,
+        "value": _finite(figure.value),
+        "low": _finite(figure.low),
+        "high": _finite(figure.high),
+        "problems": figure.problems,
+        "unit": figure.unit.value,
     }
 
 

@@ -3,5 +3,5 @@
 It reads accuracies, not stores, and knows nothing of pages. `report` shows
 them, `api` runs them.
 
-Stands on: errors, grade, measure, study, types.
+Stands on: data, errors, grade, measure, run, search, study, types, version.
 """

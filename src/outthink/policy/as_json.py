@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from outthink.measure.intervals import Interval
-from outthink.policy.results import Fitting, Reported, Solved, Worth
+from outthink.policy.results import FitResult, Reported, Solved, Worth
+from outthink.study.forecast import Forecast
 from outthink.study.results import Accuracies, Accuracy
 from outthink.study.verifiers import VerifierQuality
 
@@ -26,7 +27,29 @@ def sweep(found: Accuracies) -> dict[str, Any]:
     }
 
 
-def fitting(found: Fitting) -> dict[str, Any]:
+def forecast(found: Forecast) -> dict[str, Any]:
+    """What is not known is null."""
+    return {
+        "problems": found.problems,
+        "searches": found.searches,
+        "searches_left": found.searches_left,
+        "generations": found.generations,
+        "generations_left": found.generations_left,
+        "written_tokens": found.written_tokens,
+        "most_written_tokens": found.most_written_tokens,
+        "read_tokens": found.read_tokens,
+        "seconds": found.seconds,
+        "least_seconds": found.least_seconds,
+        "money": found.money,
+        "most_money_written": found.most_money_written,
+        "bytes": found.bytes,
+        "least_bytes": found.least_bytes,
+        "free_bytes": found.free_bytes,
+        "objections": list(found.objections()),
+    }
+
+
+def fitting(found: FitResult) -> dict[str, Any]:
     return {
         **({} if found.path is None else {"policy": str(found.path)}),
         "problems": found.problems,

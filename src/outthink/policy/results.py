@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from outthink.measure.difficulty import Method
+from outthink.measure.arrays import Floats
+from outthink.measure.difficulty import Agreement, Method
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
-from outthink.policy.table import Policy
+from outthink.policy.table import Fit, Policy
 from outthink.study.results import Accuracies
 from outthink.types import Usage
 
@@ -33,15 +34,27 @@ class Worth:
     """How many times the policy's cost best-of-N needs to be as good, and that cost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fitting:
-    """A fitted policy and what it is worth."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FitResult:
+    """A policy fitted on a study, and how it compares with the baseline on the same problems."""
 
     policy: Policy
+    """By predicted difficulty: the one that can be used on new problems."""
     problems: int
+    """Problems of the sweep, those without a reference included."""
     worth: tuple[Worth, ...]
+    """The policy against the baseline: predicted bins, predicted bins with their cost charged,
+    oracle bins; by rising budget within each."""
     base: str
-    """The strategy it is compared with."""
+    """The baseline: a strategy."""
+    baseline: Floats
+    """[B, P] accuracy of the baseline at the plan's `pool_budgets`."""
+    predicted: Fit
+    """The fit that `policy` was made from, with its held-out accuracies."""
+    oracle: Fit | None
+    """The fit by oracle difficulty, an upper bound; `None` where no samples were drawn for it."""
+    agreement: Agreement | None
+    """Predicted against oracle difficulty; `None` without oracle difficulty."""
     path: Path | None = None
     """Where the policy was saved, if it was."""
     notes: tuple[str, ...] = ()
@@ -54,7 +67,7 @@ class Reported:
 
     page: Path
     accuracies: Accuracies
-    fitting: Fitting | None
+    fitting: FitResult | None
     """`None` where no policy could be fitted."""
     notes: tuple[str, ...] = ()
     """What a reader must know: why there is no policy, few problems, a sweep that is not

@@ -300,8 +300,9 @@ class Policy:
             needed = role in (PROPOSER, VERIFIER) or REVISER in given_by_role
             if needed and fitted != given:
                 raise PolicyError(
-                    f"policy was fitted with {role} {fitted or 'none'}, this run has "
-                    f"{given or 'none'}; use {fitted or 'none'} or fit a policy for this run"
+                    f"policy was fitted with {role.replace('_', ' ')} {fitted or 'none'}, this "
+                    f"run has {given or 'none'}; use {fitted or 'none'} or fit a policy for this "
+                    "run"
                 )
 
     def save(self, path: str | Path) -> None:

@@ -7,6 +7,6 @@ Stands on: errors, measure, policy, run, search, study, types.
 
 from outthink.report.data import Report
 from outthink.report.page import render, write
-from outthink.report.sentences import verdict
+from outthink.report.prose import verdict
 
 __all__ = ["Report", "render", "verdict", "write"]

@@ -1,4 +1,4 @@
-"""Relative improvements as bars: what test-time compute gains a small model over a larger one."""
+"""Bars of relative improvement: a small model with test-time compute over a larger one."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from outthink.report.chart import (
     text,
     ticks,
 )
-from outthink.report.look import Look, legend, shaded
+from outthink.report.format import DASH, bin_name, percent, signed, signed_span, whole
 from outthink.report.markup import table, tag
 from outthink.report.reproduction_data import Bars, Exchange, Improvement
 from outthink.report.section import figure
-from outthink.report.words import DASH, bin_name, percent, signed, signed_span, whole
+from outthink.report.style import Style, legend, shaded
 
 CAP = 1.5
-"""The largest improvement that is drawn in full: where the larger model solves next to nothing,
-any gain is many times what it has."""
+"""The largest improvement drawn to scale. Where the larger model solves next to nothing, ratios
+are huge and would flatten all other bars."""
 SIZES = (replace(WIDE, height=380, right=14, labelled=False), replace(NARROW, right=6))
 
 
 def improvements(bars: Bars) -> str:
-    """One group of bars for each R, one bar for each bin and one for all problems."""
-    looks = _looks(bars)
-    drawn = [_chart(bars, looks, canvas) for canvas in SIZES]
+    """A group of bars for each R, with a bar for each bin and one for all problems."""
+    styles = _styles(bars)
+    drawn = [_chart(bars, styles, canvas) for canvas in SIZES]
     rows = [
         [
-            f"R = {group.token_ratio:g}, {looks[row.bin].label}",
+            f"R = {group.token_ratio:g}, {styles[row.bin].label}",
             DASH if group.budget is None else whole(group.budget),
             DASH if row.small is None else percent(row.small),
             percent(row.large),
-            told(row),
+            improvement_text(row),
             _points(row),
             whole(row.problems),
         ]
@@ -51,28 +51,28 @@ def improvements(bars: Bars) -> str:
     head = ["", "generations", "small", "large", "relative", "points", "problems"]
     return figure(
         f"figure-{bars.id}",
-        legend(list(looks.values())) + "".join(drawn),
+        legend(list(styles.values())) + "".join(drawn),
         reading=bars.reading,
         basis=bars.basis,
         numbers=table(head, rows, caption=bars.title),
     )
 
 
-def _looks(bars: Bars) -> dict[int | None, Look]:
+def _styles(bars: Bars) -> dict[int | None, Style]:
     numbers = list(dict.fromkeys(row.bin for group in bars.groups for row in group.rows))
     bins = [number for number in numbers if number is not None]
     return {
-        number: Look("all problems", "predicted", 0)
+        number: Style("all problems", "predicted", 0)
         if number is None
         else shaded(bin_name(number, len(bins)), bins.index(number), len(bins))
         for number in numbers
     }
 
 
-def told(row: Improvement) -> str:
+def improvement_text(row: Improvement) -> str:
     """`+27.8 % [+3.1, +52.0]`."""
     if row.small is None:
-        return "nothing affordable"
+        return "budget below one generation"
     if row.relative is None:
         return "no ratio: the larger model solves none" if row.small else "neither solves any"
     return f"{signed(row.relative)} {signed_span(row.low, row.high)}"
@@ -85,7 +85,7 @@ def _points(row: Improvement) -> str:
     return f"{100 * row.difference:+.1f} {span}"
 
 
-def _chart(bars: Bars, looks: dict[int | None, Look], canvas: Canvas) -> str:
+def _chart(bars: Bars, styles: dict[int | None, Style], canvas: Canvas) -> str:
     rows = [row for group in bars.groups for row in group.rows]
     ends = [v for r in rows for v in (r.relative, r.low, r.high) if v is not None]
     levels = ticks(max(-1.0, min([*ends, -0.1])), min(CAP, max([*ends, 0.1])), most=9)
@@ -109,13 +109,15 @@ def _chart(bars: Bars, looks: dict[int | None, Look], canvas: Canvas) -> str:
         drawing += text(_budget(group), (left + end) / 2, base + 36, css="tick", anchor="middle")
         for place, row in enumerate(group.rows):
             x = left + gap + place * width
-            look = looks[row.bin]
+            style = styles[row.bin]
             drawing += tag(
-                "g", _bar(row, at, x, width), class_=f"series {look.css}", data_series=look.css
+                "g", _bar(row, at, x, width), class_=f"series {style.css}", data_series=style.css
             )
             area = tag("rect", x=x, y=canvas.top, width=width, height=base - canvas.top)
             title = f"R = {group.token_ratio:g}, {_budget(group)}"
-            hits.append(pointed(title, [Row(look, told(row))], area, is_first=not hits))
+            hits.append(
+                pointed(title, [Row(style, improvement_text(row))], area, is_first=not hits)
+            )
     for one, _ in pairwise(range(len(bars.groups) + 1)):
         if one:
             edge = at.x(one)
@@ -124,7 +126,7 @@ def _chart(bars: Bars, looks: dict[int | None, Look], canvas: Canvas) -> str:
 
 
 def _budget(group: Exchange) -> str:
-    return "nothing affordable" if group.budget is None else f"N = {whole(group.budget)}"
+    return "N below 1" if group.budget is None else f"N = {whole(group.budget)}"
 
 
 def _level(value: float, at: Frame, right: float) -> str:
@@ -161,7 +163,7 @@ def _bar(row: Improvement, at: Frame, x: float, width: float) -> str:
         ]
         drawn += tag("path", class_="whisker", d=path(arrow))
     if width > 34:
-        # On the side of the line that the bar leaves free.
+        # On the side of the zero line where the bar is not.
         foot = zero + 14 if row.relative >= 0 else zero - 5
         worth = f"{round(100 * row.relative) + 0:+d}"
         drawn += text(worth, middle, foot, css="worth", anchor="middle")

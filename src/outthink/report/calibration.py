@@ -1,63 +1,65 @@
-"""How far a verifier's score can be read as a probability: a reliability diagram for each."""
+"""Reliability diagrams: how far a verifier's score can be read as a probability."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.chart import Canvas, Frame, Row, Scale, path, picture, pointed, text
 from outthink.report.data import Bucket, Calibration, Report
-from outthink.report.look import Look, Looks
+from outthink.report.format import LEVEL, counted, percent, span, whole
 from outthink.report.markup import escape, table, tag
 from outthink.report.section import Section, figure
-from outthink.report.words import LEVEL, counted, percent, span, whole
+from outthink.report.style import Style, Styles
 
 SQUARE = Canvas("square", 360, 400, 40, 14, 32, 98)
 COUNTS = 36.0
 """Height of the tallest bar of counts."""
 
 
-def calibration(report: Report, looks: Looks) -> Section | None:
+def calibration(report: Report, styles: Styles) -> Section | None:
     """A reliability diagram for each verifier."""
-    known = [each for each in report.calibrations if each.buckets]
-    if not known:
+    shown = [measured for measured in report.calibrations if measured.buckets]
+    if not shown:
         return None
-    body = "".join(_calibration_figure(each, index) for index, each in enumerate(known))
+    body = "".join(_calibration_figure(measured, index) for index, measured in enumerate(shown))
     return Section(
         "calibration",
         "Calibration",
-        "Can the verifier's scores be believed?",
-        tag("div", body, class_="side-by-side" if len(known) > 1 else "single"),
+        "Are the verifier's scores probabilities?",
+        tag("div", body, class_="side-by-side" if len(shown) > 1 else "single"),
     )
 
 
-def _calibration_figure(each: Calibration, index: int) -> str:
-    measures = (("AUC", each.auc), ("ECE", each.ece))
-    tiles = "".join(
+def _calibration_figure(measured: Calibration, index: int) -> str:
+    measures = (("AUC", measured.auc), ("ECE", measured.ece))
+    facts = "".join(
         tag("div", tag("dt", name), tag("dd", f"{value:.3f}"))
         for name, value in measures
         if value is not None
     )
-    scored = sum(bucket.count for bucket in each.buckets)
+    scored = sum(bucket.count for bucket in measured.buckets)
     rows = [
         [f"{b.mean_score:.3f}", percent(b.observed), span(b.low, b.high), whole(b.count)]
-        for b in each.buckets
+        for b in measured.buckets
     ]
-    head = tag("h3", escape(each.verifier)) + (tag("dl", tiles, class_="facts") if tiles else "")
+    head = tag("h3", escape(measured.verifier)) + (
+        tag("dl", facts, class_="facts") if facts else ""
+    )
     return tag(
         "div",
         head,
         figure(
             f"figure-calibration-{index}",
-            reliability(each),
-            reading=say.read_calibration(each),
-            basis=f"{whole(scored)} {each.unit} of {counted(each.problems, 'problem')}; whiskers "
-            f"are {LEVEL} intervals, bars below show how many scores lie there. On the diagonal a "
-            "score is a probability.",
+            reliability(measured),
+            reading=prose.read_calibration(measured),
+            basis=f"{whole(scored)} {measured.unit} of {counted(measured.problems, 'problem')}; "
+            f"whiskers are {LEVEL} intervals, bars below show the number of scores. On the "
+            "diagonal a score equals the share that is right.",
             numbers=table(
-                ["mean score", "right", "interval", each.unit],
+                ["mean score", "right", "interval", measured.unit],
                 rows,
-                caption=f"Reliability of {each.verifier}",
+                caption=f"Reliability of {measured.verifier}",
             ),
         ),
         class_="block",
@@ -65,7 +67,7 @@ def _calibration_figure(each: Calibration, index: int) -> str:
 
 
 def reliability(calibration: Calibration) -> str:
-    """Observed rate against mean score, dot area by count, with the counts below."""
+    """Observed rate against mean score, the dots' area by count, and bars of the counts below."""
     canvas = SQUARE
     base, right = canvas.height - canvas.bottom, canvas.width - canvas.right
     at = Frame(canvas, Scale(0, 1, canvas.left, right), Scale(0, 1, base, canvas.top))
@@ -112,9 +114,9 @@ def _reliability_axes(at: Frame) -> str:
         drawn.append(text(f"{share:.1f}", x, base + 18, css="tick", anchor="middle"))
     corner = path([(at.x(0), at.y(0)), (at.x(1), at.y(1))])
     drawn.append(tag("path", class_="one", d=corner))
-    drawn.append(text("observed rate", 2, 14, css="title"))
+    drawn.append(text("share that is right", 2, 14, css="title"))
     middle = (at.x(0) + at.x(1)) / 2
-    drawn.append(text("score as given", middle, canvas.height - 6, css="title", anchor="middle"))
+    drawn.append(text("verifier's score", middle, canvas.height - 6, css="title", anchor="middle"))
     drawn.append(tag("line", class_="axis", x1=at.x(0), x2=at.x(1), y1=base + 66, y2=base + 66))
     return "".join(drawn)
 
@@ -122,5 +124,5 @@ def _reliability_axes(at: Frame) -> str:
 def _bucket_hit(bucket: Bucket, drawing: str, unit: str, *, is_first: bool) -> str:
     observed = f"{percent(bucket.observed)} {span(bucket.low, bucket.high)}"
     noun = counted(bucket.count, unit.removesuffix("s"))
-    rows = [Row(Look(f"right, of {noun}", "predicted", 0), observed)]
+    rows = [Row(Style(f"right, of {noun}", "predicted", 0), observed)]
     return pointed(f"mean score {bucket.mean_score:.2f}", rows, drawing, is_first=is_first)

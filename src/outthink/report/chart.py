@@ -1,7 +1,7 @@
-"""Line charts in SVG: scales, axes, bands, labels, and what a reader can point at.
+"""Line charts in SVG: scales, axes, bands, labels, and areas that show values when pointed at.
 
-A chart is drawn for a canvas of fixed size in user units; the page shows the canvas that suits the
-screen. Nothing here knows what the numbers mean. Colours are classes, so one drawing serves light,
+A chart has a fixed size in user units; it is drawn once for wide and once for narrow screens, and
+the style sheet shows the one that fits. Colours are CSS classes, so that one drawing serves light,
 dark and print.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from outthink.report.data import GENERATIONS, Axis, Point
-from outthink.report.look import MARKERS, Look
+from outthink.report.format import counted, measured, whole
 from outthink.report.markup import escape, tag
-from outthink.report.words import counted, measured, whole
+from outthink.report.style import MARKERS, Style
 from outthink.run.progress import compact
 
 LABEL_WIDTH = 25
@@ -36,7 +36,7 @@ class Canvas:
     top: int
     bottom: int
     labelled: bool = False
-    """Lines carry their names at the right."""
+    """Whether lines are labelled at their right end."""
 
 
 WIDE = Canvas("wide", 920, 430, 48, 196, 34, 50, labelled=True)
@@ -46,7 +46,7 @@ PANEL = Canvas("panel", 300, 220, 36, 12, 28, 46)
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Numbers to user units, straight or by powers of two."""
+    """Maps numbers to user units, linearly or by their logarithm."""
 
     low: float
     high: float
@@ -63,7 +63,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A canvas with both scales laid."""
+    """A canvas with its two scales."""
 
     canvas: Canvas
     x: Scale
@@ -72,19 +72,19 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: how it looks and where it goes."""
+    """One line of a chart."""
 
-    look: Look
+    style: Style
     points: tuple[Point, ...]
     ringed: float | None = None
-    """The budget of the point that is marked."""
+    """The budget of the point that gets a ring."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of what is shown when something is pointed at."""
+    """One line of a tooltip."""
 
-    look: Look
+    style: Style
     text: str
 
 
@@ -101,7 +101,7 @@ def ticks(low: float, high: float, *, most: int) -> list[float]:
 
 
 def accuracy_range(points: Sequence[Point]) -> tuple[float, float]:
-    """From 0 where that wastes little, otherwise from the lowest bound."""
+    """Range of the y axis: from 0 where that wastes little room, else from the lowest interval."""
     low, high = min(p.low for p in points), max(p.high for p in points)
     return (0.0 if low < 0.25 * high else low), max(high, low + 0.02)
 
@@ -114,7 +114,7 @@ def frame(
     log_x: bool = True,
     log_y: bool = False,
 ) -> Frame:
-    """Lay both scales, the x one by powers unless told. A single budget stands in the middle."""
+    """A frame with `x` and `y` as ranges of its scales. A single budget is placed in the middle."""
     low, high = (x[0] / 2, x[1] * 2) if x[0] == x[1] else x
     inset = 0.03 * (canvas.width - canvas.left - canvas.right)
     return Frame(
@@ -132,7 +132,7 @@ def axes(
     x: str,
     y: str,
 ) -> str:
-    """Grid, tick labels and titles. The y title lies flat above its axis, where it can be read."""
+    """Grid, tick labels and titles. The y title is horizontal, above its axis."""
     canvas, bottom = at.canvas, at.canvas.height - at.canvas.bottom
     right = canvas.width - canvas.right
     drawn = []
@@ -157,7 +157,7 @@ def _room(at: Frame, x_ticks: Sequence[float]) -> float:
 
 
 def thin_out(labels: Sequence[str], room: float) -> list[str]:
-    """Every label where they fit side by side, otherwise every second (third, ...) one."""
+    """The labels that fit side by side: all, or every second, third, ... with the rest empty."""
     needed = 7 * max(map(len, labels), default=1) + 6
     step = max(1, math.ceil(needed / room))
     return [label if index % step == 0 else "" for index, label in enumerate(labels)]
@@ -169,22 +169,22 @@ def powers_of_two(low: float, high: float) -> list[float]:
 
 
 def budget_ticks(axis: Axis, low: float, high: float) -> list[tuple[float, str]]:
-    """The ticks of an axis in [low, high], each with its label."""
+    """The ticks of an axis in [low, high], with their labels."""
     if axis.ticks:
         return [(tick.value, tick.name) for tick in axis.ticks if low <= tick.value <= high]
     if axis.scale == "tens":
         powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
         steps = (1, 2, 5) if high < 1000 * low else (1,)
-        found = [step * 10.0**power for power in powers for step in steps]
-        return [(value, compact(value)) for value in found if low <= value <= high]
+        values = [step * 10.0**power for power in powers for step in steps]
+        return [(value, compact(value)) for value in values if low <= value <= high]
     if axis.scale == "even":
-        found = [value for value in ticks(low, high, most=9) if low <= value <= high]
-        return [(value, whole(value)) for value in found]
+        values = [value for value in ticks(low, high, most=9) if low <= value <= high]
+        return [(value, whole(value)) for value in values]
     return [(value, whole(value)) for value in powers_of_two(low, high)]
 
 
 def called(axis: Axis, budget: float) -> str:
-    """What a budget is called when it is pointed at."""
+    """The name of a budget in tooltips and tables, such as `16 generations`."""
     names = {tick.value: tick.name for tick in axis.ticks}
     if budget in names:
         return names[budget]
@@ -196,10 +196,10 @@ def text(shown: str, x: float, y: float, *, css: str, anchor: str | None = None)
     return tag("text", escape(shown), class_=css, x=x, y=y, text_anchor=anchor) if shown else ""
 
 
-def marker(look: Look, x: float, y: float) -> str:
-    """A series' marker, with a rim of background so that crossing lines stay apart."""
+def marker(style: Style, x: float, y: float) -> str:
+    """A series' marker."""
     return tag(
-        "path", class_="mark", d=MARKERS[look.marker], transform=f"translate({x:.1f},{y:.1f})"
+        "path", class_="mark", d=MARKERS[style.marker], transform=f"translate({x:.1f},{y:.1f})"
     )
 
 
@@ -213,8 +213,11 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     overlay: Callable[[Frame], str] = lambda at: "",
 ) -> str:
-    """Shares against budget, with bands. `overlay` draws over the lines, under the pointer."""
-    points = [point for each in series for point in each.points]
+    """Shares against budget, with interval bands.
+
+    `overlay` draws above the lines and below the areas that react to the pointer.
+    """
+    points = [point for line in series for point in line.points]
     budgets = sorted({point.budget for point in points})
     levels = ticks(*(y_range or accuracy_range(points)), most=9 if canvas.css != "panel" else 5)
     at = frame(
@@ -233,7 +236,7 @@ def line_chart(
             x=x.short if canvas.css == "panel" else x.title,
             y=y,
         )
-        + "".join(_line(each, at) for each in series)
+        + "".join(_line(line, at) for line in series)
         + (_end_labels(series, at) if canvas.labelled else "")
         + overlay(at),
         columns(at, [(b, called(x, b), _column(b, series)) for b in budgets]),
@@ -242,7 +245,7 @@ def line_chart(
 
 
 def picture(canvas: Canvas, drawing: str, pointed: str, *, description: str) -> str:
-    """The SVG element: what is seen, then what can be pointed at or stepped through."""
+    """The SVG element: the drawing, hidden from screen readers, then the areas that show values."""
     return tag(
         "svg",
         tag("g", drawing, aria_hidden="true"),
@@ -264,30 +267,30 @@ def _line(series: Series, at: Frame) -> str:
     else:
         drawn = tag("path", class_="whisker", d=path(upper + lower))
     drawn += tag("path", class_="line", d=path(middle))
-    drawn += "".join(marker(series.look, x, y) for x, y in middle)
+    drawn += "".join(marker(series.style, x, y) for x, y in middle)
     ringed = (at for point, at in zip(points, middle, strict=True) if point.budget == series.ringed)
     drawn += "".join(tag("circle", class_="ring", cx=x, cy=y, r=8) for x, y in ringed)
-    return tag("g", drawn, class_=f"series {series.look.css}", data_series=series.look.css)
+    return tag("g", drawn, class_=f"series {series.style.css}", data_series=series.style.css)
 
 
 def path(places: Sequence[tuple[float, float]]) -> str:
-    """Straight lines through `places`."""
+    """SVG path data of straight lines through `places`."""
     return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
 def _end_labels(series: Sequence[Series], at: Frame) -> str:
-    """Names at the right end of the lines, pushed apart where lines end close together."""
+    """Names at the right end of the lines, moved apart where lines end close together."""
     right = at.canvas.width - at.canvas.right
     ends = []
-    for each in series:
-        last = max(each.points, key=lambda point: point.budget)
-        ends.append((at.y(last.accuracy), at.x(last.budget), each.look, fold(each.look.label)))
+    for line in series:
+        last = max(line.points, key=lambda point: point.budget)
+        ends.append((at.y(last.accuracy), at.x(last.budget), line.style, fold(line.style.label)))
     ends.sort(key=lambda end: end[0])
     heights = [LABEL_LINE * len(lines) + 3 for *_, lines in ends]
     floor = at.canvas.height - at.canvas.bottom + 8.0
     tops = spread([end[0] for end in ends], heights, low=at.canvas.top - 10.0, high=floor)
     drawn = []
-    for (y, x, look, lines), top, height in zip(ends, tops, heights, strict=True):
+    for (y, x, style, lines), top, height in zip(ends, tops, heights, strict=True):
         middle = top + height / 2
         leader = path([(x + 7, y), (right + 4, y), (right + 14, middle), (right + 18, middle)])
         first = middle - LABEL_LINE * (len(lines) - 1) / 2 + 4
@@ -299,15 +302,15 @@ def _end_labels(series: Sequence[Series], at: Frame) -> str:
             tag(
                 "g",
                 tag("path", class_="leader", d=leader) + words,
-                class_=f"end {look.css}",
-                data_series=look.css,
+                class_=f"end {style.css}",
+                data_series=style.css,
             )
         )
     return "".join(drawn)
 
 
 def fold(label: str) -> list[str]:
-    """A label in one or two lines, broken after a comma or a space; the rest is cut off."""
+    """A label in one or two lines, broken after a comma or a space; what does not fit is cut."""
     if len(label) <= LABEL_WIDTH:
         return [label]
     breaks = [i + 1 for i, c in enumerate(label[:LABEL_WIDTH]) if c in ", "]
@@ -317,15 +320,15 @@ def fold(label: str) -> list[str]:
 
 
 def spread(
-    wanted: Sequence[float], heights: Sequence[float], *, low: float, high: float
+    middles: Sequence[float], heights: Sequence[float], *, low: float, high: float
 ) -> list[float]:
-    """Tops of boxes centred near the sorted `wanted`, none overlapping, within [low, high].
+    """Tops of boxes centred near the sorted `middles`, without overlap, within [low, high].
 
-    Where there is no room for all of them they go on past `high`.
+    Where there is too little room, boxes go on past `high`.
     """
     tops: list[float] = []
     edge = low
-    for middle, height in zip(wanted, heights, strict=True):
+    for middle, height in zip(middles, heights, strict=True):
         tops.append(max(edge, middle - height / 2))
         edge = tops[-1] + height
     edge = max(high, low + sum(heights))
@@ -335,17 +338,17 @@ def spread(
     return tops
 
 
-def columns(at: Frame, told: Sequence[tuple[float, str, Sequence[Row]]]) -> str:
-    """One thing to point at for each budget, as wide as the way to its neighbours.
+def columns(at: Frame, tips: Sequence[tuple[float, str, Sequence[Row]]]) -> str:
+    """One area with a tooltip for each budget, reaching half-way to its neighbours.
 
-    Each is a budget, what it is called, and what is told about it.
+    `tips` holds the budget, its name, and the tooltip's rows.
     """
     canvas = at.canvas
-    places = [at.x(budget) for budget, *_ in told]
+    places = [at.x(budget) for budget, *_ in tips]
     edges = [canvas.left - 4.0, *((a + b) / 2 for a, b in pairwise(places))]
     edges.append(canvas.width - canvas.right + 4.0)
     drawn = []
-    for index, (_, title, rows) in enumerate(told):
+    for index, (_, title, rows) in enumerate(tips):
         place, bottom = places[index], canvas.height - canvas.bottom
         area = tag(
             "rect",
@@ -360,21 +363,24 @@ def columns(at: Frame, told: Sequence[tuple[float, str, Sequence[Row]]]) -> str:
 
 
 def pointed(title: str, rows: Sequence[Row], drawing: str, *, is_first: bool) -> str:
-    """Something that tells its values when hovered, tapped or reached with the keyboard."""
-    told = "; ".join(f"{row.look.label} {row.text}" for row in rows)
-    tip = [title, [[row.look.css, row.look.marker, row.look.label, row.text] for row in rows]]
+    """An area that shows a tooltip when hovered, tapped or reached with the keyboard.
+
+    The first of a figure can be reached with Tab, the others from it with the arrow keys.
+    """
+    values = "; ".join(f"{row.style.label} {row.text}" for row in rows)
+    tip = [title, [[row.style.css, row.style.marker, row.style.label, row.text] for row in rows]]
     return tag(
         "g",
         drawing,
         class_="hit",
         role="img",
         tabindex=0 if is_first else -1,
-        aria_label=f"{title}: {told}",
+        aria_label=f"{title}: {values}",
         data_tip=json.dumps(tip, ensure_ascii=False, separators=(",", ":")),
     )
 
 
 def _column(budget: float, series: Sequence[Series]) -> list[Row]:
-    found = [(p, s.look) for s in series for p in s.points if p.budget == budget]
-    found.sort(key=lambda pair: -pair[0].accuracy)
-    return [Row(look, measured(point)) for point, look in found]
+    pairs = [(p, s.style) for s in series for p in s.points if p.budget == budget]
+    pairs.sort(key=lambda pair: -pair[0].accuracy)
+    return [Row(style, measured(point)) for point, style in pairs]

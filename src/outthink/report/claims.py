@@ -1,5 +1,5 @@
-"""The claims: a strip of all of them, those that contradict each other side by side, and each with
-what it was judged by.
+"""The section of claims: all verdicts at a glance, contradicting claims side by side, and a card
+for every claim with its rule and the figures it was judged by.
 """
 
 from __future__ import annotations
@@ -7,10 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from outthink.report.markup import escape, tag
-from outthink.report.reproduction_data import VERDICTS, Claim, Evidence, Verdict
-from outthink.report.section import Section, radio
-from outthink.report.words import (
+from outthink.report.format import (
     THIN,
     TIMES,
     counted,
@@ -22,23 +19,26 @@ from outthink.report.words import (
     span,
     whole,
 )
+from outthink.report.markup import escape, tag
+from outthink.report.reproduction_data import VERDICTS, Claim, Evidence, Verdict
+from outthink.report.section import Section, radio
 
 SHOWN = 4
-"""Figures of a claim that are seen without asking for more."""
+"""Figures of a claim that are shown before the rest folds away."""
 
 
-def claims(found: Sequence[Claim]) -> Section | None:
-    """Every claim with its verdict."""
-    if not found:
+def claims(judged: Sequence[Claim]) -> Section | None:
+    """Every claim with its verdict, or `None` where there are no claims."""
+    if not judged:
         return None
-    counts = Counter(claim.verdict for claim in found)
+    counts = Counter(claim.verdict for claim in judged)
     verdicts = [verdict for verdict in VERDICTS if counts[verdict]]
-    choices = radio("verdict", "", f"all {len(found)}", is_on=True) + "".join(
-        radio("verdict", _css(each), f"{each} {counts[each]}") for each in verdicts
+    choices = radio("verdict", "", f"all {len(judged)}", is_on=True) + "".join(
+        radio("verdict", _css(verdict), f"{verdict} {counts[verdict]}") for verdict in verdicts
     )
     body = (
-        tag("ul", *map(_chip, found), class_="chips", aria_label="All claims by verdict")
-        + _sides(found)
+        tag("ul", *map(_chip, judged), class_="chips", aria_label="All claims by verdict")
+        + _sides(judged)
         + tag("h3", "Every claim", id="claims-all")
         + tag(
             "fieldset",
@@ -47,9 +47,9 @@ def claims(found: Sequence[Claim]) -> Section | None:
             class_="choice verdict-choice",
             hidden=True,
         )
-        + tag("div", *map(_card, found), class_="claims")
+        + tag("div", *map(_card, judged), class_="claims")
     )
-    return Section("claims", "Claims", f"What became of the {len(found)} claims", body)
+    return Section("claims", "Claims", f"Verdicts on {counted(len(judged), 'claim')}", body)
 
 
 def _css(verdict: Verdict) -> str:
@@ -57,7 +57,7 @@ def _css(verdict: Verdict) -> str:
 
 
 def badge(verdict: Verdict) -> str:
-    """A verdict in colour and in words."""
+    """A verdict as a coloured label."""
     return tag("span", escape(verdict), class_=f"verdict-of {_css(verdict)}")
 
 
@@ -73,12 +73,12 @@ def _chip(claim: Claim) -> str:
     return tag("li", link)
 
 
-def _sides(found: Sequence[Claim]) -> str:
-    """Pairs that cannot both hold."""
-    known = {claim.id: claim for claim in found}
+def _sides(judged: Sequence[Claim]) -> str:
+    """Pairs of claims that cannot both be true."""
+    known = {claim.id: claim for claim in judged}
     pairs = dict.fromkeys(
         (min(claim.id, other), max(claim.id, other))
-        for claim in found
+        for claim in judged
         for other in claim.contradicts
         if other in known
     )
@@ -97,20 +97,20 @@ def _side(claim: Claim) -> str:
         "div",
         tag("p", badge(claim.verdict), " ", name, class_="head"),
         tag("p", escape(claim.text), class_="said"),
-        tag("p", escape(f"Said by {_sources(claim)}"), class_="by"),
+        tag("p", escape(f"Stated in {_sources(claim)}"), class_="by"),
     )
 
 
 def _sources(claim: Claim) -> str:
-    return listed(list(claim.stated_in)) if claim.stated_in else "nobody"
+    return listed(list(claim.stated_in)) if claim.stated_in else "none of the documents"
 
 
 def _card(claim: Claim) -> str:
     facts = [
-        ("Said by", escape(_sources(claim))),
+        ("Stated in", escape(_sources(claim))),
         ("The paper", escape(claim.paper)),
-        ("Found", tag("b", escape(claim.sentence))),
-        ("Why not", escape(claim.reason) if claim.reason else ""),
+        ("Measured", tag("b", escape(claim.sentence))),
+        ("Reason", escape(claim.reason) if claim.reason else ""),
         ("Figures", _figures(claim.figures)),
         ("Rule", escape(claim.rule) + tag("span", escape(f" ({claim.how})"), class_="by")),
     ]
@@ -136,8 +136,8 @@ def _figures(figures: Sequence[Evidence]) -> str:
     if not figures:
         return ""
     items = [
-        tag("li", escape(each.name), " ", tag("b", escape(quantity(each))), _basis(each))
-        for each in figures
+        tag("li", escape(figure.name), " ", tag("b", escape(quantity(figure))), _basis(figure))
+        for figure in figures
     ]
     if len(items) <= SHOWN + 1:
         return tag("ul", *items)
@@ -152,7 +152,7 @@ def _basis(figure: Evidence) -> str:
 
 
 def quantity(figure: Evidence) -> str:
-    """A number as its unit wants it, with its interval."""
+    """A number in the format of its unit, with its interval."""
     value, low, high = figure.value, figure.low, figure.high
     known = low is not None or high is not None
     if figure.unit == "share":
@@ -170,7 +170,7 @@ def quantity(figure: Evidence) -> str:
 
 
 def number(value: float) -> str:
-    """Three figures where it is small or large."""
+    """A whole number in full; another one in three significant figures."""
     if value == round(value) and abs(value) < 1e6:
         return whole(value)
     return f"{value:.3g}".replace("e+0", f"{THIN}e").replace("e+", f"{THIN}e")

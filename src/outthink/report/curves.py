@@ -1,33 +1,46 @@
-"""The sections that are line charts: accuracy, the same by bin, and the policy."""
+"""The sections that are line charts: accuracy, accuracy by bin, and the policy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.chart import NARROW, PANEL, WIDE, Series, accuracy_range, called, line_chart
 from outthink.report.data import GENERATIONS, Axis, Cef, Comparison, Curve, Report
 from outthink.report.factors import arrows, draw_arrows, factor_chart, largest_budget, reading_of
-from outthink.report.look import CHARGED, ORACLE, PREDICTED, Looks, legend
+from outthink.report.format import (
+    DASH,
+    LEVEL,
+    bin_name,
+    counted,
+    factor,
+    generations,
+    measured,
+    percent,
+    whole,
+)
 from outthink.report.markup import escape, table, tag
 from outthink.report.section import Section, figure, radio
-from outthink.report.words import DASH, LEVEL, bin_name, counted, factor, measured, percent, whole
+from outthink.report.style import CHARGED, ORACLE, PREDICTED, Styles, legend
 
 MOST_COLUMNS = 12
-"""Budgets beyond which a table has a row for each instead of a column."""
-FACTOR_SIZES = (replace(WIDE, height=350, right=84, labelled=False), NARROW)
+"""A table of more budgets than this has a row for each budget instead of a column."""
+FACTOR_SIZES = (
+    replace(WIDE, height=350, left=64, right=84, labelled=False),
+    replace(NARROW, left=62),
+)
 
 
 # Accuracy against budget -------------------------------------------------------------------------
 
 
-def accuracy(report: Report, looks: Looks) -> Section | None:
-    """Every strategy's curve."""
-    curves = say.measured_ones(report.curves)
+def accuracy(report: Report, styles: Styles) -> Section | None:
+    """The curve of every strategy."""
+    curves = prose.measured_ones(report.curves)
     if not curves:
         return None
-    series = _series(curves, looks)
+    series = _series(curves, styles)
     drawn = [
         line_chart(series, canvas, description="Accuracy against budget for every strategy.")
         for canvas in (WIDE, NARROW)
@@ -38,16 +51,16 @@ def accuracy(report: Report, looks: Looks) -> Section | None:
         "Accuracy against budget",
         figure(
             "figure-accuracy",
-            legend([each.look for each in series], css="small-screens") + "".join(drawn),
-            reading=say.read_curves(curves, looks),
+            legend([line.style for line in series], css="small-screens") + "".join(drawn),
+            reading=prose.read_curves(curves, styles),
             basis=_basis(report.provenance.problems),
             numbers=curve_table(series, "Accuracy by strategy and budget"),
         ),
     )
 
 
-def _series(curves: Sequence[Curve], looks: Looks) -> list[Series]:
-    return [Series(looks[curve.strategy], curve.points) for curve in curves]
+def _series(curves: Sequence[Curve], styles: Styles) -> list[Series]:
+    return [Series(styles[curve.strategy], curve.points) for curve in curves]
 
 
 def _basis(problems: int) -> str:
@@ -55,17 +68,17 @@ def _basis(problems: int) -> str:
 
 
 def curve_table(series: Sequence[Series], caption: str, x: Axis = GENERATIONS) -> str:
-    """Every value of some lines, the intervals beside them."""
-    budgets = sorted({point.budget for each in series for point in each.points})
+    """A table of all points of some lines, with their intervals."""
+    budgets = sorted({point.budget for line in series for point in line.points})
     rows = []
-    for each in series:
-        points = {point.budget: measured(point) for point in each.points}
-        rows.append([each.look.label, *(points.get(budget, DASH) for budget in budgets)])
+    for line in series:
+        points = {point.budget: measured(point) for point in line.points}
+        rows.append([line.style.label, *(points.get(budget, DASH) for budget in budgets)])
     if len(budgets) > MOST_COLUMNS:
         long = (
-            [each.look.label, called(x, point.budget), measured(point)]
-            for each in series
-            for point in each.points
+            [line.style.label, called(x, point.budget), measured(point)]
+            for line in series
+            for point in line.points
         )
         return table(["", "", "share"], long, caption=caption)
     names = map(whole, budgets) if x == GENERATIONS else (called(x, budget) for budget in budgets)
@@ -75,31 +88,31 @@ def curve_table(series: Sequence[Series], caption: str, x: Axis = GENERATIONS) -
 # The same in each bin ----------------------------------------------------------------------------
 
 
-def difficulty(report: Report, looks: Looks) -> Section | None:
-    """A small chart for each bin, easiest first, on one scale or each on its own."""
-    known = (replace(b, curves=say.measured_ones(b.curves)) for b in report.bins)
-    bins = sorted((each for each in known if each.curves), key=lambda each: each.number)
+def difficulty(report: Report, styles: Styles) -> Section | None:
+    """A small chart for each bin, easiest first, on a common scale or on separate ones."""
+    known = (replace(b, curves=prose.measured_ones(b.curves)) for b in report.bins)
+    bins = sorted((bin for bin in known if bin.curves), key=lambda bin: bin.number)
     if not bins:
         return None
     panels = [
         Multiple(
-            bin_name(each.number, len(bins)).capitalize(),
-            f"pass@1 {percent(each.pass_at_1)}, {counted(each.problems, 'problem')}",
-            tuple(_series(each.curves, looks)),
+            bin_name(bin.number, len(bins)).capitalize(),
+            f"pass@1 {percent(bin.pass_at_1)}, {counted(bin.problems, 'problem')}",
+            tuple(_series(bin.curves, styles)),
         )
-        for each in bins
+        for bin in bins
     ]
     return Section(
         "difficulty",
         "By difficulty",
-        "The same, by difficulty",
+        "Accuracy by difficulty bin",
         figure(
             "figure-difficulty",
             small_multiples(panels),
-            reading=say.read_bins(bins, looks),
-            basis=_basis(sum(each.problems for each in bins))
-            + " Bins hold equal numbers of problems, by pass@1.",
-            numbers="".join(curve_table(each.series, each.title) for each in panels),
+            reading=prose.read_bins(bins, styles),
+            basis=_basis(sum(bin.problems for bin in bins))
+            + " Problems are sorted by difficulty and cut into bins of equal size.",
+            numbers="".join(curve_table(bin.series, bin.title) for bin in panels),
             can_save=False,
         ),
     )
@@ -122,18 +135,18 @@ def small_multiples(
     choice: str = "scale",
     own: str = "each bin its own",
 ) -> str:
-    """Charts side by side, on one scale or each on its own, with one legend."""
-    points = [point for each in panels for series in each.series for point in series.points]
+    """Charts side by side, on a common scale or on separate ones, with one legend."""
+    points = [point for panel in panels for series in panel.series for point in series.points]
     shared = accuracy_range(points)
     drawn = ""
-    for each in panels:
+    for panel in panels:
         pictures = "".join(
             tag(
                 "div",
                 line_chart(
-                    each.series,
+                    panel.series,
                     PANEL,
-                    description=f"{each.title}: {y} against {x.short}.",
+                    description=f"{panel.title}: {y} against {x.short}.",
                     x=x,
                     y=y,
                     y_range=scale,
@@ -142,9 +155,9 @@ def small_multiples(
             )
             for scale, css in ((shared, "scale-shared"), (None, "scale-own"))
         )
-        head = tag("h3", escape(each.title)) + tag("p", escape(each.sub), class_="sub")
+        head = tag("h3", escape(panel.title)) + tag("p", escape(panel.sub), class_="sub")
         drawn += tag("div", head, pictures, class_="panel")
-    key = legend(list(dict.fromkeys(series.look for each in panels for series in each.series)))
+    key = legend(list(dict.fromkeys(series.style for panel in panels for series in panel.series)))
     # Where panels fill their rows the legend has one to itself.
     css = "panel key across" if len(panels) % 3 == 0 else "panel key"
     choices = tag(
@@ -161,32 +174,32 @@ def small_multiples(
 # The policy against best-of-N --------------------------------------------------------------------
 
 
-def comparison(report: Report, looks: Looks) -> Section | None:
-    """The policy's curves with a factor marked, then the factors by themselves."""
+def comparison(report: Report, styles: Styles) -> Section | None:
+    """The policy's curves with one factor drawn in, then a chart of all factors."""
     compared = report.comparison
     if not compared or not compared.baseline.points:
         return None
-    body = versus(compared, report.provenance.problems, looks)
-    base = looks[compared.baseline.strategy].label
+    body = versus(compared, report.provenance.problems, styles)
+    base = styles[compared.baseline.strategy].label
     return Section("policy", "Policy", f"Compute-optimal against {base}", body)
 
 
-def versus(compared: Comparison, problems: int, looks: Looks, *, id: str = "") -> str:
-    """Two figures: the curves of a policy and of what it is held against, and the factors."""
-    drawn = _comparison_figure(compared, problems, looks, id)
+def versus(compared: Comparison, problems: int, styles: Styles, *, id: str = "") -> str:
+    """Two figures: the curves of a policy and its baseline, and the factors between them."""
+    drawn = _comparison_figure(compared, problems, styles, id)
     return drawn + (_factor_figure(compared, problems, id) if compared.cefs else "")
 
 
-def _comparison_figure(compared: Comparison, problems: int, looks: Looks, id: str) -> str:
-    base = looks[compared.baseline.strategy].label
+def _comparison_figure(compared: Comparison, problems: int, styles: Styles, id: str) -> str:
+    base = styles[compared.baseline.strategy].label
     readings = (
         (PREDICTED, compared.predicted),
         (CHARGED, compared.charged),
         (ORACLE, compared.oracle),
     )
-    series = [Series(looks[compared.baseline.strategy], compared.baseline.points)]
-    series += _series(compared.others, looks)
-    series += [Series(look, curve.points) for look, curve in readings if curve and curve.points]
+    series = [Series(styles[compared.baseline.strategy], compared.baseline.points)]
+    series += _series(compared.others, styles)
+    series += [Series(style, curve.points) for style, curve in readings if curve and curve.points]
     largest = largest_budget(compared)
     drawn = arrows(compared)
     shown = _first_arrow(compared, [arrow.cef for arrow in drawn])
@@ -211,38 +224,39 @@ def _comparison_figure(compared: Comparison, problems: int, looks: Looks, id: st
         hidden=True,
     )
     arrow = (
-        f" The arrow runs from a policy's point to the budget at which {base} is as accurate."
+        f" The arrow runs from a point of the policy to the budget at which {base} is as accurate."
         if drawn
         else ""
     )
-    oracle = " Oracle bins are made from the labels: an upper bound." if compared.oracle else ""
+    oracle = " Oracle bins use the reference answers: an upper bound." if compared.oracle else ""
     return figure(
         f"figure-policy{id}",
-        legend([each.look for each in series], css="small-screens")
+        legend([line.style for line in series], css="small-screens")
         + "".join(pictures)
         + (chooser if drawn else ""),
-        reading=say.read_comparison(compared, looks),
+        reading=prose.read_comparison(compared, styles),
         basis=_basis(problems) + arrow + oracle,
         numbers=curve_table(series, f"Accuracy of the policy and of {base}"),
     )
 
 
 def _first_arrow(compared: Comparison, cefs: Sequence[Cef]) -> int:
-    budget = say.headline(compared)
-    _, bins = say.leading(compared)
+    budget = prose.headline(compared)
+    _, bins = prose.leading(compared)
     if budget is not None:
-        cef = say.find_cef(cefs, budget, bins=bins)
+        cef = prose.find_cef(cefs, budget, bins=bins)
         return cefs.index(cef) if cef else 0
     return 0
 
 
 def _arrow_name(cef: Cef, largest: float) -> str:
-    return f"{reading_of(cef).label}, {whole(cef.budget)}: {factor(cef, largest=largest)}"
+    at = generations(cef.budget)
+    return f"{reading_of(cef).label}, {at}: {factor(cef, largest=largest)}"
 
 
 def _factor_figure(compared: Comparison, problems: int, id: str) -> str:
     largest = largest_budget(compared)
-    looks = list(dict.fromkeys(reading_of(cef) for cef in compared.cefs))
+    styles = list(dict.fromkeys(reading_of(cef) for cef in compared.cefs))
     drawn = [factor_chart(compared.cefs, canvas, largest=largest) for canvas in FACTOR_SIZES]
     rows = [
         [reading_of(cef).label, whole(cef.budget), factor(cef, largest=largest)]
@@ -251,10 +265,10 @@ def _factor_figure(compared: Comparison, problems: int, id: str) -> str:
     heading = tag("h3", "Compute-equivalence factor")
     return heading + figure(
         f"figure-factor{id}",
-        legend(looks) + "".join(drawn),
-        reading=say.read_factors(compared.cefs),
-        basis=f"{counted(problems, 'problem')}; whiskers are {LEVEL} intervals. An arrowhead marks "
-        "a value or interval that runs past the largest budget measured.",
+        legend(styles) + "".join(drawn),
+        reading=prose.read_factors(compared.cefs),
+        basis=f"{counted(problems, 'problem')}; whiskers are {LEVEL} intervals. An arrowhead means "
+        "that the value or interval goes beyond the largest budget measured.",
         numbers=table(
             ["policy", "generations", "factor"], rows, caption="Compute-equivalence factors"
         ),

@@ -1,8 +1,8 @@
-"""What a report shows, as plain values: every number on the page is in here.
+"""The values a report shows: every number on the page is in one of these classes.
 
 Nothing here measures or draws. Accuracies, scores and rates are shares in [0, 1]; `low` and `high`
-end a 95 % interval. Bins are numbered from 1, the easiest. Whatever was not measured is left empty,
-and the page leaves its section out.
+are the ends of a 95 % interval. Bins are numbered from 1, the easiest. What was not measured is
+left empty, and the page leaves out its section.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from outthink.report import wire
 from outthink.types import Usage
 
 FORMAT = "outthink-report-1"
-"""Names the layout of the JSON form. Another value is refused, never guessed at."""
+"""Version of the JSON form; another version is refused."""
 
 Bins = Literal["oracle", "predicted"]
-"""Where difficulty came from: the problems' own labels (an upper bound), or an estimate."""
+"""Which difficulty the bins are cut by: the reference answers' (an upper bound), or an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class Provenance:
     version: str
     command: str
     created: str = ""
-    """When it was made, as it should be printed. The page reads no clock of its own."""
+    """When it was made, as printed on the page; the page reads no clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """How a strategy is called on the page. One that has no label goes by its name."""
+    """What a strategy is called on the page; without a label, its name is shown."""
 
     strategy: str
     label: str
@@ -48,11 +48,21 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyFigure:
+    """One of the figures at the head of the page."""
+
+    value: str
+    name: str
+    note: str
+    """Its interval, or what it was measured on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """Accuracy at one budget."""
 
     budget: float
-    """Generations a problem. Whole, but where difficulty is charged on top."""
+    """Generations a problem. Whole, unless the cost of predicting difficulty is added."""
     accuracy: float
     low: float
     high: float
@@ -63,7 +73,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A value of an axis that goes by a name."""
+    """A value of an axis, and the name shown for it."""
 
     value: float
     name: str
@@ -71,16 +81,16 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """How the budgets of points are to be read, where they are not simply generations."""
+    """What the x axis shows: generations, or another quantity."""
 
     title: str
     short: str
     """The title where there is little room."""
     scale: Literal["doubling", "tens", "even"] = "doubling"
     noun: str = ""
-    """What is counted: 16 of `step` are told as `16 steps`."""
+    """What is counted, in the singular: with `step`, a budget of 16 is shown as `16 steps`."""
     ticks: tuple[Tick, ...] = ()
-    """Given ones; empty chooses round numbers."""
+    """Where ticks stand; left empty, at round numbers."""
 
 
 GENERATIONS = Axis("generations a problem (log scale)", "generations", noun="generation")
@@ -96,7 +106,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """One difficulty bin: its problems, how easy they are, and every strategy's curve on them."""
+    """One difficulty bin: the number of its problems, their mean pass@1, each strategy's curve."""
 
     number: int
     problems: int
@@ -106,7 +116,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Cef:
-    """Compute-equivalence factor: best-of-N needs `value` times `budget` to be as accurate."""
+    """Compute-equivalence factor: the baseline needs `value` times `budget` to be as accurate."""
 
     budget: float
     value: float
@@ -114,9 +124,10 @@ class Cef:
     high: float | None
     """`None` where the interval runs past the largest budget measured."""
     at_least: bool
-    """Best-of-N never got there: `value` is the largest budget measured over `budget`."""
+    """The baseline is less accurate at every budget measured: `value` is the largest of them over
+    `budget`, and the true factor is larger."""
     charged: bool
-    """The cost of finding out the difficulty is counted in `budget`."""
+    """Whether `budget` includes the generations spent on predicting difficulty."""
     bins: Bins
 
     def __post_init__(self) -> None:
@@ -126,24 +137,24 @@ class Cef:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The compute-optimal policy, in up to three readings, against best-of-N."""
+    """The compute-optimal policy, on up to three kinds of bins, against a baseline strategy."""
 
     baseline: Curve
     predicted: Curve | None = None
     charged: Curve | None = None
-    """Predicted bins, with the cost of predicting them in the budget."""
+    """By predicted bins, the generations that predict them included in the budget."""
     oracle: Curve | None = None
-    """Bins from the labels: an upper bound."""
+    """By oracle bins: an upper bound."""
     cefs: tuple[Cef, ...] = ()
     others: tuple[Curve, ...] = ()
-    """Drawn beside them."""
+    """Other strategies, drawn in the same chart."""
     headline: float | None = None
-    """The budget the verdict speaks of; `None` is 16 where it was measured, else the middle one."""
+    """The budget the verdict is about; `None` is 16 where it was measured, else the middle one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What the policy does in one bin at one budget, and its accuracy on problems not fit on."""
+    """The policy's strategy for one bin and budget, and its accuracy on held-out problems."""
 
     bin: int
     budget: int
@@ -164,7 +175,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Verifier scores that lie together, and how often what was scored turned out right."""
+    """A range of verifier scores, and how often what got such a score turned out right."""
 
     mean_score: float
     observed: float
@@ -175,7 +186,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far a verifier's score can be read as a probability."""
+    """A verifier's scores against observed rates: how far a score is a probability."""
 
     verifier: str
     buckets: tuple[Bucket, ...]
@@ -199,7 +210,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What one strategy spent at one budget: the sum over its problems."""
+    """What one strategy spent at one budget, summed over its problems."""
 
     strategy: str
     budget: int
@@ -209,16 +220,16 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One step of a search tree. A parent stands before its children in `Tree.nodes`."""
+    """One step of a search tree. In `Tree.nodes`, a parent comes before its children."""
 
     number: int
     parent: int
-    """Number of the step it continues; -1 is the start."""
+    """Number of the step it continues; -1 for the start."""
     text: str
     score: float | None
     on_chosen_path: bool
     kept: bool
-    """False where the search dropped it; a step it never had to choose about is kept."""
+    """False where the search pruned it; a step that was never up for selection is kept."""
     finished: bool
     truncated: bool
     answer: str | None = None
@@ -226,7 +237,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One problem's search, to be read step by step."""
+    """One search on one problem, with every step it tried."""
 
     problem_id: str
     prompt: str
@@ -261,7 +272,7 @@ class Report:
     title: str
     provenance: Provenance
     notes: tuple[str, ...] = ()
-    """What a reader must know to read it fairly: departures, limits, negative results."""
+    """Caveats: departures from the paper, limits, negative results."""
     labels: tuple[Label, ...] = ()
     curves: tuple[Curve, ...] = ()
     bins: tuple[Bin, ...] = ()
@@ -275,15 +286,18 @@ class Report:
     """All that scored the same samples, where more than one did."""
 
     def to_json(self) -> dict[str, Any]:
-        """As a plain dict. Raises `UsageError` naming the place of a number that is not finite."""
+        """As a plain dict. Raises `UsageError` naming the field of a number that is not finite."""
         return {"format": FORMAT, **wire.dump(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Report:
-        """Raises `UsageError` naming the place of what is missing, unknown or of another type."""
-        found = data.get("format")
-        if found != FORMAT:
-            raise UsageError(f"report format is {found!r}, not {FORMAT!r}; make the report again")
+        """The reverse of `to_json`.
+
+        Raises `UsageError` naming a field that is missing, unknown or of another type.
+        """
+        layout = data.get("format")
+        if layout != FORMAT:
+            raise UsageError(f"report format is {layout!r}, not {FORMAT!r}; make the report again")
         return wire.load(cls, {key: value for key, value in data.items() if key != "format"})
 
 

@@ -1,5 +1,5 @@
-"""Compute-equivalence factors, drawn twice: as arrows on the accuracy curves, from a policy's
-point to the budget at which best-of-N is as accurate, and by themselves against budget.
+"""Compute-equivalence factors, drawn in two ways: as arrows on the accuracy curves, from a point of
+the policy to the budget at which the baseline is as accurate, and in a chart of factor by budget.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from outthink.report.chart import (
     text,
 )
 from outthink.report.data import GENERATIONS, Cef, Comparison, Curve
-from outthink.report.look import CHARGED, ORACLE, PREDICTED, Look
+from outthink.report.format import TIMES, factor
 from outthink.report.markup import tag
-from outthink.report.words import TIMES, factor
+from outthink.report.style import CHARGED, ORACLE, PREDICTED, Style
 
 DODGE = 7.0
-"""User units between readings of a factor that stand at the same budget."""
+"""User units between factors of different curves at the same budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,55 +37,55 @@ class Arrow:
 
     cef: Cef
     accuracy: float
-    look: Look
+    style: Style
 
 
-def reading_of(cef: Cef) -> Look:
+def reading_of(cef: Cef) -> Style:
     """The curve a factor belongs to."""
     return ORACLE if cef.bins == "oracle" else CHARGED if cef.charged else PREDICTED
 
 
 def largest_budget(comparison: Comparison) -> float:
-    """The largest budget at which best-of-N was measured."""
+    """The largest budget at which the baseline was measured."""
     return max(point.budget for point in comparison.baseline.points)
 
 
 def arrows(comparison: Comparison) -> list[Arrow]:
-    """The factors whose starting point is on a curve, in the order given."""
-    curves: dict[Look, Curve | None] = {
+    """An arrow for each factor that starts at a point of a curve, in the order given."""
+    curves: dict[Style, Curve | None] = {
         PREDICTED: comparison.predicted,
         CHARGED: comparison.charged,
         ORACLE: comparison.oracle,
     }
-    found = []
+    drawn = []
     for cef in comparison.cefs:
         curve = curves[reading_of(cef)]
         for point in curve.points if curve else ():
             if point.budget == cef.budget:
-                found.append(Arrow(cef, point.accuracy, reading_of(cef)))
-    return found
+                drawn.append(Arrow(cef, point.accuracy, reading_of(cef)))
+    return drawn
 
 
 def draw_arrows(drawn: Sequence[Arrow], *, shown: int, largest: float) -> Callable[[Frame], str]:
-    """An overlay with every arrow, of which one is shown until the reader asks for another."""
+    """An overlay with every arrow; one is visible, and the page's chooser switches between them."""
 
     def overlay(at: Frame) -> str:
         return "".join(
-            _arrow(each, at, index=index, is_shown=index == shown, largest=largest)
-            for index, each in enumerate(drawn)
+            _arrow(arrow, at, index=index, is_shown=index == shown, largest=largest)
+            for index, arrow in enumerate(drawn)
         )
 
     return overlay
 
 
-def _arrow(each: Arrow, at: Frame, *, index: int, is_shown: bool, largest: float) -> str:
-    cef, level = each.cef, at.y(each.accuracy)
+def _arrow(arrow: Arrow, at: Frame, *, index: int, is_shown: bool, largest: float) -> str:
+    cef, level = arrow.cef, at.y(arrow.accuracy)
     start, end = at.x(cef.budget), at.x(cef.budget * cef.value)
     bottom, right = at.canvas.height - at.canvas.bottom, at.canvas.width - at.canvas.right
     ahead = 1 if end >= start else -1
     tip = path([(end - 9 * ahead, level - 5), (end, level), (end - 9 * ahead, level + 5)])
     label = factor(cef, largest=largest)
-    # Right of the head and below the arrow lies the side of best-of-N on which nothing is drawn.
+    # Right of the head and below the arrow nothing else is drawn.
     fits = end + 10 + 7 * len(label) < right
     place = (end + 10, level + 20, "start") if fits else (right - 2, level + 20, "end")
     parts = (
@@ -99,8 +99,8 @@ def _arrow(each: Arrow, at: Frame, *, index: int, is_shown: bool, largest: float
 
 
 def factor_chart(cefs: Sequence[Cef], canvas: Canvas, *, largest: float) -> str:
-    """Factor against budget, by powers of two, with the line at which nothing is saved."""
-    looks = list(dict.fromkeys(reading_of(cef) for cef in cefs))
+    """Factor against budget, both on log scales, with a line at 1, where nothing is saved."""
+    styles = list(dict.fromkeys(reading_of(cef) for cef in cefs))
     budgets = sorted({cef.budget for cef in cefs})
     values = [v for c in cefs for v in (c.low, c.value, c.high) if v is not None]
     low, high = _power_range([*values, 1.0])
@@ -117,12 +117,12 @@ def factor_chart(cefs: Sequence[Cef], canvas: Canvas, *, largest: float) -> str:
     drawing += tag("line", class_="one", x1=canvas.left, x2=right, y1=one, y2=one)
     if canvas.right > 60:
         drawing += text("no saving", right + 8, one + 4, css="note")
-    for place, look in enumerate(looks):
-        shift = DODGE * (place - (len(looks) - 1) / 2)
-        members = [cef for cef in cefs if reading_of(cef) == look]
-        parts = "".join(_factor_mark(cef, at, look, shift) for cef in members)
-        drawing += tag("g", parts, class_=f"series {look.css}", data_series=look.css)
-    told = [
+    for place, style in enumerate(styles):
+        shift = DODGE * (place - (len(styles) - 1) / 2)
+        members = [cef for cef in cefs if reading_of(cef) == style]
+        parts = "".join(_factor_mark(cef, at, style, shift) for cef in members)
+        drawing += tag("g", parts, class_=f"series {style.css}", data_series=style.css)
+    tips = [
         (
             budget,
             called(GENERATIONS, budget),
@@ -131,22 +131,22 @@ def factor_chart(cefs: Sequence[Cef], canvas: Canvas, *, largest: float) -> str:
         for budget in budgets
     ]
     return picture(
-        canvas, drawing, columns(at, told), description="Compute-equivalence factor by budget."
+        canvas, drawing, columns(at, tips), description="Compute-equivalence factor by budget."
     )
 
 
-def _factor_mark(cef: Cef, at: Frame, look: Look, shift: float) -> str:
+def _factor_mark(cef: Cef, at: Frame, style: Style, shift: float) -> str:
     column, level = at.x(cef.budget) + shift, at.y(cef.value)
     top = at.canvas.top if cef.high is None else at.y(cef.high)
     drawn = tag("path", class_="whisker", d=path([(column, at.y(cef.low)), (column, top)]))
     if cef.high is None or cef.at_least:
         arrow = [(column - 4, top + 6), (column, top), (column + 4, top + 6)]
         drawn += tag("path", class_="whisker", d=path(arrow))
-    return drawn + marker(look, column, level)
+    return drawn + marker(style, column, level)
 
 
 def _power_range(values: Sequence[float]) -> tuple[float, float]:
-    """The powers of two that enclose `values`, at least a factor of four apart."""
+    """The nearest powers of two below and above `values`, at least a factor of four apart."""
     low, high = 1.0, 2.0
     while low > min(values):
         low /= 2
@@ -156,7 +156,7 @@ def _power_range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _factor_ticks(low: float, high: float) -> list[float]:
-    """Powers of two, every second one where there are many; 1 is always among them."""
+    """Powers of two, or every second one where there are many; 1 is always included."""
     every = powers_of_two(low, high)
     if len(every) <= 8:
         return every

@@ -1,19 +1,19 @@
-"""The sections that are grids: what the policy chose, and how far predicted bins can be trusted."""
+"""The sections that are grids: the strategies a policy chose, and predicted against oracle bins."""
 
 from __future__ import annotations
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.data import Agreement, Policy, Report
-from outthink.report.look import Looks, glyph
+from outthink.report.format import DASH, LEVEL, bin_name, counted, percent, span, whole
 from outthink.report.markup import breakable, escape, tag
 from outthink.report.section import Section, figure
-from outthink.report.words import DASH, LEVEL, bin_name, counted, percent, span, whole
+from outthink.report.style import Styles, glyph
 
 # What the policy chose ---------------------------------------------------------------------------
 
 
-def choices(report: Report, looks: Looks) -> Section | None:
-    """The fitted table, one cell for each bin and budget."""
+def choices(report: Report, styles: Styles) -> Section | None:
+    """The fitted policies as tables, one cell for each bin and budget."""
     policies = [policy for policy in report.policies if policy.cells]
     if not policies:
         return None
@@ -21,23 +21,23 @@ def choices(report: Report, looks: Looks) -> Section | None:
     for policy in policies:
         if len(policies) > 1:
             body += tag("h3", escape(f"{policy.bins.capitalize()} bins"))
-        body += policy_figure(policy, looks, id=f"choices-{policy.bins}")
+        body += policy_figure(policy, styles, id=f"choices-{policy.bins}")
     return Section("choices", "Choices", "What the policy chose", body)
 
 
-def policy_figure(policy: Policy, looks: Looks, *, id: str) -> str:
-    """The cells of one policy."""
+def policy_figure(policy: Policy, styles: Styles, *, id: str) -> str:
+    """One policy as a table."""
     return figure(
         f"figure-{id}",
-        _policy_grid(policy, looks),
-        reading=say.read_policy(policy, looks),
-        basis=f"{policy.bins.capitalize()} bins. Accuracy and {LEVEL} interval of each cell, "
-        "on problems the choice was not made on; n is their number.",
+        _policy_grid(policy, styles),
+        reading=prose.read_policy(policy, styles),
+        basis=f"{policy.bins.capitalize()} bins. Accuracy and {LEVEL} interval of each cell are "
+        "from problems that had no part in the choice; n is their number.",
         can_save=False,
     )
 
 
-def _policy_grid(policy: Policy, looks: Looks) -> str:
+def _policy_grid(policy: Policy, styles: Styles) -> str:
     budgets = sorted({cell.budget for cell in policy.cells})
     bins = sorted({cell.bin for cell in policy.cells})
     cells = {(cell.bin, cell.budget): cell for cell in policy.cells}
@@ -55,15 +55,15 @@ def _policy_grid(policy: Policy, looks: Looks) -> str:
             if cell is None:
                 row += tag("td", DASH, data_budget=budget_name, class_="empty")
                 continue
-            look = looks[cell.strategy]
+            style = styles[cell.strategy]
             row += tag(
                 "td",
-                tag("span", glyph(look), breakable(look.label), class_="chosen"),
+                tag("span", glyph(style), breakable(style.label), class_="chosen"),
                 tag("span", escape(percent(cell.accuracy)), class_="value"),
                 tag("span", escape(span(cell.low, cell.high)), class_="interval"),
                 tag("span", escape(f"n {whole(cell.problems)}"), class_="interval"),
                 data_budget=budget_name,
-                class_=f"cell {look.css}",
+                class_=f"cell {style.css}",
             )
         rows += tag("tr", row)
     caption = tag("caption", f"Strategy chosen by bin and budget, {policy.bins} bins")
@@ -71,46 +71,46 @@ def _policy_grid(policy: Policy, looks: Looks) -> str:
     return tag("div", grid, class_="scroll")
 
 
-def agreement(report: Report, looks: Looks) -> Section | None:
-    """How far predicted bins can be trusted."""
-    found = report.agreement
-    if not found or not found.confusion:
+def agreement(report: Report, styles: Styles) -> Section | None:
+    """Predicted against oracle difficulty."""
+    measured = report.agreement
+    if not measured or not measured.confusion:
         return None
     facts = ""
-    if found.spearman is not None:
+    if measured.spearman is not None:
         interval = (
-            f" [{found.low:.2f}, {found.high:.2f}]"
-            if found.low is not None and found.high is not None
+            f" [{measured.low:.2f}, {measured.high:.2f}]"
+            if measured.low is not None and measured.high is not None
             else ""
         )
-        value = tag("dd", escape(f"{found.spearman:.2f}{interval}"))
+        value = tag("dd", escape(f"{measured.spearman:.2f}{interval}"))
         facts = tag("dl", tag("div", tag("dt", "Spearman correlation"), value), class_="facts")
     title = "Predicted against oracle difficulty"
-    return Section("agreement", "Agreement", title, facts + agreement_figure(found))
+    return Section("agreement", "Agreement", title, facts + agreement_figure(measured))
 
 
-def agreement_figure(found: Agreement) -> str:
-    """The confusion of oracle and predicted bins."""
-    total = sum(sum(row) for row in found.confusion)
+def agreement_figure(measured: Agreement) -> str:
+    """The confusion matrix of oracle and predicted bins."""
+    total = sum(sum(row) for row in measured.confusion)
     return figure(
         "figure-agreement",
-        _confusion(found),
-        reading=say.read_agreement(found),
-        basis=f"{counted(total, 'problem')}, counted by bin; in brackets the share of the row. "
-        "The outlined diagonal is agreement.",
+        _confusion(measured),
+        reading=prose.read_agreement(measured),
+        basis=f"{counted(total, 'problem')}, counted by bin, with the row's share in brackets. "
+        "On the outlined diagonal both agree.",
         can_save=False,
     )
 
 
-def _confusion(found: Agreement) -> str:
-    size = max(len(found.confusion), *(len(row) for row in found.confusion))
+def _confusion(measured: Agreement) -> str:
+    size = max(len(measured.confusion), *(len(row) for row in measured.confusion))
     head = tag(
         "tr",
         tag("th", "oracle \u2193 \u00a0predicted \u2192", scope="col"),
         *(tag("th", str(number), scope="col") for number in range(1, size + 1)),
     )
     rows = ""
-    for index, row in enumerate(found.confusion):
+    for index, row in enumerate(measured.confusion):
         total = sum(row)
         cells = tag("th", escape(bin_name(index + 1, size)), scope="row")
         for other, count in enumerate(row):

@@ -1,7 +1,7 @@
-"""Strings of HTML and SVG, with everything that came from outside escaped.
+"""HTML and SVG as strings, with all text from outside escaped.
 
-Markup is passed around as `str`; the rule that keeps it safe is that text enters only through
-`escape`, `tag`'s attributes or `embed`.
+Markup is plain `str`. It is safe because text enters it only through `escape`, the attributes of
+`tag`, and `embed`.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ def tag(name: str, /, *children: str, **attributes: object) -> str:
 
 
 def _value(value: object) -> str:
-    # A tenth of a pixel is all a screen shows, and keeps the page small.
+    # A tenth of a pixel is exact enough, and keeps the page small.
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else escape(value)
 
 
 def embed(data: Any) -> str:
-    """JSON that can stand inside a script element, whatever text is in it."""
+    """JSON that is safe inside a script element, whatever text it contains."""
     dumped = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return dumped.translate(_JSON_IN_HTML)
 
 
 def breakable(name: str) -> str:
-    """A strategy's name, with the places marked where a narrow column may break it."""
+    """A strategy's name, escaped, with marks where a narrow column may break it."""
     return escape(name).replace("(", "<wbr>(").replace(",", ",<wbr>").replace("=", "=<wbr>")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str) -> str:
-    """A table of numbers: the first column heads its row."""
+    """A table that scrolls on its own; the first column holds the row headings."""
     body = "".join(
         tag(
             "tr",

@@ -1,8 +1,8 @@
 """The report as one HTML page that needs nothing else: no network, no other file.
 
-`render` is a function of the report alone: the same report gives the same bytes. A content security
-policy inside the page refuses every request and every script but the page's own, so a prompt or an
-answer that looks like markup stays text.
+`render` depends on the report only: the same report gives the same bytes. The page's content
+security policy blocks every request and every script but its own, so a prompt or an answer that
+looks like markup is shown as text.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from outthink.report.curves import accuracy, comparison, difficulty
 from outthink.report.data import Report
 from outthink.report.glossary import glossary
 from outthink.report.grids import agreement, choices
-from outthink.report.look import MARKERS, Looks
 from outthink.report.markup import escape, tag
+from outthink.report.prose import verdict
 from outthink.report.section import Section
-from outthink.report.sentences import verdict
-from outthink.report.tiles import provenance, tiles
+from outthink.report.style import MARKERS, Styles
+from outthink.report.summary import provenance, summary
 from outthink.report.tokens import tokens
 from outthink.report.trees import explorer
 from outthink.report.verifiers import verifiers
@@ -45,23 +45,26 @@ SECTIONS = (
 
 
 def render(report: Report) -> str:
-    """The page. Raises `UsageError` for a number that is not finite or a tree that is none."""
-    report.to_json()  # refuses what could not be shown, and says where it is
-    looks = Looks.of(report)
-    found = [section for make in SECTIONS if (section := make(report, looks))]
+    """The page.
+
+    Raises `UsageError` for a number that is not finite, or a tree whose steps are out of order.
+    """
+    report.to_json()  # raises, naming the field
+    styles = Styles.of(report)
+    sections = [section for make in SECTIONS if (section := make(report, styles))]
     header = (
         tag("p", escape(verdict(report)), class_="verdict")
-        + tiles(report)
+        + summary(report)
         + notes(report.notes)
         + provenance(report.provenance)
     )
-    return document(report.title, header, found)
+    return document(report.title, header, sections)
 
 
 def document(title: str, header: str, sections: Sequence[Section]) -> str:
-    """A whole page: what stands below its title, then its sections."""
+    """A whole page: its title, `header` below it, then the sections."""
     script, style = _asset("report.js"), _style()
-    # A lone surrogate, which a proposer can emit, has no place in UTF-8.
+    # A proposer can emit a lone surrogate, which UTF-8 cannot encode.
     return _clean(
         "<!doctype html>\n"
         + tag(
@@ -75,12 +78,14 @@ def document(title: str, header: str, sections: Sequence[Section]) -> str:
 
 
 def write(report: Report, path: str | Path) -> None:
-    """Render to `path`, whole or not at all. Raises `RunError` where the disk will not have it."""
+    """Render to `path`; a file there is replaced once the page is complete. Raises `RunError` where
+    it cannot be written."""
     save(render(report), path)
 
 
 def save(page: str, path: str | Path) -> None:
-    """Write a page, whole or not at all. Raises `RunError` where the disk will not have it."""
+    """Write a page; a file there is replaced once the page is complete. Raises `RunError` where it
+    cannot be written."""
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -90,7 +95,7 @@ def save(page: str, path: str | Path) -> None:
     except OSError as error:
         raise RunError(
             f"cannot write the report to {target}: {error.strerror or error}; "
-            "free some space there or name another file"
+            "free some space there, or give another path with -o"
         ) from error
     finally:
         with suppress(OSError):
@@ -106,7 +111,7 @@ def _asset(name: str) -> str:
 
 
 def _style() -> str:
-    """The style sheet, with the dark colours in both places that can call for them."""
+    """The style sheet. Dark colours apply by the system's setting and by the page's own switch."""
     dark = _asset("dark.css")
     by_system = f":root:not([data-theme=light]){{{dark}}}"
     by_choice = f":root[data-theme=dark]{{{dark}}}"
@@ -133,13 +138,13 @@ def _head(title: str, script: str) -> str:
     )
 
 
-def _body(title: str, header: str, found: Sequence[Section]) -> str:
-    links = "".join(tag("a", escape(section.name), href=f"#{section.id}") for section in found)
+def _body(title: str, header: str, sections: Sequence[Section]) -> str:
+    links = "".join(tag("a", escape(section.name), href=f"#{section.id}") for section in sections)
     theme = tag("button", "Theme: system", type="button", id="theme", hidden=True)
     bar = tag("div", tag("nav", links, aria_label="Contents"), theme, class_="top")
     top = tag("header", tag("h1", escape(title)), header)
-    parts = "".join(map(_section, found))
-    skip = tag("a", "Skip to the figures", href=f"#{found[0].id}", class_="skip")
+    parts = "".join(map(_section, sections))
+    skip = tag("a", "Skip to the figures", href=f"#{sections[0].id}", class_="skip")
     return (
         skip + bar + tag("main", top, parts) + _markers() + tag("div", id="tip", aria_hidden="true")
     )
@@ -151,15 +156,15 @@ def _section(section: Section) -> str:
     return tag("section", heading, section.body, id=section.id, aria_labelledby=title)
 
 
-def notes(found: Sequence[str]) -> str:
-    """What a reader must know to read the page fairly."""
-    if not found:
+def notes(lines: Sequence[str]) -> str:
+    """The caveats, as a box."""
+    if not lines:
         return ""
-    items = "".join(tag("li", escape(note)) for note in found)
+    items = "".join(tag("li", escape(note)) for note in lines)
     return tag("div", tag("h2", "Read with care"), tag("ul", items), class_="notes")
 
 
 def _markers() -> str:
-    """The marker shapes, for the script to draw in the box of values."""
+    """The marker shapes, which the script draws in the tooltip."""
     shapes = (tag("path", id=f"marker-{index}", d=d) for index, d in enumerate(MARKERS))
     return tag("svg", tag("defs", *shapes), width=0, height=0, aria_hidden="true", class_="defs")

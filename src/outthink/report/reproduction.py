@@ -1,4 +1,4 @@
-"""A reproduction as one page: the paper's figures from measured data, then the claims."""
+"""The page of a reproduction: the paper's figures from measured data, then the claims."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from outthink.report.bars import improvements
 from outthink.report.chart import NARROW, WIDE, Series, line_chart
 from outthink.report.claims import claims
 from outthink.report.curves import Multiple, curve_table, small_multiples, versus
-from outthink.report.glossary import words_used
+from outthink.report.glossary import terms_of
 from outthink.report.grids import agreement_figure, policy_figure
-from outthink.report.look import Look, Looks, legend, numbered, shaded
 from outthink.report.markup import escape, table, tag
 from outthink.report.page import document, notes, save
 from outthink.report.reproduction_data import (
@@ -29,34 +28,36 @@ from outthink.report.reproduction_data import (
     Versus,
 )
 from outthink.report.section import Section, figure
-from outthink.report.tiles import provenance, tile_row
+from outthink.report.style import Style, Styles, legend, numbered, shaded
+from outthink.report.summary import key_figures, provenance
 
 
-def render_reproduction(found: Reproduction) -> str:
+def render_reproduction(reproduction: Reproduction) -> str:
     """The page. Raises `UsageError` for a number that is not finite."""
-    wire.dump(found)  # refuses what could not be shown, and says where it is
-    looks = Looks(_strategies(found), found.labels)
+    wire.dump(reproduction)  # raises, naming the field
+    styles = Styles(_strategies(reproduction), reproduction.labels)
     header = (
-        tag("p", escape(found.summary), class_="verdict")
-        + tile_row([(tile.value, tile.name, tile.note) for tile in found.tiles])
-        + notes(found.notes)
-        + provenance(found.provenance)
+        tag("p", escape(reproduction.summary), class_="verdict")
+        + key_figures(reproduction.key_figures)
+        + notes(reproduction.notes)
+        + provenance(reproduction.provenance)
     )
-    sections = [_section(part, looks) for part in found.parts]
-    judged = claims(found.claims)
+    sections = [_section(part, styles) for part in reproduction.parts]
+    judged = claims(reproduction.claims)
     sections += [judged] if judged else []
-    sections.append(words_used(found.labels))
-    return document(found.title, header, sections)
+    sections.append(terms_of(reproduction.labels))
+    return document(reproduction.title, header, sections)
 
 
-def write_reproduction(found: Reproduction, path: str | Path) -> None:
-    """Render to `path`, whole or not at all. Raises `RunError` where the disk will not have it."""
-    save(render_reproduction(found), path)
+def write_reproduction(reproduction: Reproduction, path: str | Path) -> None:
+    """Render to `path`; a file there is replaced once the page is complete. Raises `RunError` where
+    it cannot be written."""
+    save(render_reproduction(reproduction), path)
 
 
-def _strategies(found: Reproduction) -> Iterator[str]:
-    yield from (label.strategy for label in found.labels)
-    for part in found.parts:
+def _strategies(reproduction: Reproduction) -> Iterator[str]:
+    yield from (label.strategy for label in reproduction.labels)
+    for part in reproduction.parts:
         for item in part.items:
             if isinstance(item, Versus):
                 yield item.comparison.baseline.strategy
@@ -65,9 +66,9 @@ def _strategies(found: Reproduction) -> Iterator[str]:
                 yield from (cell.strategy for cell in item.policy.cells)
 
 
-def _section(part: Part, looks: Looks) -> Section:
+def _section(part: Part, styles: Styles) -> Section:
     lead = tag("p", escape(part.lead), class_="lead-in")
-    body = "".join(_heading(item) + _item(item, looks) for item in part.items)
+    body = "".join(_heading(item) + _item(item, styles) for item in part.items)
     return Section(part.id, part.name, part.title, lead + body)
 
 
@@ -76,17 +77,17 @@ def _heading(item: Item) -> str:
     return tag("h3", escape(item.title), " ", paper)
 
 
-def _item(item: Item, looks: Looks) -> str:
+def _item(item: Item, styles: Styles) -> str:
     match item:
         case Figure():
-            return _figure(item, looks)
+            return _figure(item, styles)
         case NotRun():
-            said = f"Not run at this scale: {item.reason}"
-            return tag("p", escape(said), class_="not-run", id=f"figure-{item.id}")
+            why = f"Not run at this scale: {item.reason}"
+            return tag("p", escape(why), class_="not-run", id=f"figure-{item.id}")
         case Versus():
-            return versus(item.comparison, item.problems, looks, id=f"-{item.id}")
+            return versus(item.comparison, item.problems, styles, id=f"-{item.id}")
         case Choices():
-            return policy_figure(item.policy, looks, id=item.id)
+            return policy_figure(item.policy, styles, id=item.id)
         case Confusion():
             return agreement_figure(item.agreement)
         case Bars():
@@ -101,16 +102,16 @@ def _item(item: Item, looks: Looks) -> str:
             )
 
 
-def _figure(item: Figure, looks: Looks) -> str:
-    own = _own_looks(item, looks)
+def _figure(item: Figure, styles: Styles) -> str:
+    own = _own_styles(item, styles)
     if len(item.panels) > 1:
-        panels = [Multiple(each.title, each.sub, _series(each, own)) for each in item.panels]
+        panels = [Multiple(panel.title, panel.sub, _series(panel, own)) for panel in item.panels]
         return figure(
             f"figure-{item.id}",
             small_multiples(panels, x=item.x, y=item.y, choice=f"scale-{item.id}", own=item.own),
             reading=item.reading,
             basis=item.basis,
-            numbers="".join(curve_table(each.series, each.title, item.x) for each in panels),
+            numbers="".join(curve_table(panel.series, panel.title, item.x) for panel in panels),
             can_save=False,
         )
     [panel] = item.panels
@@ -121,31 +122,31 @@ def _figure(item: Figure, looks: Looks) -> str:
     ]
     return figure(
         f"figure-{item.id}",
-        legend([each.look for each in series], css="small-screens") + "".join(drawn),
+        legend([panel.style for panel in series], css="small-screens") + "".join(drawn),
         reading=item.reading,
         basis=item.basis,
         numbers=curve_table(series, item.title, item.x),
     )
 
 
-def _series(panel: Panel, looks: dict[str, Look]) -> tuple[Series, ...]:
-    return tuple(Series(looks[line.name], line.points, line.best) for line in panel.lines)
+def _series(panel: Panel, styles: dict[str, Style]) -> tuple[Series, ...]:
+    return tuple(Series(styles[line.name], line.points, line.best) for line in panel.lines)
 
 
-def _own_looks(item: Figure, looks: Looks) -> dict[str, Look]:
-    """Strategies as everywhere; what only this figure has, in the colours they leave free."""
+def _own_styles(item: Figure, styles: Styles) -> dict[str, Style]:
+    """Styles by line name: a strategy keeps its style, other lines get styles not yet in use."""
     lines = {line.name: line for panel in item.panels for line in panel.lines}
     ordered = [line for line in lines.values() if line.order is not None]
-    found: dict[str, Look] = {}
+    chosen: dict[str, Style] = {}
     for name, line in lines.items():
         if line.order is not None:
-            found[name] = shaded(name, line.order, len(ordered))
-        elif name in looks:
-            found[name] = looks[name]
-    taken = {look.css for look in found.values()}
-    free = (look for n in range(99) if (look := numbered("", n)).css not in taken)
+            chosen[name] = shaded(name, line.order, len(ordered))
+        elif name in styles:
+            chosen[name] = styles[name]
+    taken = {style.css for style in chosen.values()}
+    free = (style for n in range(99) if (style := numbered("", n)).css not in taken)
     for name in lines:
-        if name not in found:
-            look = next(free)
-            found[name] = Look(name, look.css, look.marker)
-    return found
+        if name not in chosen:
+            style = next(free)
+            chosen[name] = Style(name, style.css, style.marker)
+    return chosen

@@ -1,7 +1,7 @@
-"""What the page of a reproduction shows, as plain values: the paper's figures and the claims.
+"""The values a reproduction's page shows: the paper's figures, and the claims with their verdicts.
 
-As in `data`, nothing here measures or draws, shares are in [0, 1], `low` and `high` end a 95 %
-interval, and bins are numbered from 1, the easiest. A figure whose data were not run says so.
+As in `data`, nothing here measures or draws, shares are in [0, 1], `low` and `high` are the ends of
+a 95 % interval, and bins are numbered from 1, the easiest. A figure without data is a `NotRun`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from outthink.report.data import (
     Agreement,
     Axis,
     Comparison,
+    KeyFigure,
     Label,
     Point,
     Policy,
@@ -31,12 +32,12 @@ class Line:
     """One line of a chart."""
 
     name: str
-    """A strategy, which looks the same in every figure, or what it is called in this one."""
+    """A strategy, drawn in the same colour in every figure, or a name of this figure's own."""
     points: tuple[Point, ...]
     order: int | None = None
-    """Its place among the lines that are steps of one scale, such as bins; from 0."""
+    """Position from 0 among lines that have an order, such as bins; `None` for other lines."""
     best: float | None = None
-    """The budget of the point that is marked."""
+    """The budget of the point that gets a ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,14 @@ class Figure:
     id: str
     title: str
     paper: str
-    """The figure of the paper that it redraws; empty where it has none."""
+    """The paper's figure it corresponds to; empty where there is none."""
     panels: tuple[Panel, ...]
     reading: str
     basis: str
     x: Axis = GENERATIONS
     y: str = "accuracy (%)"
     own: str = "each bin its own"
-    """What the other scale of small charts is called."""
+    """Label of the choice that gives each small chart its own scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class NotRun:
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """A compute-optimal policy against what it is held against."""
+    """A compute-optimal policy against its baseline."""
 
     id: str
     title: str
@@ -88,7 +89,7 @@ class Versus:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a policy chose in every bin at every budget."""
+    """The strategy a policy chose for each bin and budget."""
 
     id: str
     title: str
@@ -111,15 +112,15 @@ class Improvement:
     """The small model against the larger one at equal FLOPs, on one bin."""
 
     bin: int | None
-    """`None` is all problems."""
+    """`None` for all problems together."""
     small: float | None
-    """`None` where nothing is affordable."""
+    """Accuracy of the small model; `None` where its budget does not pay for one generation."""
     large: float
     relative: float | None
     """small / large - 1; `None` where the larger model solves nothing."""
     low: float | None
     high: float | None
-    """`None` where the interval has no end: the larger model may solve nothing."""
+    """`None` where the interval has no upper end, because the larger model may solve nothing."""
     difference: float | None
     difference_low: float | None
     difference_high: float | None
@@ -128,11 +129,11 @@ class Improvement:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """All bins at one R."""
+    """All bins at one R, the ratio of inference to pretraining tokens."""
 
     token_ratio: float
     budget: int | None
-    """The generations compared at."""
+    """Generations the small model affords; `None` where that is less than one."""
     note: str | None
     rows: tuple[Improvement, ...]
 
@@ -151,7 +152,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Words and numbers in rows; the first column heads its row."""
+    """A table; the first column holds the row headings."""
 
     id: str
     title: str
@@ -174,13 +175,13 @@ class Part:
     """In the contents."""
     title: str
     lead: str
-    """One sentence on what it is about."""
+    """One sentence under the title."""
     items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One number that a verdict stands on."""
+    """One number that a verdict is based on."""
 
     name: str
     value: float
@@ -192,13 +193,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What somebody said, and what was found."""
+    """A claim, the rule that decides it, and what was measured."""
 
     id: str
     text: str
     stated_in: tuple[str, ...]
     paper: str
-    """What the paper says about it."""
+    """What the paper states about it."""
     rule: str
     how: str
     verdict: Verdict
@@ -209,22 +210,13 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """A figure one remembers."""
-
-    value: str
-    name: str
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reproduction:
     """Everything on the page, in the order it is shown."""
 
     title: str
     provenance: Provenance
     summary: str
-    tiles: tuple[Tile, ...]
+    key_figures: tuple[KeyFigure, ...]
     notes: tuple[str, ...]
     labels: tuple[Label, ...]
     parts: tuple[Part, ...]

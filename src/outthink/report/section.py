@@ -1,4 +1,4 @@
-"""What every section of the page is made of."""
+"""Sections, figures with captions, and radio buttons: the parts every section is built from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from outthink.report.markup import escape, tag
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the page: where it is linked to, what it is called, what is in it."""
+    """One section of the page."""
 
     id: str
     name: str
-    """In the contents."""
+    """Its name in the contents."""
     title: str
     body: str
 
@@ -21,7 +21,7 @@ class Section:
 def figure(
     id: str, drawing: str, *, reading: str, basis: str, numbers: str = "", can_save: bool = True
 ) -> str:
-    """A drawing with its caption and table."""
+    """A drawing with its caption (what it shows; what it is based on) and its table of numbers."""
     save = tag("button", "Save SVG", type="button", class_="save", hidden=True)
     caption = tag("p", escape(reading), class_="reading") + tag("p", escape(basis), class_="basis")
     details = tag("details", tag("summary", "Numbers"), numbers) if numbers else ""
@@ -36,6 +36,6 @@ def figure(
 
 
 def radio(name: str, value: str, label: str, *, is_on: bool = False) -> str:
-    """One of several choices, its text beside it."""
+    """One radio button with its label."""
     button = tag("input", type="radio", name=name, value=value, checked=is_on)
     return tag("label", button, tag("span", escape(label)))

@@ -1,155 +1,63 @@
-"""From a study to the values a report shows: curves, fits, factors, trees. Measures nothing new."""
+"""What a report shows, read from a study and the policy fitted on it.
+
+Measures nothing that the study or the fit has not measured, but for the verifier's calibration.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from outthink.errors import UsageError
 from outthink.measure import difficulty
 from outthink.measure.arrays import Floats, Integers
-from outthink.measure.difficulty import Binning, Difficulty
-from outthink.measure.equivalence import Equivalence, equivalence
+from outthink.measure.difficulty import Method
+from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval, intervals
 from outthink.measure.quality import auc, calibration_error, reliability
-from outthink.policy import table as policy
+from outthink.policy.results import FitResult
 from outthink.policy.table import Fit
 from outthink.report import data
 from outthink.run.store import Node, SearchTree
 from outthink.search import strategy
-from outthink.study.plan import STRATEGIES, UNSCORED
+from outthink.study.plan import STRATEGIES
 from outthink.study.read import Study
 from outthink.study.verifiers import VerifierQuality
 
-BASELINE = "best_of_n"
 LABELS = {
-    "majority": ("Majority vote", "N samples; the answer given most often"),
+    "majority": ("Majority vote", "N samples; the most frequent answer"),
     "best_of_n(answer=max)": ("Best-of-N", "N samples; the answer of the best-scored one"),
     "best_of_n": ("Best-of-N weighted", "N samples; the answer with the largest sum of scores"),
-    "beam": ("Beam, M = 4", "N prefixes; the N/4 best go on with 4 next steps each"),
-    "beam(width=sqrt)": ("Beam, M = √N", "as beam, with √N next steps each"),
-    "lookahead(width=sqrt)": ("Lookahead, k = 1", "beam, judged one greedy step ahead"),
-    "lookahead(depth=3)": ("Lookahead, k = 3", "beam, judged three greedy steps ahead"),
-    "greedy": ("Greedy", "one answer, the likeliest token each time"),
+    "beam": ("Beam (M = 4)", "N prefixes; the N/4 best are kept, with 4 next steps from each"),
+    "beam(width=sqrt)": ("Beam (M = √N)", "as beam, with √N kept and √N next steps from each"),
+    "lookahead(width=sqrt)": ("Lookahead (k = 1)", "beam that scores 1 greedy step further"),
+    "lookahead(depth=3)": ("Lookahead (k = 3)", "beam that scores 3 greedy steps further"),
+    "greedy": ("Greedy", "one answer, always the likeliest token"),
     **{
         f"revise(sequential={length})" if length != 4 else "revise": (
-            f"Revisions, {length} in a row" if length > 1 else "Revision model, in parallel",
-            f"N / {length} chains of {length}, each answer seeing the ones before it",
+            f"Revisions ({length} in a row)" if length > 1 else "Revisions in parallel",
+            f"N / {length} chains of {length}; an answer is conditioned on those before it",
         )
         for length in (1, 2, 4, 8, 16, 32, 64)
     },
 }
+"""By strategy name: the label on the page, and one line for the glossary."""
+
 Text = Callable[[Sequence[int]], str]
 
-WORDLESS = (
-    "This store does not hold what its solutions say, so steps are shown by their number of "
-    "tokens. A new sweep of a served model keeps what it says."
+WITHOUT_TEXT = (
+    "This store does not hold the text of its solutions, so each step shows its number of tokens. "
+    "A new sweep of a served model keeps the text."
 )
 _TREES_PER_BIN = 8
 _TREE_BUDGET = 16
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A policy fitted on a study under one kind of difficulty."""
-
-    difficulty: Difficulty
-    bins: Integers
-    """[P] 0 is the easiest."""
-    binning: Binning
-    fit: Fit
-
-
-def fitted(study: Study, estimate: Difficulty, *, seed: int) -> Fitted:
-    """Bin the problems, into as many bins as they fill, and fit the best strategy of every bin and
-    budget."""
-    count = difficulty.bins_for(len(study.problems))
-    numbers, binning = difficulty.bins(estimate.values, count)
-    return Fitted(estimate, numbers, binning, policy.fit(study.grid, numbers, seed=seed))
-
-
-def lacks(study: Study) -> str | None:
-    """Why no policy can be fitted on a study, and what would help; `None` where one can."""
-    problems = len(study.problems)
-    if problems < 2:
-        return (
-            "a policy is chosen on half of the problems and measured on the others, and "
-            f"{problems or 'no'} problem{' is' if problems == 1 else 's are'} there with a "
-            "reference and every search; give at least 2, better 100"
-        )
-    if not {BASELINE, UNSCORED} & {*study.strategies}:
-        return (
-            f"policies are compared with {BASELINE}, or {UNSCORED} where there is no verifier, "
-            f"and this study ran neither; sweep with one of them among the strategies"
-        )
-    if not study.plan.predicted_samples:
-        return "this study predicts no difficulty; sweep with --difficulty-samples"
-    return None
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """Everything that follows from a study without running anything."""
-
-    study: Study
-    predicted: Fitted
-    oracle: Fitted | None
-    seed: int
-
-    @classmethod
-    def of(cls, study: Study, *, seed: int) -> Analysis:
-        """Raises `UsageError` where no policy can be fitted, and says what would help."""
-        if why := lacks(study):
-            raise UsageError(why)
-        oracle = fitted(study, study.oracle, seed=seed) if study.plan.oracle_samples else None
-        return cls(study, fitted(study, study.predicted, seed=seed), oracle, seed)
-
-    @property
-    def base(self) -> str:
-        """What policies are compared with: weighted best-of-N, or majority without a verifier."""
-        return BASELINE if BASELINE in self.study.strategies else UNSCORED
-
-    def notes(self) -> tuple[str, ...]:
-        """What a reader must know of so few problems; nothing where they fill every bin."""
-        problems, count = len(self.study.problems), self.predicted.binning.count
-        if count == difficulty.BINS:
-            return ()
-        widths = [cell.accuracy.high - cell.accuracy.low for cell in self.predicted.fit.cells]
-        said = (
-            f"{problems} problems fill {count} difficulty bin{'s' if count > 1 else ''} of at "
-            f"least {difficulty.LEAST_PER_BIN}, not {difficulty.BINS}: the 95 % intervals of the "
-            f"policy's cells are {100 * min(widths):.0f} to {100 * max(widths):.0f} points wide."
-        )
-        if problems >= difficulty.LEAST_PER_BIN:
-            return (said,)
-        return (said, f"Intervals resampled from {problems} problems are narrower than the truth.")
-
-    @cached_property
-    def baseline(self) -> Floats:
-        """[N, P] accuracy of the base at `plan.pool_budgets`."""
-        return self.study.curve(self.base, self.study.plan.pool_budgets)
-
-    def equivalences(self, fit: Fitted, *, charged: bool) -> tuple[Equivalence, ...]:
-        """CEF(N) of a fitted policy over the base (method F14)."""
-        plan = self.study.plan
-        cost = fit.difficulty.samples if charged else 0
-        return equivalence(
-            self.baseline,
-            plan.pool_budgets,
-            fit.fit.held_out,
-            plan.budgets,
-            extra_cost=cost,
-            seed=self.seed,
-        )
-
-
 def build(
     study: Study,
-    analysis: Analysis | None,
+    fitting: FitResult | None,
     *,
     provenance: data.Provenance,
     text: Text | None,
@@ -159,35 +67,39 @@ def build(
 ) -> data.Report:
     """The report of a study, with its policy where one could be fitted.
 
-    What solutions say is in the store, or else `text` makes it of their token ids; where neither
-    can, their trees are shown without words, and the page says so.
+    The text of solutions is read from the store. Where the store has none, `text` decodes token
+    ids; without that too, trees show how many tokens a step has, and a note says so.
     """
-    reference = None if analysis is None else analysis.oracle or analysis.predicted
-    searched = _searched(study, reference)
-    mute = text is None and any(node.texts is None for found, _ in searched for node in found.nodes)
-    fits = [] if analysis is None else [(analysis.predicted, "predicted")]
-    if analysis and analysis.oracle:
-        fits.append((analysis.oracle, "oracle"))
+    reference = None if fitting is None else fitting.oracle or fitting.predicted
+    searched = _searched(study, None if reference is None else reference.bins)
+    textless = text is None and any(
+        node.texts is None for tree, _ in searched for node in tree.nodes
+    )
+    policies = [] if fitting is None else [policy_table(fitting.predicted, "predicted")]
+    if fitting is not None and fitting.oracle is not None:
+        policies.append(policy_table(fitting.oracle, "oracle"))
     return data.Report(
         title=title,
         provenance=provenance,
-        notes=(*notes, WORDLESS) if mute else tuple(notes),
+        notes=(*notes, WITHOUT_TEXT) if textless else tuple(notes),
         labels=tuple(
             data.Label(name, *LABELS[name]) for name in study.strategies if name in LABELS
         ),
         curves=_curves(study, np.arange(len(study.problems))),
-        bins=_bins(study, reference, analysis.base) if analysis and reference else (),
-        comparison=None if analysis is None else _comparison(analysis),
-        policies=tuple(policy_table(fit.fit, kind) for fit, kind in fits),
+        bins=() if fitting is None or reference is None else _bins(study, fitting, reference),
+        comparison=None if fitting is None else _comparison(study, fitting),
+        policies=tuple(policies),
         calibrations=_calibration(study, provenance.verifiers),
-        agreement=None if analysis is None else _agreement(analysis),
+        agreement=None
+        if fitting is None or fitting.agreement is None
+        else agreement(fitting.agreement),
         spending=tuple(
             data.Spending(name, budget, len(study.problems), study.usage(name, budget))
             for name in study.strategies
             for budget in study.plan.budgets
             if study.problems and study.is_known(name, budget)
         ),
-        trees=tuple(tree(found, number, text) for found, number in searched),
+        trees=tuple(tree(stored, number, text) for stored, number in searched),
         verifiers=tuple(map(_verifier, verifiers)),
     )
 
@@ -202,10 +114,9 @@ def _verifier(one: VerifierQuality) -> data.VerifierCurves:
 
 def points(budgets: Sequence[float], accuracy: Floats, seed: int = 0) -> tuple[data.Point, ...]:
     """A curve [N, P] as means over problems, with their intervals."""
-    found = intervals(accuracy, seed=seed)
     return tuple(
-        data.Point(budget, each.mean, each.low, each.high)
-        for budget, each in zip(budgets, found, strict=True)
+        data.Point(budget, interval.mean, interval.low, interval.high)
+        for budget, interval in zip(budgets, intervals(accuracy, seed=seed), strict=True)
     )
 
 
@@ -221,57 +132,53 @@ def _curves(study: Study, places: Integers) -> tuple[data.Curve, ...]:
     return tuple(curves)
 
 
-def _bins(study: Study, fit: Fitted, base: str) -> tuple[data.Bin, ...]:
+def _bins(study: Study, fitting: FitResult, fit: Fit) -> tuple[data.Bin, ...]:
     """Every bin; one alone is all problems, which are drawn already."""
-    count = fit.binning.count
-    return tuple(_bin(study, fit, number, base) for number in range(count)) if count > 1 else ()
+    count = fitting.policy.binning.count
+    if count == 1:
+        return ()
+    return tuple(_bin(study, fit.bins == number, number, fitting.base) for number in range(count))
 
 
-def _bin(study: Study, fit: Fitted, number: int, base: str) -> data.Bin:
-    places = np.flatnonzero(fit.bins == number)
+def _bin(study: Study, members: NDArray[np.bool_], number: int, base: str) -> data.Bin:
+    places = np.flatnonzero(members)
     single = study.curve(base, [1])[0, places].mean()
     return data.Bin(number + 1, len(places), float(single), _curves(study, places))
 
 
-def _comparison(analysis: Analysis) -> data.Comparison:
-    plan, predicted = analysis.study.plan, analysis.predicted
-    samples = predicted.difficulty.samples
-    held_out = predicted.fit.held_out
-    factors = [
-        cef(found, charged=charged, kind=kind)
-        for fit, charged, kind in (
-            (predicted, False, "predicted"),
-            (predicted, True, "predicted"),
-            (analysis.oracle, False, "oracle"),
-        )
-        if fit is not None
-        for found in analysis.equivalences(fit, charged=charged)
-    ]
+def _comparison(study: Study, fitting: FitResult) -> data.Comparison:
+    budgets, samples = study.plan.budgets, fitting.policy.samples
+    held_out, oracle = fitting.predicted.held_out, fitting.oracle
     return data.Comparison(
-        baseline=data.Curve(analysis.base, points(plan.pool_budgets, analysis.baseline)),
-        predicted=data.Curve("policy", points(plan.budgets, held_out)),
-        charged=data.Curve("policy", points([n + samples for n in plan.budgets], held_out)),
-        oracle=None
-        if analysis.oracle is None
-        else data.Curve("policy", points(plan.budgets, analysis.oracle.fit.held_out)),
-        cefs=tuple(factors),
+        baseline=data.Curve(fitting.base, points(study.plan.pool_budgets, fitting.baseline)),
+        predicted=data.Curve("policy", points(budgets, held_out)),
+        charged=data.Curve("policy", points([n + samples for n in budgets], held_out)),
+        oracle=None if oracle is None else data.Curve("policy", points(budgets, oracle.held_out)),
+        cefs=tuple(
+            cef(
+                row.equivalence,
+                charged=row.charged,
+                kind="oracle" if row.bins is Method.ORACLE else "predicted",
+            )
+            for row in fitting.worth
+        ),
     )
 
 
-def cef(found: Equivalence, *, charged: bool, kind: str) -> data.Cef:
-    """A factor as the page shows it."""
+def cef(factor: Equivalence, *, charged: bool, kind: data.Bins) -> data.Cef:
+    """A compute-equivalence factor as the page shows it."""
     return data.Cef(
-        budget=found.cost,
-        value=found.factor,
-        low=found.low,
-        high=None if found.high_at_least else found.high,
-        at_least=found.at_least,
+        budget=factor.cost,
+        value=factor.factor,
+        low=factor.low,
+        high=None if factor.high_at_least else factor.high,
+        at_least=factor.at_least,
         charged=charged,
-        bins="oracle" if kind == "oracle" else "predicted",
+        bins=kind,
     )
 
 
-def policy_table(fit: Fit, kind: str) -> data.Policy:
+def policy_table(fit: Fit, kind: data.Bins) -> data.Policy:
     """The cells of a fitted policy."""
     cells = tuple(
         data.Cell(
@@ -285,7 +192,7 @@ def policy_table(fit: Fit, kind: str) -> data.Policy:
         )
         for cell in fit.cells
     )
-    return data.Policy("oracle" if kind == "oracle" else "predicted", cells)
+    return data.Policy(kind, cells)
 
 
 def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibration, ...]:
@@ -334,27 +241,17 @@ def _wilson(rate: float, count: int) -> tuple[float, float]:
     return float(max(0.0, (middle - half) / scale)), float(min(1.0, (middle + half) / scale))
 
 
-def _agreement(analysis: Analysis) -> data.Agreement | None:
-    if analysis.oracle is None:
-        return None
-    return agreement(
-        difficulty.agreement(
-            analysis.oracle.difficulty.values,
-            analysis.predicted.difficulty.values,
-            analysis.predicted.binning.count,
-        )
-    )
+def agreement(measured: difficulty.Agreement) -> data.Agreement:
+    """How many problems of each oracle bin are in which predicted bin, and the rank correlation."""
+    confusion = tuple(tuple(int(count) for count in row) for row in measured.confusion)
+    return data.Agreement(confusion, measured.spearman)
 
 
-def agreement(found: difficulty.Agreement) -> data.Agreement:
-    """Predicted against oracle bins, as the page shows it."""
-    confusion = tuple(tuple(int(count) for count in row) for row in found.confusion)
-    return data.Agreement(confusion, found.spearman)
-
-
-def _searched(study: Study, fit: Fitted | None) -> list[tuple[SearchTree, int | None]]:
-    """A few problems of every bin, searched by each search at a budget that can be read, and the
-    number of the bin; `None` where problems were not put into bins."""
+def _searched(study: Study, bins: Integers | None) -> list[tuple[SearchTree, int | None]]:
+    """Search trees to read, with the number of their bin: a few problems a bin, and for each of
+    them every live search at the largest budget that is still readable, and the difficulty samples.
+    Without bins a few problems, and no number.
+    """
     plan = study.plan
     shown: list[tuple[str, int, str]] = []
     for name in plan.live:
@@ -370,44 +267,44 @@ def _searched(study: Study, fit: Fitted | None) -> list[tuple[SearchTree, int | 
     if plan.predicted_samples:
         name, stream = plan.probe
         shown.append((name, plan.predicted_samples, stream))
-    bins = np.zeros(len(study.problems), np.int64) if fit is None else fit.bins
+    places = np.zeros(len(study.problems), np.int64) if bins is None else bins
     trees: list[tuple[SearchTree, int | None]] = []
-    for number in np.unique(bins):
-        for place in np.flatnonzero(bins == number)[:_TREES_PER_BIN]:
+    for number in np.unique(places):
+        for place in np.flatnonzero(places == number)[:_TREES_PER_BIN]:
             for name, budget, stream in shown:
                 problem = study.problems[place].id
-                found = study.view.tree(problem, strategy(name).name, budget, stream)
-                trees.append((found, None if fit is None else int(number) + 1))
+                stored = study.view.tree(problem, strategy(name).name, budget, stream)
+                trees.append((stored, None if bins is None else int(number) + 1))
     return trees
 
 
-def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
-    """A stored search as the page draws it: one node a step, whatever a solution's length."""
-    outcome = found.outcome
+def tree(stored: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
+    """A stored search as the page draws it: one node a step."""
+    outcome = stored.outcome
     assert outcome is not None
-    by_number = {node.number: node for node in found.nodes}
-    on_path = _path(outcome.chosen, {node.number: node.parent for node in found.nodes})
-    inner = {node.parent for node in found.nodes}
+    by_number = {node.number: node for node in stored.nodes}
+    chosen_path = _path(outcome.chosen, {node.number: node.parent for node in stored.nodes})
+    inner = {node.parent for node in stored.nodes}
     nodes: list[data.Node] = []
     last: dict[int, int] = {-1: -1}
-    for node in found.nodes:
+    for node in stored.nodes:
         above = by_number.get(node.parent)
         known = len(above.step_ends) if above else 0
         parent = last.get(node.parent, -1)
-        said = _said(node, above, text)
-        if len(said) > max(1, len(node.step_ends) - known) and not said[-1].strip():
-            said.pop()
+        texts = _step_texts(node, above, text)
+        if len(texts) > max(1, len(node.step_ends) - known) and not texts[-1].strip():
+            texts.pop()
         scores = node.scores.steps if node.scores else ()
-        for place, words in enumerate(said):
-            is_last = place + 1 == len(said)
+        for place, step_text in enumerate(texts):
+            is_last = place + 1 == len(texts)
             step = known + place
             nodes.append(
                 data.Node(
                     number=len(nodes),
                     parent=parent,
-                    text=words.strip(),
+                    text=step_text.strip(),
                     score=scores[step] if step < len(scores) else None,
-                    on_chosen_path=node.number in on_path,
+                    on_chosen_path=node.number in chosen_path,
                     kept=not is_last or node.finished or node.number in inner,
                     finished=is_last and node.finished,
                     truncated=is_last and node.truncated,
@@ -417,11 +314,11 @@ def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
             parent = len(nodes) - 1
         last[node.number] = parent
     return data.Tree(
-        problem_id=found.problem.id,
-        prompt=found.problem.prompt,
-        reference=found.problem.reference,
-        strategy=found.strategy,
-        budget=found.budget,
+        problem_id=stored.problem.id,
+        prompt=stored.problem.prompt,
+        reference=stored.problem.reference,
+        strategy=stored.strategy,
+        budget=stored.budget,
         bin=bin,
         answer=outcome.answer,
         right=outcome.right,
@@ -430,9 +327,9 @@ def tree(found: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
     )
 
 
-def _said(node: Node, above: Node | None, text: Text | None) -> list[str]:
-    """What a solution says past the one above it: a text a step, then one of what is behind the
-    last step, where there is anything. At least one."""
+def _step_texts(node: Node, above: Node | None, text: Text | None) -> list[str]:
+    """The text a solution adds to its parent: one entry a step, then one for what follows the last
+    step's end, if anything does. At least one entry."""
     known = len(above.step_ends) if above else 0
     if node.texts is not None:
         return [*node.texts[known:]] or [""]
@@ -441,16 +338,16 @@ def _said(node: Node, above: Node | None, text: Text | None) -> list[str]:
     if not ends or ends[-1] < len(node.tokens):
         ends.append(len(node.tokens))
     parts = [node.tokens[a:b] for a, b in pairwise((start, *ends))]
-    return [*map(text or _counted, parts)]
+    return [*map(text or _token_count, parts)]
 
 
-def _counted(tokens: Sequence[int]) -> str:
-    """Stands for words that nobody kept."""
+def _token_count(tokens: Sequence[int]) -> str:
+    """Stands in for the text of a step, where it was not stored."""
     return f"({len(tokens)} token{'' if len(tokens) == 1 else 's'})"
 
 
 def _path(chosen: int | None, parents: Mapping[int, int]) -> set[int]:
-    """The chosen solution and everything it grew from."""
+    """Numbers of the chosen solution and its ancestors."""
     path: set[int] = set()
     while chosen is not None and chosen in parents:
         path.add(chosen)

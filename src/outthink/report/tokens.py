@@ -1,16 +1,16 @@
-"""Where the tokens went: stacked bars, one set for each budget."""
+"""Tokens a problem by kind: stacked bars, one set for each budget."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from outthink.report import sentences as say
+from outthink.report import prose
 from outthink.report.data import Report, Spending
-from outthink.report.look import Look, Looks
+from outthink.report.format import counted, whole
 from outthink.report.markup import breakable, escape, table, tag
 from outthink.report.section import Section, figure, radio
-from outthink.report.words import counted, whole
+from outthink.report.style import Style, Styles
 
 KINDS = (
     ("prompt", "prompt read"),
@@ -22,11 +22,11 @@ KINDS = (
 )
 
 
-def tokens(report: Report, looks: Looks) -> Section | None:
+def tokens(report: Report, styles: Styles) -> Section | None:
     """Stacked bars of tokens a problem, one set for each budget."""
     if not report.spending:
         return None
-    budgets = sorted({each.budget for each in report.spending})
+    budgets = sorted({spent.budget for spent in report.spending})
     shown = 16 if 16 in budgets else budgets[len(budgets) // 2]
     radios = "".join(
         radio("budget", str(budget), whole(budget), is_on=budget == shown) for budget in budgets
@@ -34,13 +34,13 @@ def tokens(report: Report, looks: Looks) -> Section | None:
     chooser = tag(
         "fieldset", tag("legend", "Generations"), radios, class_="choice budget-choice", hidden=True
     )
-    bars = "".join(_bars(report.spending, b, looks, is_on=b == shown) for b in budgets)
+    bars = "".join(_bars(report.spending, b, styles, is_on=b == shown) for b in budgets)
     key = "".join(tag("li", tag("i", class_=f"swatch {css}"), escape(name)) for css, name in KINDS)
     rows = [
-        [looks[each.strategy].label, whole(each.budget), *map(whole, map(round, _parts(each)))]
-        for each in report.spending
+        [styles[spent.strategy].label, whole(spent.budget), *map(whole, map(round, _parts(spent)))]
+        for spent in report.spending
     ]
-    problems = max(each.problems for each in report.spending)
+    problems = max(spent.problems for spent in report.spending)
     return Section(
         "tokens",
         "Tokens",
@@ -48,11 +48,11 @@ def tokens(report: Report, looks: Looks) -> Section | None:
         figure(
             "figure-tokens",
             chooser + tag("ul", key, class_="key", aria_label="Legend") + bars,
-            reading=say.read_spending(
-                [each for each in report.spending if each.budget == shown], looks
+            reading=prose.read_spending(
+                [spent for spent in report.spending if spent.budget == shown], styles
             ),
             basis=f"Mean tokens a problem over {counted(problems, 'problem')}. Hatched parts were "
-            "saved (from cache) or lost (discarded). Bars share one scale at each budget.",
+            "read from a cache, or decoded and discarded. All bars of a budget have one scale.",
             numbers=table(
                 ["strategy", "generations", *(name for _, name in KINDS)],
                 rows,
@@ -63,9 +63,9 @@ def tokens(report: Report, looks: Looks) -> Section | None:
     )
 
 
-def _parts(each: Spending) -> list[float]:
+def _parts(spent: Spending) -> list[float]:
     """Tokens a problem, in the order of `KINDS`."""
-    usage = each.usage
+    usage = spent.usage
     amounts = (
         usage.prompt_tokens,
         usage.cached_tokens,
@@ -74,17 +74,17 @@ def _parts(each: Spending) -> list[float]:
         usage.verifier_tokens,
         usage.verifier_cached_tokens,
     )
-    return [amount / max(1, each.problems) for amount in amounts]
+    return [amount / max(1, spent.problems) for amount in amounts]
 
 
-def _bars(spending: Sequence[Spending], budget: int, looks: Looks, *, is_on: bool) -> str:
+def _bars(spending: Sequence[Spending], budget: int, styles: Styles, *, is_on: bool) -> str:
     """All bars of one budget."""
-    spending = [each for each in spending if each.budget == budget]
-    most = max(1.0, *(sum(_parts(each)) for each in spending))
+    spending = [spent for spent in spending if spent.budget == budget]
+    most = max(1.0, *(sum(_parts(spent)) for spent in spending))
     rows = ""
-    for each in spending:
-        look, parts = looks[each.strategy], _parts(each)
-        told = ", ".join(
+    for spent in spending:
+        style, parts = styles[spent.strategy], _parts(spent)
+        values = ", ".join(
             f"{name} {whole(round(part))}" for (_, name), part in zip(KINDS, parts, strict=True)
         )
         pieces = "".join(
@@ -98,11 +98,11 @@ def _bars(spending: Sequence[Spending], budget: int, looks: Looks, *, is_on: boo
             class_="bar hit",
             role="img",
             tabindex=0 if not rows else -1,
-            aria_label=f"{look.label}: {told}",
-            data_tip=_bar_tip(look, parts),
+            aria_label=f"{style.label}: {values}",
+            data_tip=_bar_tip(style, parts),
         )
         total = tag("span", escape(whole(round(sum(parts)))), class_="total")
-        rows += tag("li", tag("span", breakable(look.label), class_="name"), bar, total)
+        rows += tag("li", tag("span", breakable(style.label), class_="name"), bar, total)
     return tag(
         "ul",
         rows,
@@ -112,9 +112,9 @@ def _bars(spending: Sequence[Spending], budget: int, looks: Looks, *, is_on: boo
     )
 
 
-def _bar_tip(look: Look, parts: Sequence[float]) -> str:
+def _bar_tip(style: Style, parts: Sequence[float]) -> str:
     rows = [
         [f"swatch {css}", None, name, whole(round(part))]
         for (css, name), part in zip(KINDS, parts, strict=True)
     ]
-    return json.dumps([look.label, rows], ensure_ascii=False, separators=(",", ":"))
+    return json.dumps([style.label, rows], ensure_ascii=False, separators=(",", ":"))

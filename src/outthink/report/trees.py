@@ -1,7 +1,7 @@
-"""The explorer: search trees packed small for the page, and the frame its script fills.
+"""The explorer: the page's compact form of search trees, and the elements that its script fills.
 
-A page carries up to a few hundred trees of up to a few hundred steps. Texts repeat a lot (siblings
-often begin alike), so each is stored once and steps refer to it; scores keep three digits.
+A page holds up to a few hundred trees of up to a few hundred steps. Many steps have the same text,
+so a text is stored once and steps refer to it; scores keep three digits.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 
 from outthink.errors import UsageError
 from outthink.report.data import Node, Report, Tree
-from outthink.report.look import Looks
 from outthink.report.markup import embed, escape, tag
 from outthink.report.section import Section
+from outthink.report.style import Styles
 
 CHOSEN, KEPT, FINISHED, TRUNCATED = 1, 2, 4, 8
 
 
-def explorer(report: Report, looks: Looks) -> Section | None:
-    """A list to choose a problem from, and an empty place for its tree."""
+def explorer(report: Report, styles: Styles) -> Section | None:
+    """The list of searches with its filters, and an empty element for the chosen tree."""
     if not report.trees:
         return None
     bins = sorted({tree.bin for tree in report.trees if tree.bin is not None})
@@ -29,7 +29,7 @@ def explorer(report: Report, looks: Looks) -> Section | None:
             "Result", "result", [("right", "right"), ("wrong", "wrong"), ("none", "ungraded")]
         )
         + _select("Difficulty", "bin", [(str(b), f"bin {b}") for b in bins])
-        + _select("Strategy", "strategy", [(name, looks[name].label) for name in strategies])
+        + _select("Strategy", "strategy", [(name, styles[name].label) for name in strategies])
     )
     side = tag(
         "div",
@@ -39,16 +39,16 @@ def explorer(report: Report, looks: Looks) -> Section | None:
         class_="side",
     )
     main = tag("article", class_="tree", id="tree", tabindex=-1, aria_label="Search tree")
-    data = tag("script", embed(pack(report, looks)), type="application/json", id="trees")
+    data = tag("script", embed(pack(report, styles)), type="application/json", id="trees")
     missing = tag("noscript", tag("p", "Reading the trees needs JavaScript."))
     return Section(
         "explorer",
         "Explorer",
-        "Read the searches",
+        "Search trees, step by step",
         tag(
             "p",
-            "Choose a problem and follow its search step by step. The chosen path is the spine, "
-            "marked with a star; what was tried beside it folds out at each step.",
+            "Choose a problem to read its search step by step. The path of the final answer is "
+            "marked with a star; open a step to see what else the search tried there.",
             class_="lead-in",
         )
         + missing
@@ -68,11 +68,11 @@ def _select(label: str, id: str, options: list[tuple[str, str]]) -> str:
     return _field(label, tag("select", shown, id=id))
 
 
-def pack(report: Report, looks: Looks) -> dict[str, Any]:
-    """All trees as nested lists; the script's `unpack` is the other side of this."""
+def pack(report: Report, styles: Styles) -> dict[str, Any]:
+    """All trees as nested lists; the script's `unpack` reads them."""
     texts: dict[str, int] = {}
     trees = [_pack_tree(tree, texts) for tree in report.trees]
-    labels = {name: looks[name].label for name in dict.fromkeys(t.strategy for t in report.trees)}
+    labels = {name: styles[name].label for name in dict.fromkeys(t.strategy for t in report.trees)}
     return {"texts": list(texts), "labels": labels, "trees": trees}
 
 
@@ -81,8 +81,8 @@ def _pack_tree(tree: Tree, texts: dict[str, int]) -> dict[str, Any]:
     for node in tree.nodes:
         if node.parent not in seen or node.number in seen:
             raise UsageError(
-                f"tree of problem {tree.problem_id!r}: step {node.number} continues "
-                f"{node.parent}; give every step once, after the one it continues"
+                f"tree of problem {tree.problem_id!r}: step {node.number} has parent "
+                f"{node.parent}; give every step once, after its parent"
             )
         seen.add(node.number)
     usage = tree.usage

@@ -1,7 +1,7 @@
-"""Frozen dataclasses to plain dicts and back, for the one place where they meet JSON.
+"""Frozen dataclasses to plain dicts and back, for JSON.
 
-Knows dataclasses, tuples, literals, optionals and scalars, and nothing of reports. A number that
-is not finite has no JSON form and is refused both ways; so is a key nobody knows.
+Handles dataclasses, tuples, literals, optionals and scalars. Numbers that are not finite, which
+JSON does not have, and unknown keys are errors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 
 def dump(value: Any, place: str = "") -> Any:
-    """`value` in dicts, lists and scalars."""
+    """`value` as dicts, lists and scalars. `place` is its path, for errors.
+
+    Raises `UsageError` for a number that is not finite, or a value of another type.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {f.name: dump(getattr(value, f.name), _under(place, f.name)) for f in fields}
@@ -33,7 +36,10 @@ def dump(value: Any, place: str = "") -> Any:
 
 
 def load(kind: type[T], data: Any, place: str = "") -> T:
-    """A `kind` from what `dump` made of one."""
+    """A `kind` from what `dump` returned.
+
+    Raises `UsageError` naming the field that is missing, unknown or of another type.
+    """
     result: T = _load(kind, data, place)
     return result
 
@@ -59,7 +65,7 @@ def _load(kind: Any, data: Any, place: str) -> Any:
 
 
 def _kind_of(kinds: Sequence[Any], data: Any, place: str) -> Any:
-    """Of several dataclasses, the one whose fields these are."""
+    """Which of several dataclasses has exactly these fields."""
     for kind in kinds:
         if isinstance(data, Mapping) and {f.name for f in dataclasses.fields(kind)} == set(data):
             return kind
@@ -83,7 +89,7 @@ def _load_dataclass(kind: type, data: Any, place: str) -> Any:
 
 
 def _load_scalar(kind: type, data: Any, place: str) -> Any:
-    # bool is an int to Python but not to a reader; an int is a float to both.
+    # In Python a bool is an int; here it is not. A whole number is accepted for a float.
     fits = isinstance(data, int | float if kind is float else kind)
     if not fits or (isinstance(data, bool) and kind is not bool):
         raise _mismatch(place, kind.__name__, data)
@@ -96,5 +102,5 @@ def _under(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
 
-def _mismatch(place: str, wanted: str, data: Any) -> UsageError:
-    return UsageError(f"{place or 'report'} is {str(data)[:60]!r}, not {wanted}")
+def _mismatch(place: str, expected: str, data: Any) -> UsageError:
+    return UsageError(f"{place or 'report'} is {str(data)[:60]!r}, not {expected}")

@@ -40,6 +40,8 @@ class Meter:
         self._trees: list[_Tree] = []
         self._places: dict[int, tuple[_Tree, int]] = {}
         """Tree and depth of each solution that was drawn by steps, by its number."""
+        self._blank: set[int] = set()
+        """Those of them without a token: a prefix that goes on from one looks like a revision."""
         self._tokens = Usage()
         self._lengths: dict[int, tuple[int, int]] = {}
         """Parent and tokens drawn of each solution, by its number."""
@@ -81,7 +83,9 @@ class Meter:
         for prefix, row in zip(request.prefixes, drawn, strict=True):
             if not prefix.is_open:
                 continue
-            place = self._places.get(prefix.number)
+            # What begins anew names what it revises, and goes on from nothing.
+            goes_on = bool(prefix.tokens) or prefix.number in self._blank
+            place = self._places.get(prefix.number) if goes_on else None
             if request.purpose is Purpose.REVISION or not (by_steps or place):
                 self._whole += 1
                 continue
@@ -89,6 +93,8 @@ class Meter:
             tree, depth = place or (begun, -1)
             tree.widths[depth + 1] += 1
             self._places[row.solution.number] = tree, depth + 1
+            if not row.solution.tokens:
+                self._blank.add(row.solution.number)
         if begun.widths:
             self._trees.append(begun)
 

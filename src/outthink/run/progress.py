@@ -120,6 +120,8 @@ class SweepProgress:
     def __init__(self, bar: Progress, generations: Callable[[Job], int]) -> None:
         self._bar = bar
         self._generations = generations
+        self.drawn_so_far = 0.0
+        """Generations, as far as the bar was advanced."""
         self._counted: dict[Job, float] = {}
         self._steps: Counter[Job] = Counter()
         # Before any search has ended, a step is worth least; a bar that jumps ahead is no harm.
@@ -136,7 +138,11 @@ class SweepProgress:
         before = self._counted.get(job, 0.0)
         after = min(self._generations(job), before + worth)
         self._counted[job] = after
-        self._bar.advance(after - before, _note(job))
+        self._advance(after - before, job)
+
+    def _advance(self, amount: float, job: Job) -> None:
+        self.drawn_so_far += amount
+        self._bar.advance(amount, _note(job))
 
     def ended(self, job: Job) -> None:
         """Count what is left of a job, whatever came of it."""
@@ -144,7 +150,7 @@ class SweepProgress:
         if steps := self._steps.pop(job, 0):
             self._ended_steps += steps
             self._ended_generations += whole
-        self._bar.advance(whole - self._counted.pop(job, 0.0), _note(job))
+        self._advance(whole - self._counted.pop(job, 0.0), job)
 
 
 def _note(job: Job) -> str:

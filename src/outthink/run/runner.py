@@ -14,33 +14,31 @@ the journal holds is asked for again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from outthink.errors import DeadlineError, RunError, UsageError
 from outthink.run.journal import (
-    Book,
     Job,
     Journal,
-    KeptDraw,
-    KeptScore,
     NoJournal,
     Result,
-    Writer,
-    draw_keys,
-    score_key,
 )
-from outthink.run.ledger import Meter
+from outthink.run.needed import ActiveJob, DrawsNeeded, RowsNeeded, ScoresNeeded
 from outthink.run.team import Team
 from outthink.types import (
-    SEED_STRIDE,
-    Arrival,
     Choice,
-    Draw,
-    Drawn,
     Grader,
     Outcome,
     Problem,
@@ -49,8 +47,6 @@ from outthink.types import (
     Scores,
     Search,
     Solution,
-    State,
-    Verified,
     Verify,
 )
 
@@ -64,42 +60,6 @@ _Row = TypeVar("_Row")
 
 Watch = Callable[[Job, Propose, int], None]
 """Told of rows as they are drawn: whose they are, for which request, and how many."""
-
-
-@dataclass(slots=True, eq=False)
-class ActiveJob:
-    """A job under way."""
-
-    job: Job
-    search: Search
-    request: Request
-    book: Book
-    meter: Meter = field(default_factory=Meter)
-    position: int = 0
-    """Requests answered: the place of the pending one in the search."""
-    solutions: int = 0
-    """Solutions numbered: the number of the next one."""
-    scores: dict[tuple[str, int], KeptScore] = field(default_factory=dict)
-    """By verifier and solution number: no solution is verified twice."""
-    parents: dict[int, int] = field(default_factory=dict)
-    keys: dict[int, int] = field(default_factory=dict)
-    """Of each solution, by its number, the solution it was drawn from and the key of its draw."""
-    stateless: dict[int, bool] = field(default_factory=dict)
-    """Of open solutions that came from the journal, whether the engine had kept what it read."""
-    prompts_read: set[str] = field(default_factory=set)
-    """Proposers that have read the problem's prompt."""
-    prompts_scored: set[str] = field(default_factory=set)
-    """Verifiers that have."""
-    scored_now: set[tuple[str, int]] = field(default_factory=set)
-    """Those of the scores that came from an engine, not from the journal."""
-    asked: dict[str, Writer | str] = field(default_factory=dict)
-    """Who answered requests, by role."""
-
-    @property
-    def rows(self) -> int:
-        """Rows of its pending request."""
-        request = self.request
-        return len(request.prefixes if isinstance(request, Propose) else request.solutions)
 
 
 class Runner:
@@ -133,8 +93,6 @@ class Runner:
         self._rows_in_flight = rows_in_flight
         self._deadline_s = deadline_s
         self._watch = watch
-        self._judging: dict[tuple[str, str], asyncio.Future[None]] = {}
-        """Answers, by their problems, that a grader is being asked about."""
 
     async def run(self, jobs: Iterable[Job]) -> AsyncGenerator[Result, None]:
         """Results as jobs finish, each job advancing as soon as its own rows are in.
@@ -264,10 +222,11 @@ class Runner:
                 for candidate in choice.candidates
             ),
         )
-        right = await self._right(job.problem, choice.answer)
+        right = await self._right(job.problem, choice.answer, run)
         if job.judges_all:
             for answer in dict.fromkeys(candidate.answer for candidate in choice.candidates):
-                await self._right(job.problem, answer)
+                if answer != choice.answer:
+                    await self._right(job.problem, answer, run)
         outcome = Outcome(
             problem_id=job.problem.id,
             strategy=job.strategy.name,
@@ -282,35 +241,24 @@ class Runner:
         await run.committed()
         return result
 
-    async def _right(self, problem: Problem, answer: str | None) -> bool | None:
-        """Whether an answer is right; `None` where nobody knows. With a journal nothing is judged
-        twice: who wants a verdict that another job waits for waits too."""
+    async def _right(self, problem: Problem, answer: str | None, run: _Run) -> bool | None:
+        """Whether an answer is right; `None` where nobody knows. Nothing is judged twice."""
         if problem.reference is None:
             return None
         if answer is None:
             return False
-        place = problem.id, answer
-        while True:
+        known = self._journal.verdict(problem, self._grader_name, answer)
+        if known is not None:
+            return known
+        if self._grader is exact:
+            right = exact(answer, problem.reference)
+        else:
+            # A program is judged by running it, and other jobs are in flight.
+            judge = partial(asyncio.to_thread, self._grader, answer, problem.reference)
+            right = await run.judged((problem.id, answer), judge)
             known = self._journal.verdict(problem, self._grader_name, answer)
-            if known is not None:
-                return known
-            if place not in self._judging:
-                break
-            await asyncio.wait([self._judging[place]])
-        here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._journal.keeps:
-            self._judging[place] = here
-        try:
-            if self._grader is exact:
-                right = exact(answer, problem.reference)
-            else:
-                # A program is judged by running it, and other jobs are in flight.
-                right = await asyncio.to_thread(self._grader, answer, problem.reference)
+        if known is None:
             self._journal.keep_verdict(problem, self._grader_name, answer, right)
-        finally:
-            if self._journal.keeps:
-                del self._judging[place]
-                here.set_result(None)
         return right
 
     def _failed(self, active: ActiveJob, error: RunError) -> Result:
@@ -328,118 +276,21 @@ class Runner:
         )
         return Result(job, outcome, Choice(None, None, ()))
 
-    # Propose -------------------------------------------------------------------------------------
+    # One request ---------------------------------------------------------------------------------
 
     async def _propose(self, active: ActiveJob, request: Propose, run: _Run) -> list[Solution]:
-        engine = self._team.writer(request.role)
-        writer = active.asked[request.role] = Writer.of(engine, self._seed)
-        opened = [prefix for prefix in request.prefixes if prefix.is_open]
-        seed = self._seed_of(active)
-        places = [row for row, prefix in enumerate(request.prefixes) if prefix.is_open]
-        draws = [
-            Draw(prefix, request.until, request.temperature, (seed + row * SEED_STRIDE) & _MASK)
-            for row, prefix in zip(places, opened, strict=True)
-        ]
-        keys = draw_keys(active.job.stream, active.position, places, draws)
-        rows = list(active.book.draws(writer, keys, opened))
-        restored = [row is not None for row in rows]
-
-        def keep(place: int, arrival: Arrival[Drawn]) -> None:
-            row = arrival.row
-            state = row.solution.state
-            prefix = opened[place]
-            rows[place] = kept = KeptDraw(
-                row,
-                arrival.seconds,
-                has_state=state is not None and state.proposer is not None,
-                reread=not row.measured and active.stateless.get(prefix.number, False),
-            )
-            active.book.keep_draw(writer, keys[place], prefix, kept)
-            run.commit_soon()
-            if self._watch is not None:
-                self._watch(active.job, request, 1)
-
-        def look_up(places: Sequence[int]) -> None:
-            found = active.book.draws(
-                writer, [keys[p] for p in places], [opened[p] for p in places]
-            )
-            for place, row in zip(places, found, strict=True):
-                rows[place] = row
-                restored[place] = row is not None
-
+        needed = DrawsNeeded(active, request, self._team.writer(request.role), self._seed)
         try:
-            await run.fetch(
-                (active.job.problem.id, writer),
-                keys,
-                lambda: [place for place, row in enumerate(rows) if row is None],
-                lambda places: engine.propose([draws[place] for place in places]),
-                keep,
-                look_up,
-            )
+            await run.fetch(needed, lambda: self._drew(active, request))
         except (_EngineFailed, asyncio.CancelledError):
-            came = [place for place, row in enumerate(rows) if row is not None]
-            part = replace(request, prefixes=[opened[place] for place in came])
-            self._counted(active, part, engine.name, [rows[place] for place in came])
+            needed.count_what_came()
             raise
         await run.committed()
-        response = self._counted(active, request, engine.name, rows)
-        first = active.solutions - len(draws)
-        drawn = [
-            row for prefix, row in zip(request.prefixes, response, strict=True) if prefix.is_open
-        ]
-        active.book.numbered(writer, keys, [prefix.number for prefix in opened], drawn)
-        for place, (prefix, was) in enumerate(zip(opened, restored, strict=True)):
-            number, row = first + place, rows[place]
-            active.parents[number], active.keys[number] = prefix.number, keys[place]
-            if was and row is not None and row.row.solution.is_open and row.has_state:
-                active.stateless[number] = True
-        return [row.solution for row in response]
+        return needed.response(verifies=bool(self._team.verifiers))
 
-    def _counted(
-        self,
-        active: ActiveJob,
-        request: Propose,
-        engine: str,
-        rows: Sequence[KeptDraw | None],
-    ) -> list[Drawn]:
-        """The response to a request of these rows, numbered; its cost is on the meter."""
-        waiting = iter(rows)
-        read: set[tuple[object, ...]] = set()
-        response: list[Drawn] = []
-        seconds = 0.0
-        for prefix in request.prefixes:
-            if not prefix.is_open:
-                response.append(Drawn(prefix, 0, 0, 0))
-                continue
-            kept = next(waiting)
-            assert kept is not None
-            seconds += kept.seconds
-            row = _counted_once(active, engine, prefix, kept, read)
-            response.append(self._numbered(active, request, prefix, row))
-        active.prompts_read.add(engine)
-        active.meter.proposed(request, response, seconds)
-        return response
-
-    def _numbered(self, active: ActiveJob, request: Propose, prefix: Solution, row: Drawn) -> Drawn:
-        """The row, numbered in the search tree, with what was seen and cached of its prefix."""
-        solution = row.solution
-        state = solution.state
-        if solution.is_open and self._team.verifiers:
-            # A verifier in process may keep what it read, also of what a server writes.
-            state = state or State()
-        if prefix.state is not None and prefix.state.verifier is not None:
-            state = state or State()
-            state.verifier = prefix.state.verifier
-        number = active.solutions
-        active.solutions += 1
-        # Truncated is not finished, whatever the engine made of what it wrote.
-        answer = solution.answer if solution.finished else None
-        solution = replace(
-            solution, number=number, state=state, answer=answer, history=prefix.history
-        )
-        return replace(row, solution=solution)
-
-    # Verify --------------------------------------------------------------------------------------
+    def _drew(self, active: ActiveJob, request: Propose) -> None:
+        if self._watch is not None:
+            self._watch(active.job, request, 1)
 
     async def _verify(self, active: ActiveJob, request: Verify, run: _Run) -> list[Scores]:
         engine = self._team.verifier(request.role)
@@ -448,142 +299,14 @@ class Runner:
                 f"{active.job.strategy.name} needs a verifier and none was given; name one or "
                 "use majority"
             )
-        name = active.asked[request.role] = engine.name
-        unknown = {
-            solution.number: solution
-            for solution in request.solutions
-            if (name, solution.number) not in active.scores
-        }
-        solutions = list(unknown.values())
-        keys = [score_key(solution, active.keys.get(solution.number, 0)) for solution in solutions]
-        rows = list(active.book.scores(name, keys))
-        before = [self._read_before(active, name, solution) for solution in solutions]
-
-        def keep(place: int, arrival: Arrival[Verified]) -> None:
-            solution = solutions[place]
-            state = solution.state
-            rows[place] = kept = KeptScore(
-                arrival.row,
-                arrival.seconds,
-                has_state=state is not None and state.verifier is not None,
-                reread=before[place].lost,
-            )
-            active.book.keep_score(name, keys[place], kept)
-            active.scored_now.add((name, solution.number))
-            run.commit_soon()
-
-        def look_up(places: Sequence[int]) -> None:
-            known = active.book.scores(name, [keys[place] for place in places])
-            for place, row in zip(places, known, strict=True):
-                rows[place] = row
-
+        needed = ScoresNeeded(active, request, engine)
         try:
-            await run.fetch(
-                (active.job.problem.id, name),
-                keys,
-                lambda: [place for place, row in enumerate(rows) if row is None],
-                lambda places: engine.verify([solutions[place] for place in places]),
-                keep,
-                look_up,
-            )
+            await run.fetch(needed)
         except (_EngineFailed, asyncio.CancelledError):
-            came = [row for row in rows if row is not None]
-            active.meter.verified([row.row for row in came], sum(row.seconds for row in came))
+            needed.count_what_came()
             raise
         await run.committed()
-        counted: dict[int, Verified] = {}
-        seconds = 0.0
-        for solution, key, kept, read in zip(solutions, keys, rows, before, strict=True):
-            assert kept is not None
-            seconds += kept.seconds
-            counted[solution.number] = self._scored_once(active, name, kept, read.tokens)
-            active.scores[name, solution.number] = kept
-            active.book.scored(name, solution.number, key, counted[solution.number])
-        if any(row.computed_tokens for row in counted.values()):
-            active.prompts_scored.add(name)
-        # A solution asked about again, or twice at once, is paid for once.
-        active.meter.verified(list(counted.values()), seconds)
-        return [active.scores[name, solution.number].row.scores for solution in request.solutions]
-
-    def _read_before(self, active: ActiveJob, verifier: str, solution: Solution) -> _ReadBefore:
-        """What the verifier had read of a solution when it scored the last of its prefixes."""
-        number = active.parents.get(solution.number, -1)
-        while number >= 0 and not solution.history:
-            kept = active.scores.get((verifier, number))
-            if kept is not None:
-                if not kept.has_state:
-                    break
-                tokens = kept.row.computed_tokens + kept.row.cached_tokens
-                return _ReadBefore(tokens, lost=(verifier, number) not in active.scored_now)
-            number = active.parents.get(number, -1)
-        return _ReadBefore(0, lost=False)
-
-    def _scored_once(
-        self, active: ActiveJob, verifier: str, kept: KeptScore, held: int
-    ) -> Verified:
-        """The row without what an earlier row of its search has read; `held` tokens of it are
-        those of its prefix."""
-        row = kept.row
-        if kept.reread:
-            again = max(0, min(held - row.cached_tokens, row.computed_tokens))
-            return _moved(row, again)
-        known = row.shared_tokens if verifier in active.prompts_scored else 0
-        if row.shared_tokens:
-            active.prompts_scored.add(verifier)
-        return _moved(row, known)
-
-    def _seed_of(self, active: ActiveJob) -> int:
-        """Seed of a request's first row: from (seed, stream, problem, position in the search)."""
-        job = active.job
-        text = f"{self._seed}\0{job.stream}\0{job.problem.id}\0{active.position}"
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-
-
-class _ReadBefore(NamedTuple):
-    """What a verifier had read of a solution before."""
-
-    tokens: int
-    lost: bool
-    """It has to be read again, since an engine kept it in another run or for another search."""
-
-
-def _moved(row: Verified, tokens: int) -> Verified:
-    """The row with so many of its computed tokens counted as cached."""
-    if not tokens:
-        return row
-    return replace(
-        row,
-        computed_tokens=row.computed_tokens - tokens,
-        cached_tokens=row.cached_tokens + tokens,
-    )
-
-
-def _counted_once(
-    active: ActiveJob,
-    engine: str,
-    prefix: Solution,
-    kept: KeptDraw,
-    read: set[tuple[object, ...]],
-) -> Drawn:
-    """The row without what an earlier row of its search, or of its request, has read already."""
-    row = kept.row
-    if row.measured:
-        return row
-    if kept.reread:
-        known = row.prompt_tokens
-    else:
-        known = row.shared_tokens if engine in active.prompts_read else 0
-        if row.prompt_tokens and (prefix.tokens or prefix.history):
-            whole = (prefix.history, prefix.tokens)
-            known = row.prompt_tokens if whole in read else known
-            read.add(whole)
-        if row.shared_tokens > 0:
-            active.prompts_read.add(engine)
-    if not known:
-        return row
-    return replace(
-        row, prompt_tokens=row.prompt_tokens - known, cached_tokens=row.cached_tokens + known
-    )
+        return needed.response()
 
 
 class _Run:
@@ -594,87 +317,94 @@ class _Run:
         self._journal = journal
         self._in_flight: dict[tuple[object, int], asyncio.Future[None]] = {}
         self._commit: asyncio.Future[None] | None = None
+        self._judged: dict[tuple[str, str], asyncio.Task[bool]] = {}
+
+    async def judged(
+        self, about: tuple[str, str], judge: Callable[[], Coroutine[None, None, bool]]
+    ) -> bool:
+        """The verdict on an answer to a problem, which jobs that have it at once share."""
+        if about not in self._judged:
+            self._judged[about] = asyncio.create_task(judge())
+        task = self._judged[about]
+        try:
+            # A job that is cancelled must not take the verdict from the others.
+            return await asyncio.shield(task)
+        finally:
+            if task.done():
+                self._judged.pop(about, None)
 
     async def fetch(
-        self,
-        whose: object,
-        keys: Sequence[int],
-        missing: Callable[[], list[int]],
-        ask: Callable[[Sequence[int]], AsyncIterator[Arrival[_Row]]],
-        keep: Callable[[int, Arrival[_Row]], None],
-        look_up: Callable[[Sequence[int]], None],
+        self, needed: RowsNeeded[_Row], on_row: Callable[[], None] = lambda: None
     ) -> None:
         """Have all rows of a request that are missing: those that another job waits for are looked
         up once they are there, all others are asked for."""
-        while places := missing():
+        while places := needed.missing():
             theirs = {
-                place: self._in_flight[whose, keys[place]]
+                place: self._in_flight[needed.whose, needed.keys[place]]
                 for place in places
-                if (whose, keys[place]) in self._in_flight
+                if (needed.whose, needed.keys[place]) in self._in_flight
             }
             ours = [place for place in places if place not in theirs]
             if ours:
-                await self._ask_ours(whose, keys, ours, ask, keep)
+                await self._ask(needed, ours, on_row)
             if theirs:
                 await asyncio.wait(set(theirs.values()))
-                look_up(list(theirs))
+                needed.look_up(list(theirs))
 
-    async def _ask_ours(
-        self,
-        whose: object,
-        keys: Sequence[int],
-        places: Sequence[int],
-        ask: Callable[[Sequence[int]], AsyncIterator[Arrival[_Row]]],
-        keep: Callable[[int, Arrival[_Row]], None],
+    async def _ask(
+        self, needed: RowsNeeded[_Row], places: Sequence[int], on_row: Callable[[], None]
     ) -> None:
         here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        rows = [(needed.whose, needed.keys[place]) for place in places]
         if self._journal.keeps:
-            self._in_flight.update(dict.fromkeys(((whose, keys[place]) for place in places), here))
-
-        async def part(some: Sequence[int]) -> None:
-            left = len(some)
-            arrivals = ask(some)
-            try:
-                while (arrival := await _next(arrivals)) is not None:
-                    keep(some[arrival.place], arrival)
-                    left -= 1
-                    self._room.give(1)
-                if left:
-                    raise _EngineFailed(
-                        RunError(
-                            f"an engine returned {len(some) - left} rows for {len(some)} asked; it "
-                            "returns one row each"
-                        )
-                    )
-            finally:
-                self._room.give(left)
-
+            self._in_flight.update(dict.fromkeys(rows, here))
         try:
-            taken = await self._room.take(len(places))
-            if taken == len(places):
-                await part(places)
-                return
-            parts: list[Awaitable[None]] = []
-            start = 0
-            try:
-                while True:
-                    some = places[start : start + taken]
-                    parts.append(asyncio.ensure_future(part(some)))
-                    start += taken
-                    if start == len(places):
-                        break
-                    taken = await self._room.take(len(places) - start)
-                await _all(parts)
-            finally:
-                for task in parts:
-                    if isinstance(task, asyncio.Task):
-                        task.cancel()
-                await asyncio.gather(*parts, return_exceptions=True)
+            await self._ask_as_there_is_room(needed, places, on_row)
         finally:
             if self._journal.keeps:
-                for place in places:
-                    del self._in_flight[whose, keys[place]]
+                for row in rows:
+                    del self._in_flight[row]
             here.set_result(None)
+
+    async def _ask_as_there_is_room(
+        self, needed: RowsNeeded[_Row], places: Sequence[int], on_row: Callable[[], None]
+    ) -> None:
+        taken = await self._room.take(len(places))
+        if taken == len(places):
+            await self._ask_part(needed, places, on_row)
+            return
+        parts: list[asyncio.Task[None]] = []
+        try:
+            while places:
+                part = self._ask_part(needed, places[:taken], on_row)
+                parts.append(asyncio.create_task(part))
+                places = places[taken:]
+                taken = await self._room.take(len(places)) if places else 0
+            await _all(parts)
+        finally:
+            for task in parts:
+                task.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    async def _ask_part(
+        self, needed: RowsNeeded[_Row], places: Sequence[int], on_row: Callable[[], None]
+    ) -> None:
+        """Ask for rows that there is room for, and record each as it comes."""
+        left = len(places)
+        try:
+            async for arrival in needed.ask(places):
+                needed.record(places[arrival.place], arrival)
+                self.commit_soon()
+                on_row()
+                left -= 1
+                self._room.give(1)
+            if left:
+                came = f"{len(places) - left} rows for {len(places)} asked"
+                raise _EngineFailed(RunError(f"an engine returned {came}; it returns one row each"))
+        except RunError as error:
+            raise _EngineFailed(error) from error
+        finally:
+            self._room.give(left)
 
     def commit_soon(self) -> None:
         """Make everything journalled in this turn of the event loop durable at its end."""
@@ -722,14 +452,6 @@ class _EngineFailed(Exception):
     def __init__(self, error: RunError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-async def _next(arrivals: AsyncIterator[Arrival[_Row]]) -> Arrival[_Row] | None:
-    """The next row of an engine; `None` after the last."""
-    try:
-        return await anext(arrivals, None)
-    except RunError as error:
-        raise _EngineFailed(error) from error
 
 
 def _checked(name: str, search: Search, yielded: object) -> Request:

@@ -44,17 +44,16 @@ class Team:
         """A team of these engines; further keywords are further roles that write."""
         wanted = {PROPOSER: proposer, **({} if reviser is None else {REVISER: reviser}), **writers}
         scoring = {VERIFIER: verifier, REVISION_VERIFIER: revision_verifier}
-        made: dict[int, Proposer] = {}
+        # An engine in two roles is one: its rows of both come in one call.
+        write = {id(engine): in_process.proposer(engine) for engine in wanted.values()}
+        score = {
+            id(engine): in_process.verifier(engine)
+            for engine in scoring.values()
+            if engine is not None
+        }
         return cls(
-            {
-                role: made.setdefault(id(engine), in_process.proposer(engine))
-                for role, engine in wanted.items()
-            },
-            {
-                role: in_process.verifier(engine)
-                for role, engine in scoring.items()
-                if engine is not None
-            },
+            {role: write[id(engine)] for role, engine in wanted.items()},
+            {role: score[id(engine)] for role, engine in scoring.items() if engine is not None},
         )
 
     def writer(self, role: str) -> Proposer:

@@ -3,7 +3,7 @@
 A search is a generator: it yields what it wants drawn and scored, and is sent the result. It knows
 nothing of models, batches, files or other problems. `run` advances it.
 
-Stands on: errors, types.
+Stands on: errors, plugin, types.
 """
 
 from outthink.search.beam import beam

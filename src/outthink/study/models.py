@@ -7,13 +7,13 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from outthink.data import source
 from outthink.errors import UsageError
 from outthink.grade import EXACT, grading
 from outthink.models.local import LOCAL, is_local, serve
-from outthink.plugin import is_plugin
+from outthink.plugin import is_plugin, load
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
@@ -21,7 +21,6 @@ from outthink.types import REVISER, BatchProposer, BatchVerifier, Proposer, Veri
 from outthink.verify.named import FORMS, check, is_named, named, own
 
 if TYPE_CHECKING:
-    from outthink.lab.models import LabModels
     from outthink.models.openai import Setting
 
 MODELS = ("lab:s", "lab:l")
@@ -115,16 +114,40 @@ class Models:
 
         Raises `UsageError` for an unknown name, `WeightsError` for weights that do not fit.
         """
+        self._check()
         proposer = self._writer(self.proposer, MODELS, grader)
-        verifier = self._scorer(self.verifier, VERIFIERS, self.proposer, proposer)
+        verifier = self._scorer(self.verifier, VERIFIERS, proposer)
         if REVISER not in roles:
             return Team.of(proposer, verifier)
         is_same = self.reviser == self.proposer
         reviser = proposer if is_same else self._writer(self.reviser, REVISERS, grader)
         if is_same and self.revision_verifier == self.verifier:
             return Team.of(proposer, verifier, reviser=reviser, revision_verifier=verifier)
-        checker = self._scorer(self.revision_verifier, REVISION_VERIFIERS, self.reviser, reviser)
+        checker = self._scorer(self.revision_verifier, REVISION_VERIFIERS, reviser)
         return Team.of(proposer, verifier, reviser=reviser, revision_verifier=checker)
+
+    def _check(self) -> None:
+        """Raises `UsageError` for a verifier that cannot be had, before anything is loaded."""
+        for name, known, writes in (
+            (self.verifier, VERIFIERS, self.proposer),
+            (self.revision_verifier, REVISION_VERIFIERS, self.reviser),
+        ):
+            if is_named(name):
+                check(name)
+            elif name not in (*known, *VARIANTS) and (
+                name.startswith(source.LAB) or not is_plugin(name)
+            ):
+                forms = ", ".join((*known, *FORMS))
+                raise UsageError(
+                    f"unknown verifier {name!r}; write one of {forms}, or one of your own as "
+                    "my_module:my_verifier"
+                )
+            elif name.startswith(source.LAB) and reads_any_text(writes):
+                option = "--verifier" if known is VERIFIERS else "--revision-verifier"
+                raise UsageError(
+                    f"{name} reads the lab's task alone, not what {writes} writes; give {option} "
+                    f"none, or one of {', '.join(FORMS)}"
+                )
 
     def _writer(self, name: str, known: Sequence[str], grader: str) -> Proposer | BatchProposer:
         if reads_any_text(name):
@@ -135,39 +158,26 @@ class Models:
                 f"of a server, as http://HOST:PORT, in process {LOCAL} or {LOCAL}:MODEL.gguf, and "
                 "of transformers, as hf:NAME"
             )
-        return self._lab.proposer(name.removeprefix(source.LAB))
+        proposer: BatchProposer = self._lab.proposer(name.removeprefix(source.LAB))
+        return proposer
 
     def _scorer(
-        self,
-        name: str,
-        known: Sequence[str],
-        writes: str,
-        proposer: Proposer | BatchProposer,
+        self, name: str, known: Sequence[str], proposer: Proposer | BatchProposer
     ) -> Verifier | BatchVerifier | None:
         if name == NONE:
             return None
         if is_named(name):
-            check(name)
             return named(name, proposer)
         if name in (*known, *VARIANTS):
-            if reads_any_text(writes):
-                option = "--verifier" if known is VERIFIERS else "--revision-verifier"
-                raise UsageError(
-                    f"{name} reads the lab's task alone, not what {writes} writes; give {option} "
-                    f"none, or one of {', '.join(FORMS)}"
-                )
-            return self._lab.verifier(name.removeprefix(source.LAB))
-        if is_plugin(name):
-            return own(name, proposer)
-        forms = ", ".join((*known, *FORMS))
-        raise UsageError(f"unknown verifier {name!r}; write one of {forms}")
+            verifier: BatchVerifier = self._lab.verifier(name.removeprefix(source.LAB))
+            return verifier
+        return own(name, proposer)
 
     @property
-    def _lab(self) -> LabModels:
-        # PyTorch takes a second to import, which reading a store again does not need.
-        from outthink.lab.models import SHIPPED, LabModels
-
-        return LabModels(self.weights or SHIPPED)
+    def _lab(self) -> Any:
+        # Known by name, as a stranger's engines are: it brings PyTorch, which takes a second to
+        # import and which reading a store again does not need.
+        return load("outthink.lab.models:LabModels")(self.weights)
 
 
 def is_served(name: str) -> bool:

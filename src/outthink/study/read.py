@@ -152,7 +152,7 @@ class Study:
             return self._spent(name, budget)
         pool, verified = self.plan.pool, verifies(name)
         spent = (outcome.usage for outcome in self._outcomes(self.plan.pool_job, pool))
-        return sum((_share(each, budget, pool, verified=verified) for each in spent), Usage())
+        return sum((_share(usage, budget, pool, verified=verified) for usage in spent), Usage())
 
     def _chained_usage(self, name: str, budget: int) -> Usage:
         """Expected cost of some chains of a pool, from what each place of a chain costs."""
@@ -163,7 +163,7 @@ class Study:
         lengths = pool_lengths(self.plan.chains)
         at, total = 0, Usage()
         for place in range(length):
-            drawn = sum(each > place for each in lengths)
+            drawn = sum(length > place for length in lengths)
             costs = self._chain_costs[at : at + drawn]
             spent = sum(costs, Usage())
             taken = _scaled(spent, parallel / drawn)
@@ -299,7 +299,7 @@ def _unverified(usage: Usage) -> Usage:
 
 def _scaled(usage: Usage, share: float) -> Usage:
     """A share of everything."""
-    values = {each.name: getattr(usage, each.name) * share for each in fields(Usage)}
+    values = {field.name: getattr(usage, field.name) * share for field in fields(Usage)}
     seconds = values.pop("seconds")
     return Usage(seconds=seconds, **{name: round(value) for name, value in values.items()})
 
@@ -308,15 +308,15 @@ def _read(costs: Sequence[Usage], rows: int, taken: Usage) -> Usage:
     """What is taken of these costs, with what is read for the first of some rows: the prompt is
     read for it alone, and the others find it in the cache."""
     others = _scaled(sum(costs[1:], Usage()), (rows - 1) / max(1, len(costs) - 1))
-    found = costs[0] + others
+    read = costs[0] + others
     return replace(
         taken,
-        prompt_tokens=found.prompt_tokens,
-        cached_tokens=found.cached_tokens,
-        verifier_tokens=found.verifier_tokens,
-        verifier_cached_tokens=found.verifier_cached_tokens,
-        prompt_attended=found.prompt_attended,
-        verifier_attended=found.verifier_attended,
+        prompt_tokens=read.prompt_tokens,
+        cached_tokens=read.cached_tokens,
+        verifier_tokens=read.verifier_tokens,
+        verifier_cached_tokens=read.verifier_cached_tokens,
+        prompt_attended=read.prompt_attended,
+        verifier_attended=read.verifier_attended,
     )
 
 

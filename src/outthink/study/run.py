@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 
 from outthink.errors import RunError
@@ -14,7 +14,7 @@ from outthink.run.store import JobKey, Store, View
 from outthink.run.team import Team
 from outthink.study import failures
 from outthink.study.plan import Plan, generations
-from outthink.types import Grader, Outcome, Problem
+from outthink.types import Grader, Outcome, Problem, Usage
 
 FAILURES = 20
 """So many searches that fail one after the other are a server that will fail them all."""
@@ -36,11 +36,13 @@ async def run(
     seed: int,
     store: Store,
     rows_in_flight: int = ROWS_IN_FLIGHT,
+    observe: Callable[[float, Usage], None] | None = None,
 ) -> None:
     """Run whatever of the plan is not in the store yet, and judge what was never judged.
 
-    Cancelled or killed, the same call goes on. Raises `RunError` where searches failed, once all
-    others are done; what is done stays.
+    `observe` is told of every search that ended, with the generations drawn by then, and what it
+    raises ends the run. Cancelled or killed, the same call goes on. Raises `RunError` where
+    searches failed, once all others are done; what is done stays.
     """
     store.add_problems(problems)
     view = store.view(engines_of(team, seed), grader_name)
@@ -67,6 +69,8 @@ async def run(
             async with aclosing(runner.run(left)) as results:
                 async for result in results:
                     progress.ended(result.job)
+                    if observe is not None:
+                        observe(progress.drawn_so_far, result.outcome.usage)
                     if result.outcome.error is None:
                         in_a_row = 0
                         continue

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from outthink.data import source
 from outthink.errors import UsageError
@@ -25,6 +26,7 @@ from outthink.study.read import Study
 from outthink.study.record import Asked, typed
 from outthink.study.run import engines_of, judge, key, run
 from outthink.study.verifiers import asked_with
+from outthink.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,36 @@ class OpenStudy:
         return len(self.asked.problem_ids)
 
 
+class Watch(Protocol):
+    """Times a sweep, and may stop it; `study.ahead.Pace` is one."""
+
+    @property
+    def measured(self) -> float | None:
+        """Generations a second; `None` where nothing was drawn."""
+        ...
+
+    def begin(self) -> None:
+        """Everything is loaded, and nothing is drawn."""
+        ...
+
+    def __call__(self, generations: float, usage: Usage) -> None:
+        """A search ended, when so many generations were drawn."""
+        ...
+
+
+PACE = "generations a second"
+"""The remark in a store that tells how fast its last run was."""
+
+
 @contextmanager
-def swept(sweep: Sweep, store: Path | Store) -> Iterator[OpenStudy]:
+def swept(sweep: Sweep, store: Path | Store, pace: Watch | None = None) -> Iterator[OpenStudy]:
     """A sweep, with whatever of it is missing in the store run first.
 
-    Where all of it is there, no model is loaded. Raises `UsageError` inside an event loop.
+    Where all of it is there, no model is loaded. `pace` is told of what is drawn.
     """
     ready = None if _is_there(store) else _loaded(sweep, source.read(sweep.problems))
     with _opened(store) as opened:
-        asyncio.run(_run(sweep, opened, ready))
+        asyncio.run(_run(sweep, opened, ready, pace))
         yield _study(opened, Asked.read(opened))
 
 
@@ -110,7 +133,9 @@ def _opened(store: Path | Store) -> Iterator[Store]:
         yield opened
 
 
-async def _run(sweep: Sweep, store: Store, ready: _Loaded | None) -> None:
+async def _run(
+    sweep: Sweep, store: Store, ready: _Loaded | None, pace: Watch | None = None
+) -> None:
     """Run what is missing of a sweep, and remember that it was asked for. `ready` is the sweep
     where it was loaded already."""
     problems = source.read(sweep.problems)
@@ -126,16 +151,23 @@ async def _run(sweep: Sweep, store: Store, ready: _Loaded | None) -> None:
     if ready is None:
         ready = await asyncio.to_thread(_loaded, sweep, problems)
     store.add_problems(problems)  # refused where one of them changed
+    if pace is not None:
+        pace.begin()
     ready.asked.write(store)
-    await run(
-        sweep.plan,
-        problems,
-        ready.team,
-        grader=ready.judge.grade,
-        grader_name=ready.judge.name,
-        seed=sweep.seed,
-        store=store,
-    )
+    try:
+        await run(
+            sweep.plan,
+            problems,
+            ready.team,
+            grader=ready.judge.grade,
+            grader_name=ready.judge.name,
+            seed=sweep.seed,
+            store=store,
+            observe=pace,
+        )
+    finally:
+        if pace is not None and (measured := pace.measured):
+            store.set_meta(PACE, f"{measured:.4g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +179,23 @@ class _Loaded:
     asked: Asked
 
 
-def _loaded(sweep: Sweep, problems: source.Problems) -> _Loaded:
+def require(sweep: Sweep, problems: source.Problems) -> Grading:
+    """What reads and judges answers. Raises `UsageError` for words that cannot be meant, before
+    anything is loaded."""
     plan, models = sweep.plan, sweep.models
     require_verifier(models, plan.strategies)
-    roles = frozenset[str]().union(*map(asks, plan.strategies))
     writers = [models.proposer, *([models.reviser] if any(map(revises, plan.strategies)) else [])]
     if not all(map(reads_any_text, writers)):
         source.require_lab(problems, sweep.problems)
     judge = grading(problems.grader)
     judge.require()
+    return judge
+
+
+def _loaded(sweep: Sweep, problems: source.Problems) -> _Loaded:
+    plan, models = sweep.plan, sweep.models
+    judge = require(sweep, problems)
+    roles = frozenset[str]().union(*map(asks, plan.strategies))
     team = models.team(roles, judge.name)
     asked = Asked(
         plan,

@@ -1,7 +1,7 @@
 """How good a trained model is, in figures and on a model card.
 
 The figures are of problems that were held out: whether a verifier's scores tell right from wrong
-(AUC), and whether they can be believed (calibration).
+(AUC), and whether they are probabilities (calibration).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def quality(
         with torch.inference_mode():
             logits = model(input_ids=ids, use_cache=False).logits[0, list(example.places)]
         scores.append(odds(logits.float()).sigmoid().tolist())
-    last = [each[-1] for each in scores]
-    right = [each.labels[-1] for each in held_out]
-    found = {"final_auc": auc(last, right), "final_ece": calibration_error(last, right)}
+    last = [step_scores[-1] for step_scores in scores]
+    right = [example.labels[-1] for example in held_out]
+    figures = {"final_auc": auc(last, right), "final_ece": calibration_error(last, right)}
     if steps:
-        flat = [score for each in scores for score in each]
-        told = [label for each in held_out for label in each.labels]
-        found |= {"step_auc": auc(flat, told), "step_ece": calibration_error(flat, told)}
-    return found
+        flat = [score for step_scores in scores for score in step_scores]
+        labels = [label for example in held_out for label in example.labels]
+        figures |= {"step_auc": auc(flat, labels), "step_ece": calibration_error(flat, labels)}
+    return figures
 
 
 def auc(scores: Sequence[float], labels: Sequence[float]) -> float | None:

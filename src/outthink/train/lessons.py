@@ -1,8 +1,8 @@
-"""What solutions teach: from drawn and judged solutions to tokens with what is learnt at them.
+"""Training examples, made from solutions that were drawn and judged.
 
-A verifier learns at the places that it will be read at, of the text that it will be shown, because
-both are said by the same row of `verify.families`. A model that revises learns to write a right
-answer behind wrong ones, as its proposer will show them.
+A verifier is trained on the text that it will be given, at the places where its scores will be
+read: both come from the same row of `verify.families`. A revision model is trained to write a right
+answer after wrong ones, in the form in which its proposer will show them.
 """
 
 from __future__ import annotations
@@ -52,30 +52,31 @@ class Reading:
         return _outputs(self.row.readout)
 
     def example(self, said: SolutionText, values: Sequence[float]) -> Example | None:
-        """A solution with what each of its steps is worth; `None` where it is read nowhere."""
-        found = self.encoder.encode(said.problem, said.steps)
-        read = [(at, v) for at, v in zip(found.reads, values, strict=True) if at is not None]
+        """A solution with the label of each step; `None` where no step of it is read."""
+        encoding = self.encoder.encode(said.problem, said.steps)
+        read = [(at, v) for at, v in zip(encoding.reads, values, strict=True) if at is not None]
         if not read:
             return None
-        places, worth = zip(*read, strict=True)
-        return Example(found.ids, places, worth)
+        places, labels = zip(*read, strict=True)
+        return Example(encoding.ids, places, labels)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was drawn, in text, and how the model that learns would have written it."""
+class WriterView:
+    """How the model that is trained writes and reads what was drawn."""
 
     text: Decode
+    """Text of the token ids that were drawn."""
     turns: Turns
     end: int
     """The token that ends an answer."""
     context: int
-    """Tokens the model can read; what is longer teaches nothing."""
+    """Most tokens that the model can read; longer examples are left out."""
     theirs: bool
-    """Another model drew it, with token ids of its own."""
+    """Another model drew the solutions, with other token ids."""
 
     def ids(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
-        """Token ids of the model that learns."""
+        """The same text in token ids of the model that is trained."""
         return self.turns.ids(self.text(tokens)) if self.theirs else tokens
 
 
@@ -92,53 +93,55 @@ def _outputs(readout: Readout) -> int | None:
 def step_lessons(
     reading: Reading, text: Decode, result: Result, rollouts: int, grader: Grader
 ) -> list[Example]:
-    """Of labelled samples: how often each of their prefixes ends right."""
+    """Examples of a PRM: samples labelled with how often each of their prefixes ends right."""
     return _present(
-        reading.example(solution_text(each.solution, text), each.labels)
-        for each in labels(result, each=rollouts, grader=grader)
-        if each.solution.step_ends
+        reading.example(solution_text(sample.solution, text), sample.labels)
+        for sample in labels(result, rollouts=rollouts, grader=grader)
+        if sample.solution.step_ends
     )
 
 
 def answer_lessons(reading: Reading, text: Decode, result: Result, grader: Grader) -> list[Example]:
-    """Of samples, or of chains of revisions: which are right, read at their ends."""
+    """Examples of an ORM: samples, or chains of revisions, labelled with whether they are right."""
     return _present(
         # Only the last place of an outcome model is read.
         reading.example(
-            solution_text(each, text, earlier=reading.earlier), [float(right)] * each.steps
+            solution_text(solution, text, earlier=reading.earlier), [float(right)] * solution.steps
         )
-        for each, right in _judged(result, grader)
+        for solution, right in _judged(result, grader)
     )
 
 
-def revision_lessons(told: Told, result: Result, grader: Grader, seed: int) -> list[Example]:
-    """Of samples: wrong answers, then a right one, which is what is learnt."""
+def revision_lessons(
+    writer: WriterView, result: Result, grader: Grader, seed: int
+) -> list[Example]:
+    """Examples of a revision model: wrong answers, then the right one that it learns to write."""
     problem = result.job.problem
     judged = _judged(result, grader)
-    good = [each for each, right in judged if right]
-    wrong = [each for each, right in judged if not right]
+    good = [solution for solution, right in judged if right]
+    wrong = [solution for solution, right in judged if not right]
     rng = np.random.default_rng([seed, *problem.id.encode()])
-    found = []
-    for trajectory in trajectories(good, wrong, told.text, rng):
-        history = tuple(told.ids(earlier.tokens) for earlier in trajectory.history)
-        prompt = told.turns.prompt(problem.prompt, history)
-        # That the answer ends is learnt as well.
-        tokens = (*prompt, *told.ids(trajectory.answer.tokens), told.end)
-        if len(tokens) <= told.context:
-            found.append(Example(tokens, first=len(prompt)))
-    return found
+    examples = []
+    for trajectory in trajectories(good, wrong, writer.text, rng):
+        history = tuple(writer.ids(earlier.tokens) for earlier in trajectory.history)
+        prompt = writer.turns.prompt(problem.prompt, history)
+        # The end mark is learnt as well.
+        tokens = (*prompt, *writer.ids(trajectory.answer.tokens), writer.end)
+        if len(tokens) <= writer.context:
+            examples.append(Example(tokens, first=len(prompt)))
+    return examples
 
 
 def _judged(result: Result, grader: Grader) -> list[tuple[Solution, bool]]:
-    """The solutions that came to an answer, and whether it is right."""
+    """The solutions that have an answer, each with whether it is right."""
     reference = result.job.problem.reference
     assert reference is not None
     return [
-        (each, grader(each.answer, reference))
-        for each in result.choice.candidates
-        if each.answer is not None and each.step_ends
+        (solution, grader(solution.answer, reference))
+        for solution in result.choice.candidates
+        if solution.answer is not None and solution.step_ends
     ]
 
 
-def _present(found: Iterable[Example | None]) -> list[Example]:
-    return [each for each in found if each is not None]
+def _present(examples: Iterable[Example | None]) -> list[Example]:
+    return [example for example in examples if example is not None]

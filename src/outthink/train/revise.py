@@ -1,8 +1,8 @@
 """Trajectories that teach a model to revise: wrong answers, the last one close, then a right one.
 
-Snell et al. 2024, section 6.1 and appendix H. Solutions are sampled in parallel; nothing was
-revised to make them. That the last wrong answer is the one nearest to the right one is what makes
-the right one look like a revision of it.
+Snell et al. 2024, section 6.1 and appendix H. Solutions are sampled in parallel, none as a
+revision of another. The last wrong answer is the one nearest to the right one, so that the right
+one reads like a revision of it.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ def trajectories(
     """
     written = [text(solution.tokens) for solution in wrong]
     nearest: dict[str, int] = {}
-    found: list[Trajectory] = []
+    made: list[Trajectory] = []
     for answer in right:
         count = int(rng.integers(0, min(LONGEST, len(wrong)) + 1))
         history: list[Solution] = []
         if count:
-            own = text(answer.tokens)
-            if own not in nearest:
-                distances = [Levenshtein.distance(own, other) for other in written]
-                nearest[own] = int(np.argmin(distances))
-            last = nearest[own]
+            answer_text = text(answer.tokens)
+            if answer_text not in nearest:
+                distances = [Levenshtein.distance(answer_text, other) for other in written]
+                nearest[answer_text] = int(np.argmin(distances))
+            last = nearest[answer_text]
             others = [at for at in range(len(wrong)) if at != last]
             chosen = rng.choice(len(others), count - 1, replace=False) if count > 1 else ()
             history = [wrong[others[at]] for at in chosen] + [wrong[last]]
-        found.append(Trajectory(tuple(history), answer))
-    return found
+        made.append(Trajectory(tuple(history), answer))
+    return made

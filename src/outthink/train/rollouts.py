@@ -2,10 +2,10 @@
 
 Snell et al. 2024, appendix D.
 
-The labelling is a search like any other: it draws samples, then rolls every distinct prefix of them
-out, so the driver batches it, the store keeps it and a run that was killed goes on. A prefix that
-several samples share is rolled out once. Nothing here looks at a step itself: labels come from
-final answers alone.
+The labelling is a search like any other: it draws samples, then completes every distinct prefix of
+them. So the driver batches it, the store keeps it, and a run that was killed can be resumed. A
+prefix that several samples share is rolled out once. Labels come from final answers alone; the text
+of a step is never looked at.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def roll_out(problem: Problem, budget: Budget, *, each: int) -> Search:
 
 def prefixes(samples: Sequence[Solution]) -> list[Solution]:
     """The distinct prefixes of one step or more that stop before a sample's last step."""
-    found: dict[tuple[int, ...], Solution] = {}
+    distinct: dict[tuple[int, ...], Solution] = {}
     for sample in samples:
         for place, end in enumerate(sample.step_ends[:-1]):
             tokens = sample.tokens[:end]
-            if tokens not in found:
+            if tokens not in distinct:
                 ends = sample.step_ends[: place + 1]
-                found[tokens] = Solution(sample.problem, tokens, ends, number=sample.number)
-    return list(found.values())
+                distinct[tokens] = Solution(sample.problem, tokens, ends, number=sample.number)
+    return list(distinct.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class Labelled:
     """[steps] in [0, 1]; the last one is 0 or 1, whether the sample itself is right."""
 
 
-def labels(result: Result, *, each: int, grader: Grader) -> list[Labelled]:
-    """What a finished labelling says about its samples. The problem must have a reference."""
+def labels(result: Result, *, rollouts: int, grader: Grader) -> list[Labelled]:
+    """The samples of a finished labelling, with their labels; the problem must have a reference."""
     reference = result.job.problem.reference
     assert reference is not None
     candidates = result.choice.candidates
@@ -92,7 +92,7 @@ def labels(result: Result, *, each: int, grader: Grader) -> list[Labelled]:
     samples = [c for c in candidates if c.number < result.job.budget.generations]
     completions = iter(candidates[len(samples) :])
     share = {
-        prefix.tokens: sum(right[c.number] for c in islice(completions, each)) / each
+        prefix.tokens: sum(right[c.number] for c in islice(completions, rollouts)) / rollouts
         for prefix in prefixes(samples)
     }
     return [

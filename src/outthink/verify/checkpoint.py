@@ -9,7 +9,6 @@ backbone with a weight missing, is an error: a model that scores with random wei
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from transformers.utils import logging as talk
 from transformers.utils.hub import cached_file
 
 from outthink.errors import UsageError, WeightsError
+from outthink.models.fingerprint import configuration, fingerprint
 from outthink.verify.families import Classes, MeanLogit, Readout, Value, Words
 
 HEADS = ("v_head.summary", "value_head.summary", "v_head", "score", "classifier", "rm_head")
@@ -69,14 +69,12 @@ class Checkpoint:
         """Tokens the model can read."""
         return int(getattr(self.config, "max_position_embeddings", None) or 1 << 30)
 
-    def title(self, *about: str) -> str:
-        """The model's name, and eight digits of everything that decides its scores."""
-        pinned = [self.name if not Path(self.name).is_dir() else "", *about, str(self.dtype)]
-        pinned.append(str(getattr(self.config, "_commit_hash", None)))
-        for path in sorted(Path(self.name).glob("*.safetensors")):
-            pinned.append(_fingerprint(path))
-        digest = hashlib.blake2b(repr(pinned).encode(), digest_size=4).hexdigest()
-        return f"{Path(self.name).name}-{digest}"
+    def title(self, backbone: PreTrainedModel, head: nn.Module, about: str) -> str:
+        """The model's name, and eight digits of everything that decides its scores: its weights,
+        its configuration, and `about`, how it is read."""
+        weights = {**backbone.state_dict(prefix="backbone."), **head.state_dict(prefix="head.")}
+        digits = fingerprint(weights, repr((about, configuration(backbone))))
+        return f"{Path(self.name).name}-{digits}"
 
     def language_model(self, row_ids: Sequence[int] | None) -> tuple[PreTrainedModel, nn.Module]:
         """The backbone and, as a head, the output layer's rows of these tokens; all of their mean
@@ -246,16 +244,6 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
         if bias is not None:
             layer.bias.copy_(bias.float())
     return layer.requires_grad_(False)
-
-
-def _fingerprint(path: Path) -> str:
-    """Size, beginning and end of a file of weights."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        begin = file.read(1 << 20)
-        file.seek(max(0, size - (1 << 20)))
-        end = file.read()
-    return hashlib.blake2b(begin + end + str(size).encode(), digest_size=8).hexdigest()
 
 
 @contextlib.contextmanager

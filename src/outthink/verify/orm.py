@@ -67,7 +67,7 @@ def load(
     encoder = Encoder(name, found, checkpoint.tokenizer, checkpoint.longest)
     own = found.layout not in (_chat, _plain)
     return Reader(
-        checkpoint.title("orm", "own" if own else found.layout.__name__),
+        checkpoint.title(backbone, head, f"orm {'own' if own else found.layout.__name__}"),
         found,
         encoder,
         backbone,

@@ -43,7 +43,7 @@ def load(
     backbone, head = head_of(row.readout, checkpoint, words)
     about = repr(dataclasses.replace(row, layout=None, called=()))  # type: ignore[arg-type]
     return Reader(
-        checkpoint.title(about),
+        checkpoint.title(backbone, head, about),
         row,
         encoder,
         backbone,

@@ -129,9 +129,8 @@ class TextVerifier:
                 yield Arrival(places[index], row, seconds)
         elif wanted:
             texts = await asyncio.gather(*map(self._written, wanted))
-            rows, seconds = await self._queue.submit(texts)
-            for place, row in zip(places, rows, strict=True):
-                yield Arrival(place, row, seconds)
+            async for index, row, seconds in self._queue.rows(texts):
+                yield Arrival(places[index], row, seconds)
 
     async def _score(self, solution: Solution) -> Verified:
         assert not isinstance(self.scorer, BatchScorer)

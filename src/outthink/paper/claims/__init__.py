@@ -1,7 +1,7 @@
-"""The 45 claims, and what the evidence says of each.
+"""The 45 claims about test-time compute, and `judge_all`, which applies their rules to evidence.
 
-A claim is a statement that the project's documents or the paper make, with a rule that was fixed
-before anything was measured. `judge_all` applies every rule to one body of evidence.
+A claim is a statement of the paper or of a document about it, with a rule that was fixed before
+anything was measured.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ CLAIMS: tuple[Claim, ...] = tuple(
 def judge_all(
     evidence: Evidence | Findings, progress: Progress | None = None
 ) -> tuple[Judged, ...]:
-    """Every claim with its judgement, in order; `progress` advances by one a claim.
+    """Every claim with its judgement, by id; `progress` advances by one for every claim.
 
-    Takes findings where they are to be used again, since they remember what they computed.
+    Give `Findings` to use them again afterwards: they keep what they computed.
     """
     findings = evidence if isinstance(evidence, Findings) else Findings(evidence)
     results = []
@@ -45,7 +45,7 @@ def judge_all(
 def _judged(claim: Claim, findings: Findings) -> Judgement:
     try:
         return claim.judge(findings)
-    except UsageError as error:  # models that solve nothing leave nothing to estimate
+    except UsageError as error:  # e.g. models that solve no problem: nothing can be estimated
         return Judgement(Verdict.NOT_TESTABLE, (), "Not measured.", str(error))
 
 

@@ -1,7 +1,7 @@
-"""What a claim is, how it is judged, and when an interval is on the right side.
+"""Claims, their judgements, and the tests on intervals that rules are made of.
 
-A claim's rule is fixed before anything is measured. Three constants serve rules that say only which
-of two things is better; where a rule names its own number, that stands beside the rule.
+A claim's rule is fixed before anything is measured. Rules that only say which of two things is
+better share the constants below; a rule with a number of its own has it beside its code.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from outthink.measure.intervals import LEVEL, Interval, interval, resampled_mean
 from outthink.paper.findings import Findings
 
 NEGLIGIBLE = 0.01
-"""A difference in accuracy below one point counts as none: about the standard error of 2,000
-problems, and what C06 asks for."""
+"""A difference in accuracy below one point counts as no difference: it is about the standard error
+on 2,000 problems, and the bound that C06 states."""
 
 LEAST = 20
-"""Problems below which no interval decides anything."""
+"""With fewer problems than this, no interval decides a claim."""
 
 _SAME = 1e-9
-"""Differences smaller than this are rounding."""
+"""Differences smaller than this are rounding errors."""
 
 EASY, MIDDLE, HARD = (0, 1), (2, 3), (3, 4)
 """Bins 1-2, 3-4 and 4-5 of the paper, numbered from 0."""
@@ -35,62 +35,64 @@ HARDEST = (4,)
 
 
 class Verdict(StrEnum):
-    """What the evidence says."""
+    """The result of applying a claim's rule."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
-    """It was measured, and its interval is on neither side."""
+    """It was measured, but the interval allows both."""
     NOT_TESTABLE = "not testable here"
+    """The models or the scale of this run cannot show it."""
 
 
 class Unit(StrEnum):
-    """How a figure is to be read."""
+    """The kind of number a figure is."""
 
     SHARE = "share"
-    """0 to 1."""
+    """From 0 to 1."""
     DIFFERENCE = "difference"
-    """Of two shares."""
+    """A difference of two shares."""
     FACTOR = "factor"
-    """How many times."""
+    """A ratio."""
     NUMBER = "number"
+    """Any other number."""
 
 
 class How(StrEnum):
-    """Where a judgement comes from."""
+    """How a claim is tested."""
 
     MEASURED = "measured"
     SIMULATED = "simulated"
-    """In a world whose truth is known."""
+    """In a simulation with known parameters."""
     CALCULATED = "calculated"
     OUTSIDE = "outside"
-    """What the lab cannot show."""
+    """Not at all: it is about something the lab does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number a judgement stands on."""
+    """One number that a judgement is based on."""
 
     name: str
     value: float
     low: float | None = None
-    """Of its interval; `None` where it has none, or no known end."""
+    """Lower end of its interval; `None` without an interval, or where that end is unknown."""
     high: float | None = None
     problems: int | None = None
-    """`None` for what is calculated."""
+    """Problems it was measured on; `None` for a calculated number."""
     unit: Unit = Unit.SHARE
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was seen, and what follows by the rule."""
+    """The verdict on a claim, and the figures it is based on."""
 
     verdict: Verdict
     figures: tuple[Figure, ...]
     sentence: str
-    """One plain sentence."""
+    """One sentence on what was measured."""
     reason: str | None = None
-    """Why there is no verdict, where there is none."""
+    """Why the claim is neither confirmed nor refuted, where it is not."""
 
     def __post_init__(self) -> None:
         decided = self.verdict in (Verdict.CONFIRMED, Verdict.REFUTED)
@@ -99,20 +101,20 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
-    """A statement somebody made, and how it is decided."""
+    """A statement, where it was made, and the rule that decides it."""
 
     id: str
     text: str
     stated_in: tuple[str, ...]
-    """The documents that say it."""
+    """Ids of the documents that state it."""
     paper: str
-    """What the paper it is about, or quotes, has to say."""
+    """What the paper that it is about states."""
     rule: str
-    """Fixed beforehand."""
+    """When it is confirmed and when refuted, fixed before measuring."""
     judge: Callable[[Findings], Judgement]
     how: How = How.MEASURED
     contradicts: tuple[str, ...] = ()
-    """Claims that cannot both hold with it as they are stated."""
+    """Ids of claims that cannot be true together with this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,14 +131,14 @@ class Judged:
 def mean(values: Floats, *, level: float = LEVEL) -> Interval:
     """The mean of values [p] with its interval over problems.
 
-    Where all values are equal the bootstrap has no width; then the rule of three gives it one: what
-    did not happen on n problems may happen on 3 of n.
+    Where all values are equal, a bootstrap interval has no width. The rule of three gives it one:
+    an event not seen on n problems may have a probability of up to 3 / n.
     """
-    found = interval(values, level=level)
-    if found.low < found.high:
-        return found
-    room = 3.0 / found.problems
-    return Interval(found.mean, found.mean - room, found.mean + room, found.problems)
+    measured = interval(values, level=level)
+    if measured.low < measured.high:
+        return measured
+    room = 3.0 / measured.problems
+    return Interval(measured.mean, measured.mean - room, measured.mean + room, measured.problems)
 
 
 def apart(a: Floats, b: Floats, *, level: float = LEVEL) -> Interval:
@@ -147,7 +149,7 @@ def apart(a: Floats, b: Floats, *, level: float = LEVEL) -> Interval:
 def ratio(above: Floats, below: Floats, *, resamples: int = 2000) -> Interval | None:
     """Sum of `above` [P] over sum of `below` [P]; `None` where that is 0.
 
-    Problems are resampled with both. The rule of three applies to the events counted.
+    Both are resampled over the same problems. The rule of three applies to the sum of `below`.
     """
     if not below.sum():
         return None
@@ -162,79 +164,85 @@ def ratio(above: Floats, below: Floats, *, resamples: int = 2000) -> Interval | 
     return Interval(value, float(low), float(high), counted)
 
 
-def above(found: Interval | Equivalence, bound: float) -> bool:
-    """Whether the whole interval is above a bound. An end that is not known is above nothing."""
-    known = not (isinstance(found, Equivalence) and found.low_at_most)
-    return known and found.problems >= LEAST and found.low > bound + _SAME
+def above(measured: Interval | Equivalence, bound: float) -> bool:
+    """Whether the whole interval is above a bound. With an unknown lower end it is not."""
+    known = not (isinstance(measured, Equivalence) and measured.low_at_most)
+    return known and measured.problems >= LEAST and measured.low > bound + _SAME
 
 
-def below(found: Interval | Equivalence, bound: float) -> bool:
-    """Whether the whole interval is below a bound. An end that is not known is below nothing."""
-    known = not (isinstance(found, Equivalence) and found.high_at_least)
-    return known and found.problems >= LEAST and found.high < bound - _SAME
+def below(measured: Interval | Equivalence, bound: float) -> bool:
+    """Whether the whole interval is below a bound. With an unknown upper end it is not."""
+    known = not (isinstance(measured, Equivalence) and measured.high_at_least)
+    return known and measured.problems >= LEAST and measured.high < bound - _SAME
 
 
-def better(found: Interval) -> Verdict:
-    """Of "this is better by so much": confirmed above 0, refuted where not even by a point."""
-    if above(found, 0.0):
+def better(measured: Interval) -> Verdict:
+    """The verdict on "this is better", from the interval of the difference; see `BETTER`."""
+    if above(measured, 0.0):
         return Verdict.CONFIRMED
-    return Verdict.REFUTED if below(found, NEGLIGIBLE) else Verdict.UNDECIDED
+    return Verdict.REFUTED if below(measured, NEGLIGIBLE) else Verdict.UNDECIDED
 
 
 BETTER = (
     "Confirmed where the interval of the difference is above 0, refuted where it is below one point"
 )
-"""`better` in words."""
+"""The rule of `better`, for the text of claims."""
 
 
 # Judgements --------------------------------------------------------------------------------------
 
 
-def share(name: str, found: Interval) -> Figure:
-    return Figure(name, found.mean, max(0.0, found.low), min(1.0, found.high), found.problems)
+def share(name: str, measured: Interval) -> Figure:
+    return Figure(
+        name, measured.mean, max(0.0, measured.low), min(1.0, measured.high), measured.problems
+    )
 
 
-def difference(name: str, found: Interval) -> Figure:
-    return Figure(name, found.mean, found.low, found.high, found.problems, Unit.DIFFERENCE)
+def difference(name: str, measured: Interval) -> Figure:
+    return Figure(
+        name, measured.mean, measured.low, measured.high, measured.problems, Unit.DIFFERENCE
+    )
 
 
-def factor(name: str, found: Equivalence) -> Figure:
-    """An end beyond what was measured is left open."""
-    high = None if found.high_at_least else found.high
-    low = None if found.low_at_most else found.low
-    return Figure(name, found.factor, low, high, found.problems, Unit.FACTOR)
+def factor(name: str, measured: Equivalence) -> Figure:
+    """A compute-equivalence factor; an end beyond the budgets measured is `None`."""
+    high = None if measured.high_at_least else measured.high
+    low = None if measured.low_at_most else measured.low
+    return Figure(name, measured.factor, low, high, measured.problems, Unit.FACTOR)
 
 
 def number(name: str, value: float, unit: Unit = Unit.NUMBER) -> Figure:
-    """Something counted or calculated."""
+    """A counted or calculated number, without an interval."""
     return Figure(name, float(value), unit=unit)
 
 
 def judged(
     verdict: Verdict, figures: Sequence[Figure], sentence: str, reason: str | None = None
 ) -> Judgement:
-    """A judgement; what is undecided says so by itself."""
+    """A judgement; an undecided one without a reason gets the usual reason."""
     if verdict is Verdict.UNDECIDED and reason is None:
-        reason = "the intervals are too wide, or on both sides of what the rule asks for"
+        reason = "the intervals are too wide, or include the bound that the rule sets"
     return Judgement(verdict, tuple(figures), sentence, reason)
 
 
 def untestable(reason: str, figures: Sequence[Figure] = (), sentence: str = "") -> Judgement:
-    """No verdict can be had, with whatever was seen all the same."""
+    """A judgement that the claim cannot be tested, with what was measured all the same."""
     return Judgement(Verdict.NOT_TESTABLE, tuple(figures), sentence or "Not measured.", reason)
 
 
-def points(found: Interval) -> str:
-    """A difference in words: +1.2 points [0.3, 2.1]."""
-    return f"{100 * found.mean:+.1f} points [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+def points(measured: Interval) -> str:
+    """A difference as text: `+1.2 points [0.3, 2.1]`."""
+    return (
+        f"{100 * measured.mean:+.1f} points [{100 * measured.low:.1f}, {100 * measured.high:.1f}]"
+    )
 
 
 def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def times(found: Equivalence) -> str:
-    """A factor in words, with its ends where they are known."""
-    low = "?" if found.low_at_most else f"{found.low:.2f}"
-    high = "?" if found.high_at_least else f"{found.high:.2f}"
-    return f"{found.factor:.2f} [{low}, {high}]"
+def times(measured: Equivalence) -> str:
+    """A factor as text, `2.10 [1.20, ?]`, with a question mark for an unknown end."""
+    low = "?" if measured.low_at_most else f"{measured.low:.2f}"
+    high = "?" if measured.high_at_least else f"{measured.high:.2f}"
+    return f"{measured.factor:.2f} [{low}, {high}]"

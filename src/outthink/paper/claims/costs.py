@@ -22,16 +22,16 @@ from outthink.paper.evidence import BASELINE, PARALLEL
 from outthink.paper.findings import RATIOS, Bins, Findings, chain_length
 from outthink.search import strategy
 
-_COUNTED = "What was counted has no interval: it is what these problems cost."
+_COUNTED = "Costs are counted, so they have no interval."
 
 # C29: does a beam cost less than its samples ------------------------------------------------------
 
 SUBLINEAR = 0.9
-"""Growth of cost, as a power of N, below which it is called sublinear."""
+"""Cost that grows as a smaller power of N than this is called sublinear."""
 
 
 def _growth(costs: dict[int, float]) -> float:
-    """The power of N with which costs grow."""
+    """The exponent b where costs grow as N^b."""
     x, y = (np.log(np.array(list(side), np.float64)) for side in (costs.keys(), costs.values()))
     return float(np.polyfit(x, y, 1)[0])
 
@@ -57,7 +57,7 @@ def _c29(findings: Findings) -> Judgement:
     with_reuse, without = _growth(reused), _growth(recomputed)
     figures = [
         number("power of N, prefixes reused", with_reuse),
-        number("power of N, prefixes read again", without),
+        number("power of N, prefixes recomputed", without),
         number("power of N, best-of-N", _growth(base)),
         *(
             number(
@@ -80,14 +80,14 @@ def _c29(findings: Findings) -> Judgement:
 # C39: does memory traffic overturn the small model's advantage ------------------------------------
 
 OVERTURNED = 0.5
-"""Share of the small model's wins that must flip."""
+"""The share of the small model's wins that must go to the larger one."""
 
 
 def _c39(findings: Findings) -> Judgement:
     wins = {name: _wins(findings, name) for name in ("paper", "attention", "memory")}
     before = wins["paper"]
-    flipped = {name: len(before - found) for name, found in wins.items()}
-    figures = [number(f"configurations S wins, {name}", len(found)) for name, found in wins.items()]
+    flipped = {name: len(before - won) for name, won in wins.items()}
+    figures = [number(f"configurations S wins, {name}", len(won)) for name, won in wins.items()]
     if not before:
         reason = "S wins no configuration under the paper's cost model, so none can flip"
         return judged(Verdict.UNDECIDED, figures, f"{reason}.", reason)
@@ -99,15 +99,15 @@ def _c39(findings: Findings) -> Judgement:
     return judged(
         Verdict.CONFIRMED if share >= OVERTURNED else Verdict.REFUTED,
         figures,
-        f"Of {len(before)} configurations that S wins at equal FLOPs, {percent(share)} go to L "
-        "once the reading of keys and values is charged.",
+        f"Of {len(before)} configurations that S wins at equal FLOPs, L wins {percent(share)} "
+        "once reading keys and values is charged.",
     )
 
 
 def _wins(findings: Findings, model: str) -> set[tuple[str, int, int, float]]:
-    """(strategy, budget, bin, R) at which S is at least as accurate as L and costs no more in all.
+    """(strategy, budget, bin, R) where S is at least as accurate as L at no larger total cost.
 
-    Pretraining and R D_pre tokens of inference, which L spends one answer a question.
+    The total is pretraining plus inference on the questions that L answers with R D_pre tokens.
     """
     evidence = findings.evidence
     shapes, tokens = evidence.shapes, float(evidence.pretraining_tokens)
@@ -116,7 +116,7 @@ def _wins(findings: Findings, model: str) -> set[tuple[str, int, int, float]]:
     trained = {
         name: pretraining_flops(shapes[name].multiplied_parameters, tokens) for name in ("s", "l")
     }
-    found = set()
+    wins = set()
     axis = findings.both
     for row in findings.ledger:
         if row.strategy not in axis.grid.strategies or row.budget not in axis.grid.budgets:
@@ -130,14 +130,14 @@ def _wins(findings: Findings, model: str) -> set[tuple[str, int, int, float]]:
             for b in range(int(numbers.max()) + 1):
                 there = numbers == b
                 if accuracy[there].mean() >= evidence.large_greedy[there].mean():
-                    found.add((row.strategy, row.budget, b, token_ratio))
-    return found
+                    wins.add((row.strategy, row.budget, b, token_ratio))
+    return wins
 
 
-# C44: slow and dear when ------------------------------------------------------------------------
+# C44: is the larger model costly to train and fast to use, test-time compute slow ----------------
 
 DEARER, SLOWER = 2.0, 2.0
-"""Factors from which an answer counts as dearer, and a strategy as slower."""
+"""From these factors on an answer counts as more expensive, and a strategy as slower."""
 
 
 def _c44(findings: Findings) -> Judgement:
@@ -171,8 +171,8 @@ def _c44(findings: Findings) -> Judgement:
     return judged(
         Verdict.CONFIRMED if cheap_later and slow else Verdict.REFUTED,
         figures,
-        f"An answer of L costs {dearer:.1f} times one of S. One after the other, best-of-{n}, its "
-        f"samples side by side, writes {depths[BASELINE]:.2f} times as many tokens as L's answer "
+        f"An answer of L costs {dearer:.1f} times one of S. In sequence, best-of-{n} with its "
+        f"samples in parallel writes {depths[BASELINE]:.2f} times as many tokens as L's answer "
         f"has, {slowest} {depths[slowest]:.1f} times.",
     )
 
@@ -182,20 +182,20 @@ CLAIMS = (
         "C29",
         "Beam search costs less than linearly in N, since it reuses prefixes.",
         ("001",),
-        "It is charged N, like best-of-N.",
-        "Tokens computed by beam (M = 4) from N = 4 on, prefixes reused, as a power of N. "
-        f"Confirmed: below {SUBLINEAR:g}. Refuted: not. {_COUNTED}",
+        "It charges N for it, as for best-of-N.",
+        "Tokens computed by beam search (M = 4) from N = 4 on, prefixes reused, grow as a power of "
+        f"N. Confirmed: the power is below {SUBLINEAR:g}. Refuted: it is not. {_COUNTED}",
         _c29,
     ),
     Claim(
         "C39",
         "The cost of memory overturns the small model's advantage.",
         ("000",),
-        "Small models need to be above a threshold of size (Sadhukhan et al. 2025).",
-        "Configurations (strategy, budget, predicted bin, R) in which S is as accurate as L or "
-        "better and costs no more in all, 2N a token. Confirmed: at least "
-        f"{percent(OVERTURNED)} of them are L's once attention and the reading of keys and "
-        "values are charged. Refuted: fewer.",
+        "Only models above some size gain from it (Sadhukhan et al. 2025).",
+        "Of the configurations (strategy, budget, predicted bin, R) in which S is at least as "
+        "accurate as L at no larger total cost, counting 2 FLOPs a parameter and token. Confirmed: "
+        f"at least {percent(OVERTURNED)} go to L once attention and reading keys and values are "
+        "charged. Refuted: fewer.",
         _c39,
         contradicts=("C36",),
     ),
@@ -206,7 +206,7 @@ CLAIMS = (
         "Not compared.",
         f"Confirmed: an answer of L costs less than {DEARER:g} times one of S, and every "
         f"strategy at the largest budget writes at least {SLOWER:g} times as many tokens in "
-        f"sequence as L. Refuted: either fails. {_COUNTED}",
+        f"sequence as L. Refuted: one of the two is not so. {_COUNTED}",
         _c44,
     ),
 )

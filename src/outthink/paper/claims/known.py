@@ -1,4 +1,4 @@
-"""Claims that are decided by arithmetic or in a world whose truth is known."""
+"""Claims that are decided by arithmetic, or by a simulation with known parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from outthink.paper.simulate import Binormal
 
 START, GAIN, ROUNDS, STATED = 0.1, 0.05, 10, 0.65
 ROUNDED = 0.005
-"""What two decimals leave open."""
+"""Half a unit of the second decimal: the stated value is rounded to two."""
 
 
 def _c23(findings: Findings) -> Judgement:
@@ -40,7 +40,7 @@ def _c23(findings: Findings) -> Judgement:
             number(f"one of {ROUNDS} samples right", covered, Unit.SHARE),
         ],
         f"The rule gives {counted['round 1 is the start']:.2f} or {counted['ten revisions']:.2f}; "
-        f"{covered:.3f} is the chance that one of {ROUNDS} independent samples is right.",
+        f"{covered:.3f} is the probability that one of {ROUNDS} independent samples is right.",
     )
 
 
@@ -50,7 +50,7 @@ P, SAMPLES, TOLD = 0.5, 10, 0.999
 GOOD = 0.9
 """AUC of a good verifier that is not perfect."""
 NEARLY = 0.99
-"""What it must reach."""
+"""The accuracy it must reach."""
 AUCS = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -73,8 +73,8 @@ def _c24(findings: Findings) -> Judgement:
             ),
             number(f"AUC needed for {NEARLY:g}", needed),
         ],
-        f"{covered:.4f} needs a perfect verifier: with one of AUC {GOOD:g} best-of-ten gets "
-        f"{reached[GOOD]:.3f}, and {NEARLY:g} takes an AUC of {needed:.3f}.",
+        f"{covered:.4f} needs a perfect verifier: with an AUC of {GOOD:g}, best-of-ten reaches "
+        f"{reached[GOOD]:.3f}, and reaching {NEARLY:g} needs an AUC of {needed:.3f}.",
     )
 
 
@@ -82,7 +82,7 @@ def _c24(findings: Findings) -> Judgement:
 
 CHANCES = (0.01, 0.05, 0.1, 0.3, 0.5, 0.9)
 COST = 64
-"""What the budget C buys."""
+"""Samples that the budget C pays for."""
 
 
 def _c27(findings: Findings) -> Judgement:
@@ -90,7 +90,7 @@ def _c27(findings: Findings) -> Judgement:
     optimal = {
         p: int(ns[simulate.coverage(np.array([p]), ns.tolist())[:, 0].argmax()]) for p in CHANCES
     }
-    # The first largest value: where coverage is 1 to rounding more samples no longer show.
+    # The smallest N that is best: once coverage rounds to 1, more samples change nothing.
     grows = all((np.diff(ns * np.log1p(-p)) < 0).all() for p in CHANCES)
     chances = findings.evidence.main.oracle.values
     n = findings.top
@@ -106,16 +106,16 @@ def _c27(findings: Findings) -> Judgement:
             number(f"coverage gained by sharing {n} a problem out by p", gain, Unit.DIFFERENCE),
             number("most samples of one problem", float(shared.samples.max())),
         ],
-        "As written the best N is all that the budget buys, for every p; only a budget shared "
-        f"by problems adapts, and knowing p it would gain {100 * gain:.1f} points of coverage "
-        f"at {n} a problem.",
+        "As the claim is written, the best N is the whole budget for every p. Only a budget that "
+        f"problems share could adapt: knowing every p, it would gain {100 * gain:.1f} points of "
+        f"coverage at {n} samples a problem.",
     )
 
 
 def _c45(findings: Findings) -> Judgement:
     return untestable(
-        "it needs models trained by reinforcement learning to think at length, or distilled "
-        "from such; the lab's are too small for it"
+        "it needs models trained by reinforcement learning to reason at length, or distilled from "
+        "such models; the lab's are too small for that"
     )
 
 
@@ -125,8 +125,8 @@ CLAIMS = (
         "Ten rounds of revision from 0.1, each adding 0.05, give about 0.65.",
         ("003",),
         "Not in the paper.",
-        f"Calculated by the rule stated. Confirmed: {STATED:g} to two decimals, counting the "
-        "start as a round or not. Refuted: neither.",
+        f"Calculated by the rule as stated. Confirmed: it gives {STATED:g} to two decimals, the "
+        "start counted as a round or not. Refuted: it does with neither count.",
         _c23,
         How.CALCULATED,
     ),
@@ -134,9 +134,10 @@ CLAIMS = (
         "C24",
         "Best-of-10 at p = 0.5 gives 0.999.",
         ("003",),
-        "Not in the paper; it is coverage, with an oracle to choose.",
-        f"Two normal scores. Confirmed: coverage is {TOLD:g} and a verifier of AUC {GOOD:g} "
-        f"reaches {NEARLY:g}. Refuted: either fails.",
+        "Not in the paper; it is coverage, where an oracle chooses.",
+        "Simulated with scores from two normal distributions, one for right and one for wrong "
+        f"answers. Confirmed: coverage is at least {TOLD:g}, and a verifier with an AUC of "
+        f"{GOOD:g} reaches {NEARLY:g}. Refuted: one of the two is not so.",
         _c24,
         How.SIMULATED,
     ),
@@ -145,8 +146,8 @@ CLAIMS = (
         "The optimal number of samples N*(p, C) adapts to the difficulty p.",
         ("002",),
         "Not in the paper, which fixes N.",
-        "Calculated: refuted if 1 - (1 - p)^N rises with N for every p, so that the best N is "
-        "the largest affordable; confirmed if not.",
+        "Calculated. Refuted: 1 - (1 - p)^N rises with N for every p, so that the best N is the "
+        "largest affordable. Confirmed: it does not.",
         _c27,
         How.CALCULATED,
     ),
@@ -156,7 +157,7 @@ CLAIMS = (
         "outside it.",
         ("002", "003"),
         "Not studied.",
-        "Needs such models.",
+        "Not tested: it needs such models.",
         _c45,
         How.OUTSIDE,
     ),

@@ -33,27 +33,27 @@ from outthink.paper.claims.base import (
 from outthink.paper.findings import RATIOS, Bins, Exchanged, Findings
 
 LOW = RATIOS[0]
-"""R at which the small model may draw most."""
+"""The R at which equal FLOPs give the small model most samples."""
 CLOSE = 0.05
-"""A budget this near to what equal FLOPs allow stands for it."""
+"""A measured budget may be this share below what equal FLOPs give."""
 
 
 def _difference(
-    found: Exchanged, token_ratio: float, numbers: Sequence[int], level: float = LEVEL
+    exchanged: Exchanged, token_ratio: float, numbers: Sequence[int], level: float = LEVEL
 ) -> Interval | None:
-    values = found.difference(token_ratio, numbers)
+    values = exchanged.difference(token_ratio, numbers)
     return None if values is None or not values.size else mean(values, level=level)
 
 
 def _comparisons(findings: Findings) -> list[Figure]:
-    """Small minus large by R and bin: predicted and charged, then oracle."""
+    """Accuracy of S minus L by R and bin: predicted bins and charged, then oracle bins."""
     kinds = (("predicted, net", findings.exchanged), ("oracle", findings.exchanged_oracle))
     figures = []
-    for label, found in kinds:
-        for row in found.comparisons:
+    for label, exchanged in kinds:
+        for row in exchanged.comparisons:
             if row.bin is None:
                 continue
-            gap = _difference(found, row.token_ratio, (row.bin,))
+            gap = _difference(exchanged, row.token_ratio, (row.bin,))
             if gap is not None:
                 where = f"R = {row.token_ratio:g}, N = {row.budget}, bin {row.bin + 1}"
                 figures.append(difference(f"S - L, {where}, {label}", gap))
@@ -61,7 +61,7 @@ def _comparisons(findings: Findings) -> list[Figure]:
 
 
 def _capped(findings: Findings) -> str | None:
-    """Why S could have done better than was measured, if so."""
+    """Why S might do better than measured; `None` if its budget was measured far enough."""
     row = findings.exchanged.at(LOW, None)
     if row.match is Match.EXACT or (row.budget or 0) >= (1 - CLOSE) * row.matched:
         return None
@@ -69,13 +69,13 @@ def _capped(findings: Findings) -> str | None:
 
 
 def _c02(findings: Findings) -> Judgement:
-    found = findings.exchanged
+    exchanged = findings.exchanged
     level = 1 - (1 - LEVEL) / len(FIRST_THREE)
-    gaps = {b: _difference(found, LOW, (b,), level) for b in FIRST_THREE}
+    gaps = {b: _difference(exchanged, LOW, (b,), level) for b in FIRST_THREE}
     known = {b: gap for b, gap in gaps.items() if gap is not None}
-    figures = [*_crossover_figures(found), *_comparisons(findings)]
+    figures = [*_crossover_figures(exchanged), *_comparisons(findings)]
     if not known:
-        return untestable(f"R = {LOW} allows S no sample", figures)
+        return untestable(f"at R = {LOW} equal FLOPs do not pay for one sample of S", figures)
     best = max(known, key=lambda b: known[b].mean)
     verdict, reason = Verdict.UNDECIDED, None
     if any(above(gap, 0.0) for gap in known.values()):
@@ -99,17 +99,17 @@ def _c03(findings: Findings) -> Judgement:
             figures.append(
                 difference(f"S - L, R = {row.token_ratio:g}, N = {row.budget}", row.difference)
             )
-    said = ", ".join(
+    listing = ", ".join(
         f"{points(row.difference)} at N = {row.budget}"
         for row in findings.exchanged.comparisons
         if row.bin is None and row.difference is not None
     )
     return untestable(
-        "it speaks of models of 3.8 and 70 billion parameters on MATH, which the paper does "
-        "not have either",
+        "it is about models of 3.8 and 70 billion parameters on MATH, which the paper does not "
+        "measure either",
         figures,
         f"The lab's L has {findings.size_ratio:.1f} times the parameters of S; over all "
-        f"problems S with its policy differs from it by {said}.",
+        f"problems S with its policy differs from it by {listing}.",
     )
 
 
@@ -117,7 +117,7 @@ def _c04(findings: Findings) -> Judgement:
     gap = _difference(findings.exchanged, LOW, HARD)
     figures = _comparisons(findings)
     if gap is None:
-        return untestable(f"R = {LOW} allows S no sample", figures)
+        return untestable(f"at R = {LOW} equal FLOPs do not pay for one sample of S", figures)
     verdict, reason = Verdict.UNDECIDED, None
     if above(gap, 0.0):
         verdict = Verdict.CONFIRMED
@@ -136,9 +136,9 @@ def _c04(findings: Findings) -> Judgement:
 # C19, C20, C33: R ---------------------------------------------------------------------------------
 
 
-def _crossover_figures(found: Exchanged) -> list[Figure]:
+def _crossover_figures(exchanged: Exchanged) -> list[Figure]:
     figures = []
-    for row in found.crossovers:
+    for row in exchanged.crossovers:
         where = "all bins" if row.bin is None else f"bin {row.bin + 1}"
         if row.found.budget is not None:
             figures.append(
@@ -169,20 +169,21 @@ def _by_bin(findings: Findings, numbers: Sequence[int]) -> list[Crossover]:
     return [row for row in findings.exchanged.crossovers if row.bin in numbers]
 
 
-def _said(found: Threshold) -> str:
-    if found.verdict is Wins.BELOW:
-        assert found.token_ratio is not None
-        return f"R* = {found.token_ratio:.2g}"
-    return "S for every R" if found.verdict is Wins.ALWAYS else "L, as far as measured"
+def _said(threshold: Threshold) -> str:
+    if threshold.verdict is Wins.BELOW:
+        assert threshold.token_ratio is not None
+        return f"R* = {threshold.token_ratio:.2g}"
+    return "S at every R" if threshold.verdict is Wins.ALWAYS else "L at every budget measured"
 
 
 def _c19(findings: Findings) -> Judgement:
     rows = _by_bin(findings, LAST_THREE)
     enough = all(row.problems >= LEAST for row in rows)
     finite = [
-        all(each.verdict is Wins.BELOW for each in (row.found, row.low, row.high)) for row in rows
+        all(threshold.verdict is Wins.BELOW for threshold in (row.found, row.low, row.high))
+        for row in rows
     ]
-    # "Never" is said of the budgets measured, so they must reach as far as equal FLOPs allow.
+    # "Never" holds for the budgets measured only, so they must reach what equal FLOPs give.
     settled = {Wins.ALWAYS} if _capped(findings) else {Wins.ALWAYS, Wins.NEVER}
     not_finite = [
         row.low.verdict is row.high.verdict and row.low.verdict in settled for row in rows
@@ -192,11 +193,11 @@ def _c19(findings: Findings) -> Judgement:
         verdict = Verdict.CONFIRMED
     elif enough and all(not_finite):
         verdict = Verdict.REFUTED
-    said = ", ".join(
+    listing = ", ".join(
         f"bin {row.bin + 1}: {_said(row.found)}" for row in rows if row.bin is not None
     )
     figures = [*_crossover_figures(findings.exchanged), *_comparisons(findings)]
-    return judged(verdict, figures, f"The better buy by bin: {said}.")
+    return judged(verdict, figures, f"The better buy by bin: {listing}.")
 
 
 def _c20(findings: Findings) -> Judgement:
@@ -212,8 +213,8 @@ def _c20(findings: Findings) -> Judgement:
             number("k at a token ratio of 1", k_tokens),
             number("k at a compute ratio of 1", k_compute),
         ],
-        f"As many tokens of inference as of pretraining cost {spent:.3f} of its FLOPs, so R is "
-        "a ratio of tokens, and of compute only after dividing by three.",
+        f"At as many tokens of inference as of pretraining, inference costs {spent:.3f} of the "
+        "FLOPs of pretraining. So R is a ratio of tokens; the ratio of compute is a third of it.",
     )
 
 
@@ -227,13 +228,13 @@ def _c33(findings: Findings) -> Judgement:
         for row in findings.exchanged.crossovers
         if row.bin is not None and row.found.budget is not None
     ]
-    said = ", ".join(
+    listing = ", ".join(
         f"bin {row.bin + 1}: {row.found.budget:.0f}"
         for row in rows
         if row.bin is not None and row.found.budget is not None
     )
     if not rows:
-        reason = "S catches up with L in no bin, as far as measured"
+        reason = "S catches up with L in no bin at any budget measured"
         return judged(Verdict.UNDECIDED, figures, f"{reason.capitalize()}.", reason)
     paid = findings.exchanged.accounting.difficulty
     enough = [row for row in rows if row.problems >= LEAST]
@@ -248,7 +249,7 @@ def _c33(findings: Findings) -> Judgement:
     return judged(
         verdict,
         figures,
-        f"Samples with which S catches up with L, besides {paid:g} for difficulty, by bin: {said}.",
+        f"Samples with which S catches up with L, plus {paid:g} to predict difficulty: {listing}.",
     )
 
 
@@ -256,8 +257,8 @@ def _c33(findings: Findings) -> Judgement:
 
 
 def _c36(findings: Findings) -> Judgement:
-    found, large = findings.exchanged, findings.evidence.large_greedy
-    n, small = found.largest, found.at_largest
+    exchanged, large = findings.exchanged, findings.evidence.large_greedy
+    n, small = exchanged.largest, exchanged.at_largest
     gap = apart(small, large)
     bins = findings.bins(Bins.PREDICTED)
     figures = [
@@ -321,8 +322,9 @@ def _c30(findings: Findings) -> Judgement:
     return judged(
         verdict,
         figures,
-        f"For the FLOPs of one sample of L, one of {k} of S is right more often by "
-        f"{points(gap)}; one of {budgets[-1]} by {points(last)}.",
+        f"{k} samples of S cost no more FLOPs than one of L. The share of problems where at least "
+        f"one of them is right differs from L's pass@1 by {points(gap)}; with {budgets[-1]} "
+        f"samples, by {points(last)}.",
     )
 
 
@@ -345,10 +347,10 @@ CLAIMS = (
         "succeeds at all.",
         ("000", "001", "002"),
         "On bins 1-3 or at small R (section 7).",
-        "S with its policy (predicted bins, charged) at k(R) minus L's greedy answer, R = "
-        f"{LOW}, bins 1-3 (intervals corrected for three). Confirmed: above 0 in one bin. "
-        "Refuted: below 0 in all, at the budget that equal FLOPs allow, or within "
-        f"{100 * CLOSE:g} % of it.",
+        "Accuracy of S with its policy (predicted bins, charged) at k(R), the samples that equal "
+        f"FLOPs give, minus L's greedy answer, at R = {LOW} in bins 1-3 (intervals corrected for "
+        "three comparisons). Confirmed: above 0 in one bin. Refuted: below 0 in all, at k(R) or "
+        f"within {100 * CLOSE:g} % of it.",
         _c02,
         contradicts=("C04",),
     ),
@@ -357,7 +359,7 @@ CLAIMS = (
         "A 3.8B model with test-time compute equals a 70B model on MATH.",
         ("003",),
         "Not in the paper, which names no sizes.",
-        "Needs those models. The lab's ratio and differences are shown.",
+        "Not tested: it needs those models. The lab's size ratio and differences are shown.",
         _c03,
         How.OUTSIDE,
     ),
@@ -366,9 +368,9 @@ CLAIMS = (
         "On hard questions test-time compute is more efficient than training compute.",
         ("003",),
         "The opposite: hard questions favour pretraining.",
-        f"S with its policy at k(R) minus L's greedy answer, R = {LOW}, predicted bins 4-5. "
-        "Confirmed: above 0. Refuted: below 0, at the budget that equal FLOPs allow, or within "
-        f"{100 * CLOSE:g} % of it.",
+        "Accuracy of S with its policy at k(R), the samples that equal FLOPs give, minus L's "
+        f"greedy answer, at R = {LOW} in predicted bins 4-5. Confirmed: above 0. Refuted: below 0, "
+        f"at k(R) or within {100 * CLOSE:g} % of it.",
         _c04,
         contradicts=("C02", "C05"),
     ),
@@ -377,10 +379,10 @@ CLAIMS = (
         "At low R the small model with test-time compute is the better buy, at high R the "
         "larger one.",
         ("001", "002"),
-        "So it is.",
-        "R* of bins 3-5 (predicted, charged). Confirmed: finite in each with both ends of its "
-        "interval. Refuted: in none, both ends agreeing that one model wins at every R, up to "
-        f"the budget that R = {LOW} allows.",
+        "The paper says the same.",
+        "R*, the R below which S wins, in bins 3-5 (predicted, charged). Confirmed: in each bin "
+        "R* and both ends of its interval are finite. Refuted: in none are they, and both ends "
+        f"agree that one model wins at every R, measured up to the budget that R = {LOW} gives.",
         _c19,
     ),
     Claim(
@@ -388,8 +390,8 @@ CLAIMS = (
         "R is total inference compute over pretraining compute.",
         ("001",),
         "R is a ratio of tokens.",
-        "Calculated: confirmed if as many tokens of inference as of pretraining cost the same "
-        "FLOPs, refuted if not.",
+        "Calculated. Confirmed: as many tokens of inference as of pretraining cost as many FLOPs. "
+        "Refuted: they do not.",
         _c20,
         How.CALCULATED,
     ),
@@ -398,10 +400,10 @@ CLAIMS = (
         "With 100 to 1,000 samples a small model has a right one more often than a 10 times "
         "larger model in one.",
         ("000",),
-        "Depends on the task (Brown et al. 2024).",
-        "Coverage of S with the samples that cost one of L (contexts counted) minus pass@1 of "
-        "L. Confirmed: above 0. Refuted: below 0. More samples, and a selector in place of an "
-        "oracle, are shown beside it.",
+        "It depends on the task (Brown et al. 2024).",
+        "Coverage of S, with as many samples as cost no more than one of L (attention counted), "
+        "minus pass@1 of L. Confirmed: above 0. Refuted: below 0. More samples, and a verifier's "
+        "choice instead of an oracle's, are shown beside it.",
         _c30,
     ),
     Claim(
@@ -409,9 +411,9 @@ CLAIMS = (
         "The crossover needs more than 100 samples.",
         ("000",),
         "Gains appear at 4 to 16 samples, and R much above 1 is tested at 16.",
-        "k*, difficulty charged, of the predicted bins in which S is shown to catch up with L, "
-        "that is, whose interval of k* has an upper end. Refuted: every such interval is below "
-        "100. Confirmed: in every bin in which S catches up at all it is above 100.",
+        "k*, the samples with which S catches up with L, in predicted bins, difficulty charged. "
+        "Refuted: in the bins whose interval of k* has an upper end, every such interval is below "
+        "100. Confirmed: in every bin in which S catches up at all, the interval is above 100.",
         _c33,
     ),
     Claim(
@@ -419,8 +421,8 @@ CLAIMS = (
         "With optimal test-time scaling a much smaller model beats a huge one.",
         ("000",),
         "On MATH-500 with 512 samples, not on AIME24 (Liu et al. 2025); the PRM is not counted.",
-        "S with its policy at the largest budget minus L's greedy answer, all problems, at the "
-        "one ratio of sizes there is. Confirmed: above 0. Refuted: below 0.",
+        "Accuracy of S with its policy at the largest budget minus L's greedy answer, over all "
+        "problems, at the lab's one size ratio. Confirmed: above 0. Refuted: below 0.",
         _c36,
         contradicts=("C39",),
     ),

@@ -1,4 +1,4 @@
-"""Claims that returns follow a law."""
+"""Claims that coverage or accuracy follows a law in the budget."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from outthink.paper.simulate import ScaledBeta
 # C31: coverage ------------------------------------------------------------------------------------
 
 EXTRAPOLATED = 4
-"""How many times further than fitted the law must predict."""
+"""The law is fitted up to the largest number of samples divided by this."""
 OFF = 0.02
-"""By how much it may be off there."""
+"""The error allowed at the largest number of samples."""
 TRUTH = ScaledBeta(0.4, 3.0, 0.9)
-"""What the fit of the tail is tried on."""
+"""A known distribution on which the fit of the tail is checked."""
 
 
 def _c31(findings: Findings) -> Judgement:
@@ -57,7 +57,7 @@ def _c31(findings: Findings) -> Judgement:
     ]
     drawn = np.random.default_rng(0)
     known = drawn.binomial(64, TRUTH.draw(1000, drawn))
-    figures += _tail_figures(known, 64, f"a known world of exponent {TRUTH.exponent:g}")
+    figures += _tail_figures(known, 64, f"a simulation with exponent {TRUTH.exponent:g}")
     verdict = Verdict.UNDECIDED
     if above(error, -OFF) and below(error, OFF):
         verdict = Verdict.CONFIRMED
@@ -88,17 +88,17 @@ def _extrapolation(budgets: tuple[int, ...], covered: Floats, fitted: list[int])
 
 def _tail_figures(counts: Integers, samples: int, whose: str) -> list[Figure]:
     try:
-        found = scaling.fit_tail(counts, samples, resamples=40)
+        tail = scaling.fit_tail(counts, samples, resamples=40)
     except UsageError:
-        return []  # Too few different counts for a distribution: nothing to show.
-    exponent = found.exponent
+        return []  # too few different counts to fit a distribution
+    exponent = tail.exponent
     return [
         Figure(
             f"tail exponent of {whose}",
             exponent.value,
             exponent.low,
             exponent.high,
-            found.problems,
+            tail.problems,
         )
     ]
 
@@ -106,7 +106,7 @@ def _tail_figures(counts: Integers, samples: int, whose: str) -> list[Figure]:
 # C32: accuracy ------------------------------------------------------------------------------------
 
 SELDOM = 0.05
-"""Share of resamples in which a law that is ruled out may still be the nearest."""
+"""A law is ruled out only if it is nearest in no larger share of resamples."""
 POWERS = (Law.POWER, Law.ERROR_POWER)
 
 
@@ -115,26 +115,26 @@ def _c32(findings: Findings) -> Judgement:
     held_out = 2
     if accuracy.shape[1] < scaling.LEAST_PROBLEMS or len(budgets) < 6:
         return untestable(
-            f"{len(budgets)} budgets are too few to fit laws to and hold {held_out} of them out"
+            f"{len(budgets)} budgets are too few to fit laws with {held_out} of them held out"
         )
     fits = scaling.fit_laws(budgets, accuracy, held_out=held_out)
-    chance = sum(each.best for each in fits if each.law in POWERS)
+    chance = sum(fit.best for fit in fits if fit.law in POWERS)
     verdict = Verdict.UNDECIDED
     # The best comes first.
-    power = next(each for each in fits if each.law in POWERS)
+    power = next(fit for fit in fits if fit.law in POWERS)
     if power.held_out.high < NEGLIGIBLE:
         verdict = Verdict.CONFIRMED
     elif power.held_out.low > NEGLIGIBLE and chance <= SELDOM:
         verdict = Verdict.REFUTED
     figures = [
         Figure(
-            f"{each.law}: error on the budgets held out",
-            each.held_out.value,
-            each.held_out.low,
-            each.held_out.high,
+            f"{fit.law}: error on the budgets held out",
+            fit.held_out.value,
+            fit.held_out.low,
+            fit.held_out.high,
             accuracy.shape[1],
         )
-        for each in fits
+        for fit in fits
     ]
     figures.append(number("resamples in which a power law is nearest", chance))
     return judged(
@@ -152,21 +152,22 @@ CLAIMS = (
         "Coverage follows a power law in the number of samples.",
         ("000",),
         "An exponentiated one (Brown et al. 2024), if the tail of hard questions is heavy.",
-        f"exp(a k^b) fitted to mean coverage up to a {EXTRAPOLATED}th of the samples and "
-        f"refitted to every resample. Confirmed: off by less than {percent(OFF)} at all "
-        "samples, with the whole interval. Refuted: by more.",
+        f"exp(a k^b), fitted to mean coverage up to a {EXTRAPOLATED}th of the samples and "
+        "refitted to every resample, predicts coverage at all samples. Confirmed: the whole "
+        f"interval of its error is within {percent(OFF)}. Refuted: the whole interval is beyond.",
         _c31,
     ),
     Claim(
         "C32",
         "The returns of test-time compute follow a power law, as those of training do.",
         ("000",),
-        "Not shown; the paper fits no law.",
-        "Accuracy of the policy over all that is read from pools, at powers of two; five laws "
-        "fitted to all but the two largest budgets. Confirmed: the better power law, of "
-        "accuracy or of error, is off by less than a point there. Refuted: it is off by more, "
-        f"and nearest of all in {percent(SELDOM)} of resamples at most. Nearest alone would not "
-        "do to confirm it, since the saturating law has the other as a special case.",
+        "The paper fits no law.",
+        "Five laws are fitted to the accuracy of the policy over all pooled strategies, at powers "
+        "of two, with the two largest budgets held out. Confirmed: the better power law, of "
+        "accuracy or of error, is off by less than a point there. Refuted: it is off by more, and "
+        f"a power law is nearest of all in {percent(SELDOM)} of resamples at most. Being nearest "
+        "is not enough to confirm, since the saturating law contains a power law as a special "
+        "case.",
         _c32,
     ),
 )

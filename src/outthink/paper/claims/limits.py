@@ -1,4 +1,4 @@
-"""Claims about the two ends: questions that are solved anyway, and questions that never are."""
+"""Claims about the easiest and the hardest questions: always solved, or never."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from outthink.paper.evidence import BASELINE
 from outthink.paper.findings import Bins, Findings, members
 
 RECOVERED = 0.02
-"""Two points: what C05 and C11 call a gain."""
+"""From two points on, C05 and C11 count a gain."""
 
 
 def _c05(findings: Findings) -> Judgement:
-    evidence, found = findings.evidence, findings.exchanged_oracle
+    evidence, exchanged = findings.evidence, findings.exchanged_oracle
     never = evidence.main.oracle.values == 0
-    samples, n = evidence.main.oracle.samples, found.largest
+    samples, n = evidence.main.oracle.samples, exchanged.largest
     count = int(never.sum())
     if count < LEAST:
         few = f"only {count} problems have no right answer among {samples} samples"
         return judged(Verdict.UNDECIDED, (), few.capitalize() + ".", few)
-    # One sample of S, not the policy's best single answer: this is what success 0 was measured on.
+    # One sample of S, not the policy at N = 1: single samples are what a success of 0 is about.
     one = findings.curve(BASELINE, 1)
-    after = found.at_largest
+    after = exchanged.at_largest
     gain = apart(after[never], one[never])
     covered = findings.coverage[1][-1]
     hardest = members(findings.bins(Bins.ORACLE), HARDEST)
@@ -62,7 +62,7 @@ def _c05(findings: Findings) -> Judgement:
 
 
 FEW, SOME = 1, 16
-"""Budgets between which C06 looks for a gain."""
+"""C06 compares these two budgets."""
 
 
 def _c06(findings: Findings) -> Judgement:
@@ -89,11 +89,11 @@ def _c06(findings: Findings) -> Judgement:
 
 
 def _c11(findings: Findings) -> Judgement:
-    found = findings.exchanged_search
-    n = found.largest
+    exchanged = findings.exchanged_search
+    n = exchanged.largest
     hardest = members(findings.bins(Bins.PREDICTED), HARDEST)
     one = findings.curve(BASELINE, 1)
-    gain = apart(found.at_largest[hardest], one[hardest])
+    gain = apart(exchanged.at_largest[hardest], one[hardest])
     verdict = Verdict.UNDECIDED
     if above(gain, RECOVERED):
         verdict = Verdict.CONFIRMED
@@ -113,10 +113,10 @@ CLAIMS = (
         "C05",
         "No test-time compute recovers questions on which the model's success is 0.",
         ("000",),
-        "The hardest bin stays nearly flat.",
-        "Problems without a right answer among the samples of oracle difficulty: the policy at "
-        "the largest budget (oracle bins, all strategies) minus one sample. Confirmed: below "
-        "two points. Refuted: above.",
+        "Curves of the hardest bin stay nearly flat.",
+        "On problems without a right answer among the samples for oracle difficulty: accuracy of "
+        "the policy (oracle bins, all strategies) at the largest budget minus that of one sample. "
+        "Confirmed: below two points. Refuted: above.",
         _c05,
         contradicts=("C04", "C09", "C11"),
     ),
@@ -124,9 +124,9 @@ CLAIMS = (
         "C06",
         "For very easy questions, minimal compute is optimal.",
         ("000",),
-        "Bin 1 gains a good deal with revisions.",
-        f"The policy in predicted bin 1 at N = {SOME} minus N = {FEW}. Confirmed: below one "
-        "point. Refuted: above.",
+        "Bin 1 gains much from revisions.",
+        f"In predicted bin 1: accuracy of the policy at N = {SOME} minus at N = {FEW}. Confirmed: "
+        "below one point. Refuted: above.",
         _c06,
         contradicts=("C07", "C08"),
     ),
@@ -135,8 +135,8 @@ CLAIMS = (
         "On the hardest questions beam or parallel search works.",
         ("001",),
         "No method helps in bin 5.",
-        "The best search at the largest budget minus one sample in predicted bin 5. Confirmed: "
-        "above two points. Refuted: below.",
+        "In predicted bin 5: accuracy of the best search at the largest budget minus that of one "
+        "sample. Confirmed: above two points. Refuted: below.",
         _c11,
         contradicts=("C05", "C09"),
     ),

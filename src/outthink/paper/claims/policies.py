@@ -44,19 +44,20 @@ from outthink.search import strategy
 # C01, C42: four times -----------------------------------------------------------------------------
 
 FOUR_TIMES, SURELY, AT_MOST = 4.0, 2.0, 2.0
-"""The factor, what its lower end must exceed, and what refutes it where no upper end reaches it."""
+"""The factor claimed; what the lower end of its interval must exceed; the bound that refutes the
+claim where every upper end is below it."""
 
 
 def four_times(factors: Sequence[Equivalence], reach: int) -> Verdict:
-    """The rule of C01 on one curve; `reach` is the base's largest budget.
+    """The rule of C01 on one curve; `reach` is the baseline's largest budget.
 
-    Where the base was not measured up to AT_MOST times the cost, a saving of that size could not be
-    seen, and that budget refutes nothing.
+    A budget cannot refute where the baseline was not measured up to AT_MOST times its cost: a
+    saving of that size could not be seen there.
     """
-    if any(each.factor >= FOUR_TIMES and above(each, SURELY) for each in factors):
+    if any(cef.factor >= FOUR_TIMES and above(cef, SURELY) for cef in factors):
         return Verdict.CONFIRMED
-    seen = [each for each in factors if reach >= AT_MOST * each.cost]
-    refuted = bool(seen) and all(below(each, AT_MOST) for each in seen)
+    seen = [cef for cef in factors if reach >= AT_MOST * cef.cost]
+    refuted = bool(seen) and all(below(cef, AT_MOST) for cef in seen)
     return Verdict.REFUTED if refuted else Verdict.UNDECIDED
 
 
@@ -64,38 +65,38 @@ def _c01(findings: Findings) -> Judgement:
     axes = (findings.search, findings.revisions)
     verdicts = [four_times(axis.net, axis.base_budgets[-1]) for axis in axes]
     figures = [
-        factor(f"{axis.name}, N = {each.n}, {label}", each)
+        factor(f"{axis.name}, N = {cef.n}, {label}", cef)
         for axis in axes
         for label, factors in (
             ("predicted, net", axis.net),
             ("predicted, difficulty free", axis.gross),
             ("oracle, difficulty free", axis.upper),
         )
-        for each in factors
+        for cef in factors
     ]
     against = findings.against_plain
     figures += [
-        factor(f"{axis.name}, N = {each.n}, predicted, net, over plain best-of-N", each)
+        factor(f"{axis.name}, N = {cef.n}, predicted, net, over plain best-of-N", cef)
         for axis in against
-        for each in axis.net
+        for cef in axis.net
     ]
-    best = {axis.name: max(axis.net, key=lambda each: each.factor) for axis in axes}
+    best = {axis.name: max(axis.net, key=lambda cef: cef.factor) for axis in axes}
     sentence = "; ".join(
-        f"{name}: at best {times(each)} times, at N = {each.n}" for name, each in best.items()
+        f"{name}: at best {times(cef)} times, at N = {cef.n}" for name, cef in best.items()
     )
-    said = f"Net of difficulty, {sentence}."
+    sentence = f"With difficulty charged, {sentence}."
     if against:
-        other = [(max(axis.net, key=lambda each: each.factor), axis.name) for axis in against]
-        told = "; ".join(f"{name} {times(each)} times, at N = {each.n}" for each, name in other)
-        said += f" Against plain best-of-N, which is no part of the rule, at best: {told}."
-    return judged(_either(verdicts), figures, said)
+        other = [(max(axis.net, key=lambda cef: cef.factor), axis.name) for axis in against]
+        more = "; ".join(f"{name} {times(cef)} times, at N = {cef.n}" for cef, name in other)
+        sentence += f" Against plain best-of-N, which is not part of the rule, at best: {more}."
+    return judged(_either(verdicts), figures, sentence)
 
 
 def _either(verdicts: Sequence[Verdict]) -> Verdict:
-    """Confirmed by one, refuted by all."""
+    """Confirmed where one verdict is, refuted where all are."""
     if Verdict.CONFIRMED in verdicts:
         return Verdict.CONFIRMED
-    refuted = all(each is Verdict.REFUTED for each in verdicts)
+    refuted = all(verdict is Verdict.REFUTED for verdict in verdicts)
     return Verdict.REFUTED if refuted else Verdict.UNDECIDED
 
 
@@ -119,26 +120,26 @@ def _c42(findings: Findings) -> Judgement:
     if number_wins is Verdict.CONFIRMED and strategy_wins is Verdict.CONFIRMED:
         verdict = Verdict.UNDECIDED
     figures = [
-        factor(f"adaptive {name}, N = {each.n}", each)
-        for name, found in factors.items()
-        for each in found
+        factor(f"adaptive {name}, N = {cef.n}", cef)
+        for name, cefs in factors.items()
+        for cef in cefs
     ]
     figures += [
         difference(f"adaptive {name} - best-of-N, N = {n}", apart(curve[row], base[row]))
         for name, curve in curves.items()
         for row, n in enumerate(budgets)
     ]
-    best = {name: max(found, key=lambda each: each.factor) for name, found in factors.items()}
-    sentence = ", ".join(f"{times(each)} adapting {name}" for name, each in best.items())
+    best = {name: max(cefs, key=lambda cef: cef.factor) for name, cefs in factors.items()}
+    sentence = ", ".join(f"{times(cef)} adapting {name}" for name, cef in best.items())
     return judged(
         verdict,
         figures,
-        f"At best, net of difficulty: {sentence} (number of samples, strategy, or both).",
+        f"At best, with difficulty charged: {sentence} (number of samples, strategy, or both).",
     )
 
 
 def _choices(grid: Grid) -> tuple[Floats, list[float]]:
-    """[C, P] every strategy at every budget it was run at, and what each costs."""
+    """[C, P] accuracy of every strategy at every budget it was run at, and the costs."""
     run = ~np.isnan(grid.accuracy[:, :, 0])
     costs = [float(n) for row in run for n, there in zip(grid.budgets, row, strict=True) if there]
     accuracy: Floats = grid.accuracy[run]
@@ -175,7 +176,7 @@ def _c14(findings: Findings) -> Judgement:
         verdict,
         figures,
         f"Oracle bins gain at most {points(widest)} over predicted ones ({name}, N = {n}); "
-        f"{percent(agreed.same_bin)} of the problems are in the same bin.",
+        f"{percent(agreed.same_bin)} of problems are in the same bin under both.",
     )
 
 
@@ -189,8 +190,8 @@ def _c15(findings: Findings) -> Judgement:
 
     def gain(kind: Bins) -> Floats:
         held_out = findings.both.fits[kind].held_out - by_label.held_out
-        found: Floats = held_out[rows].mean(axis=0)
-        return found
+        gained: Floats = held_out[rows].mean(axis=0)
+        return gained
 
     oracle, predicted = mean(gain(Bins.ORACLE)), mean(gain(Bins.PREDICTED))
     return judged(
@@ -200,7 +201,7 @@ def _c15(findings: Findings) -> Judgement:
             difference("bins by the verifier - bins by length", predicted),
         ],
         f"Choosing by pass@1 instead of by the problem's length changes accuracy by "
-        f"{points(oracle)}, choosing by predicted difficulty by {points(predicted)}.",
+        f"{points(oracle)}; choosing by predicted difficulty changes it by {points(predicted)}.",
     )
 
 
@@ -235,11 +236,9 @@ def _c43(findings: Findings) -> Judgement:
     return judged(
         verdict,
         figures,
-        f"Of {gained} budgets at which the policy saves compute while difficulty is free, it still "
-        f"does at {survived} once difficulty is charged, and loses at {lost}.",
-        None
-        if gained
-        else "nothing is saved even while difficulty is free, so nothing can be lost",
+        f"Of {gained} budgets at which the policy saves compute with difficulty free, it still "
+        f"does at {survived} with difficulty charged, and loses at {lost}.",
+        None if gained else "nothing is saved even with difficulty free, so nothing can be lost",
     )
 
 
@@ -260,7 +259,9 @@ def _c35(findings: Findings) -> Judgement:
         above(verifiers, 0.0) or below(verifiers, 0.0),
         above(policies, 0.0) or below(policies, 0.0),
     ]
-    tight = [below(each, NEGLIGIBLE) and above(each, -NEGLIGIBLE) for each in (verifiers, policies)]
+    tight = [
+        below(effect, NEGLIGIBLE) and above(effect, -NEGLIGIBLE) for effect in (verifiers, policies)
+    ]
     verdict = Verdict.UNDECIDED
     if len(main.problems) >= LEAST and all(dependent):
         verdict = Verdict.CONFIRMED
@@ -272,15 +273,15 @@ def _c35(findings: Findings) -> Judgement:
         difference("verifier - majority, S minus reviser", policies),
     ]
     figures += [
-        share(f"weighted best-of-{n}, {percent(flips)} of scores turned round", mean(values))
+        share(f"weighted best-of-{n}, {percent(flips)} of scores flipped", mean(values))
         for flips, values in findings.flipped.items()
     ]
     return judged(
         verdict,
         figures,
-        f"How strategies compare depends on the bin with p = {chance:.3f}; what weighting gains "
-        f"changes by {points(verifiers)} with the verifier, and what a verifier gains by "
-        f"{points(policies)} with the policy.",
+        f"That strategies compare alike in all bins has p = {chance:.3f}. The gain of weighting "
+        f"differs by {points(verifiers)} between the verifiers, and the gain of a verifier over "
+        f"a vote by {points(policies)} between the proposers.",
     )
 
 
@@ -295,12 +296,12 @@ def _by_verifier(findings: Findings) -> Interval:
 
 def _by_policy(findings: Findings) -> Interval:
     evidence = findings.evidence
-    unled = evidence.unled
-    count = len(unled.problems)
-    n = min(unled.plan.budgets[-1], evidence.main.plan.chains)
+    prm_on_revisions = evidence.prm_on_revisions
+    count = len(prm_on_revisions.problems)
+    n = min(prm_on_revisions.plan.budgets[-1], evidence.main.plan.chains)
     flat = strategy(PARALLEL.replace(")", ",answer=majority)")).name
     s = findings.curve(BASELINE, n) - findings.curve("majority", n)
-    reviser = unled.curve(PARALLEL, (n,))[0] - findings.curve(flat, n)[:count]
+    reviser = prm_on_revisions.curve(PARALLEL, (n,))[0] - findings.curve(flat, n)[:count]
     return apart(s[:count], reviser)
 
 
@@ -316,11 +317,11 @@ def _c40(findings: Findings) -> Judgement:
     chance = interaction(column[~np.isnan(column[:, 0])], findings.bins(Bins.PREDICTED))
     best = kept[int(np.nanmean(column, axis=1).argmax())]
     return untestable(
-        "it speaks of eight released reasoning models and their traces, cut off at a length; the "
-        "lab's models do not reason at length, so traces of them would show something else",
+        "it is about eight released reasoning models and their traces, cut off at a length; the "
+        "lab's models do not reason at length, so their traces would show something else",
         [number(f"search, N = {n}: p-value of strategy x bin", chance)],
-        f"In the lab {best} is the best search at N = {n}, and how searches compare depends on the "
-        f"bin with p = {chance:.3f}.",
+        f"In the lab {best} is the best search at N = {n}; that searches compare alike in all bins "
+        f"has p = {chance:.3f}.",
     )
 
 
@@ -330,11 +331,11 @@ CLAIMS = (
         "A compute-optimal policy needs about 4 times fewer samples than best-of-N.",
         ("000", "001", "002"),
         "'Up to 4 times' in the body, 'more than 4 times' in the abstract (Snell et al. 2024).",
-        "Compute-equivalence factor over weighted best-of-N (search) and parallel answers "
-        "(revisions), on predicted bins, difficulty charged, two-fold. "
-        f"Confirmed: on one axis at least {FOUR_TIMES:g} at some N with a lower end above "
-        f"{SURELY:g}. Refuted: on both axes every upper end is below {AT_MOST:g}, at all N "
-        f"where the base was measured up to {AT_MOST:g} times the cost.",
+        "Compute-equivalence factor over weighted best-of-N (search) and over parallel answers "
+        "(revisions), on predicted bins, difficulty charged, cross-validated. "
+        f"Confirmed: on one axis at least {FOUR_TIMES:g} at some N, the lower end of its interval "
+        f"above {SURELY:g}. Refuted: on both axes every upper end is below {AT_MOST:g}, at all N "
+        f"where the baseline was measured up to {AT_MOST:g} times the cost.",
         _c01,
         contradicts=("C12", "C42"),
     ),
@@ -343,28 +344,29 @@ CLAIMS = (
         "Bins from the verifier's scores do nearly as well as bins from true pass rates.",
         ("001",),
         "The curves largely overlap, with a gap at high N.",
-        "Held-out accuracy on oracle bins minus predicted ones, difficulty free for both. "
-        "Confirmed: within one point at every budget of both axes. Refuted: above one point at "
-        "one of them.",
+        "Held-out accuracy of the policy on oracle bins minus that on predicted bins, difficulty "
+        "free for both. Confirmed: within one point at every budget of both axes. Refuted: above "
+        "one point at one of them.",
         _c14,
     ),
     Claim(
         "C15",
         "Difficulty for the model at hand predicts better than the problem's own label.",
         ("001",),
-        "So it is (section 3.2).",
-        "Held-out accuracy, mean over budgets above 1, of choosing by pass@1 (five bins) minus by "
-        f"the number of steps (five bins). {BETTER}.",
+        "The same (section 3.2).",
+        "Held-out accuracy, mean over budgets above 1, of choosing by pass@1 (five bins) minus "
+        f"that of choosing by the number of steps (five bins). {BETTER}.",
         _c15,
     ),
     Claim(
         "C35",
         "The best strategy depends on the policy, the verifier and the difficulty.",
         ("000",),
-        "So it is (Liu et al. 2025).",
-        "Confirmed where all three interactions are shown: strategy x bin by permutation (p < "
-        f"{SIGNIFICANT:g}); weighting by PRM or ORM; verifier or vote for S or the reviser. "
-        "Refuted: none is shown, and the last two are within one point.",
+        "The same (Liu et al. 2025).",
+        "Confirmed: all three interactions are shown, of strategy and bin by a permutation test (p "
+        f"< {SIGNIFICANT:g}), of weighting and verifier (PRM or ORM), and of verifier against vote "
+        "and proposer (S or the reviser). Refuted: none is shown, and the last two are within one "
+        "point.",
         _c35,
         contradicts=("C40",),
     ),
@@ -374,7 +376,8 @@ CLAIMS = (
         "difficulty.",
         ("002",),
         "Stated of eight reasoning models (2512.02008), with traces cut off at a length.",
-        "Needs the released traces: votes by difficulty, with and without those cut off.",
+        "Not tested: it needs the released traces, for votes by difficulty with and without the "
+        "traces cut off.",
         _c40,
         How.OUTSIDE,
         contradicts=("C10", "C13", "C35"),
@@ -384,8 +387,9 @@ CLAIMS = (
         "The saving comes from an adaptive number of samples, fewer on easy questions.",
         ("001", "002"),
         "The paper fixes N and adapts the strategy.",
-        "The rule of C01 on a policy that adapts N by bin and nothing else, at equal mean N. "
-        "Confirmed by it, unless adapting the strategy alone is confirmed as well; refuted by it.",
+        "The rule of C01 for a policy that adapts only N by bin, at equal mean N. Confirmed: that "
+        "rule confirms it, and does not confirm adapting only the strategy. Refuted: that rule "
+        "refutes it.",
         _c42,
         contradicts=("C01",),
     ),
@@ -393,9 +397,9 @@ CLAIMS = (
         "C43",
         "What it costs to estimate difficulty can be ignored.",
         ("001",),
-        "It is not charged, and the authors say so.",
-        "Budgets of both axes whose factor is above 1 while difficulty is free. Confirmed: with "
-        "difficulty charged it is above 1 at all of them. Refuted: it is below 1 at one of them.",
+        "The paper does not charge it, and says so.",
+        "At the budgets of both axes where the factor is above 1 with difficulty free. Confirmed: "
+        "with difficulty charged it is above 1 at all of them. Refuted: it is below 1 at one.",
         _c43,
     ),
 )

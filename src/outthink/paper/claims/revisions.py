@@ -40,21 +40,21 @@ from outthink.search import strategy
 
 
 def _splits(findings: Findings, numbers: Sequence[int]) -> dict[int, Floats]:
-    """[p] accuracy on the problems of these bins, by the length of chains."""
+    """By length of chains, [p] accuracy on the problems of these bins."""
     lengths, accuracy = findings.sweep
     there = members(findings.bins(Bins.PREDICTED), numbers)
     return {length: row[there] for length, row in zip(lengths, accuracy, strict=True)}
 
 
 def _best_of(splits: dict[int, Floats], findings: Findings, numbers: Sequence[int]) -> Floats:
-    """[p] the best of these splits for each bin, chosen on other problems."""
+    """[p] held-out accuracy of the best of these splits for each bin."""
     bins = findings.bins(Bins.PREDICTED)
     bins = bins[members(bins, numbers)]
     ids = tuple(str(row) for row in range(bins.size))
     names = tuple(str(length) for length in splits)
     grid = Grid(ids, names, (1,), np.array([[row] for row in splits.values()]))
-    found: Floats = policy.fit(grid, bins - bins.min()).held_out[0]
-    return found
+    accuracy: Floats = policy.fit(grid, bins - bins.min()).held_out[0]
+    return accuracy
 
 
 def _split_figures(splits: dict[int, Floats], where: str) -> list[Figure]:
@@ -184,16 +184,16 @@ def _c13(findings: Findings) -> Judgement:
 TRAINED = 5
 """Answers of the longest trajectory trained on: four wrong ones and the right one."""
 LEAST_CHAIN = 8
-"""Length of chain below which nothing is said of what comes after TRAINED."""
+"""With shorter chains than this, claims about answers after TRAINED are not tested."""
 BROKEN = 0.38
-"""The paper's share of right answers that turn wrong."""
+"""The share of right answers followed by a wrong one in the paper."""
 AT_ONCE = 0.92
-"""Share of right first solutions in Chen et al. 2024."""
+"""The share of solved questions whose first solution is right in Chen et al. 2024."""
 
 
 def _too_short(findings: Findings) -> str | None:
     size = len(findings.chain_facts.pass_at_1)
-    return None if size >= LEAST_CHAIN else f"chains of {size} answers are too short to say"
+    return None if size >= LEAST_CHAIN else f"chains of {size} answers are too short to tell"
 
 
 def _chain_figures(findings: Findings) -> list[Figure]:
@@ -237,12 +237,13 @@ def _c22(findings: Findings) -> Judgement:
     return judged(
         verdict,
         [
-            share("right answers that the next one breaks", broken),
-            share("wrong answers that the next one mends", mended),
-            number("the same in the paper", BROKEN),
+            share("right answers followed by a wrong one", broken),
+            share("wrong answers followed by a right one", mended),
+            number("right answers followed by a wrong one, in the paper", BROKEN),
         ],
-        f"{percent(broken.mean)} of right answers turn wrong at the next one (the paper has "
-        f"{percent(BROKEN)}), and {percent(mended.mean)} of wrong ones turn right.",
+        f"{percent(broken.mean)} of right answers are followed by a wrong one "
+        f"({percent(BROKEN)} in the paper), and {percent(mended.mean)} of wrong ones by a right "
+        "one.",
     )
 
 
@@ -266,25 +267,26 @@ def _c37(findings: Findings) -> Judgement:
     return judged(
         verdict,
         figures,
-        f"In bins 1-2 the second half of {len(rows)} answers differs from the first by "
-        f"{points(drift)}, nothing chosen.",
+        f"In bins 1-2 pass@1 of the second half of {len(rows)} answers differs from that of the "
+        f"first by {points(drift)}.",
     )
 
 
 def _c38(findings: Findings) -> Judgement:
     facts = findings.chain_facts
-    found = ratio(facts.solved_at_once, facts.solved)
-    if found is None:
+    at_once = ratio(facts.solved_at_once, facts.solved)
+    if at_once is None:
         return untestable("no chain has a right answer")
     verdict = Verdict.UNDECIDED
-    if above(found, AT_ONCE):
+    if above(at_once, AT_ONCE):
         verdict = Verdict.CONFIRMED
-    elif below(found, AT_ONCE):
+    elif below(at_once, AT_ONCE):
         verdict = Verdict.REFUTED
     return judged(
         verdict,
-        [share(f"chains of {facts.short} with a right answer whose first is right", found)],
-        f"Of chains of {facts.short} with a right answer, {percent(found.mean)} have it at once.",
+        [share(f"chains of {facts.short} with a right answer whose first is right", at_once)],
+        f"Of chains of {facts.short} answers with a right one, {percent(at_once.mean)} have it "
+        "first.",
     )
 
 
@@ -292,18 +294,18 @@ def _c38(findings: Findings) -> Judgement:
 
 
 def _c41(findings: Findings) -> Judgement:
-    untuned = findings.evidence.untuned
-    n, count = untuned.plan.budgets[-1], len(untuned.problems)
+    prompted_reviser = findings.evidence.prompted_reviser
+    n, count = prompted_reviser.plan.budgets[-1], len(prompted_reviser.problems)
     parallel, sequential = (
         strategy(f"revise(sequential={length},answer=majority)").name for length in (1, n)
     )
-    if sequential not in untuned.plan.strategies:
-        return untestable(f"no chain of {n} answers was run without training")
+    if sequential not in prompted_reviser.plan.strategies:
+        return untestable(f"no chain of {n} answers was run with the model not trained to revise")
 
     def gain(chain: Floats, votes: Floats) -> Interval:
         return apart(chain[:count], votes[:count])
 
-    prompted = gain(*(untuned.curve(name, (n,))[0] for name in (sequential, parallel)))
+    prompted = gain(*(prompted_reviser.curve(name, (n,))[0] for name in (sequential, parallel)))
     trained = gain(*(findings.curve(name, n) for name in (sequential, parallel)))
     verdict = Verdict.UNDECIDED
     if above(prompted, 0.0):
@@ -316,8 +318,8 @@ def _c41(findings: Findings) -> Judgement:
             difference(f"S shown its answers: chain of {n} - {n} parallel, majority", prompted),
             difference(f"trained to revise: chain of {n} - {n} parallel, majority", trained),
         ],
-        f"At {n} samples, being shown its own answers changes S's majority by {points(prompted)}; "
-        f"trained to revise, it is {points(trained)}.",
+        f"At {n} samples, seeing its own answers changes the majority vote of S by "
+        f"{points(prompted)}; that of the model trained to revise changes by {points(trained)}.",
     )
 
 
@@ -328,9 +330,9 @@ CLAIMS = (
         "C07",
         "Easy questions are best served by sequential revisions.",
         ("001",),
-        "So it is, among splits of revisions (section 6.2).",
-        f"{_SWEEP} 1-2: one chain minus the best other split, chosen on other problems. Confirmed: "
-        "above minus one point (not worse). Refuted: below 0.",
+        "The same, among splits of revisions (section 6.2).",
+        f"{_SWEEP} 1-2: accuracy of one chain minus that of the best other split, chosen on other "
+        "problems. Confirmed: above minus one point (not worse). Refuted: below 0.",
         _c07,
         contradicts=("C06", "C08"),
     ),
@@ -338,8 +340,9 @@ CLAIMS = (
         "C08",
         "Easy questions are best served by best-of-N, and revisions are worse.",
         ("003",),
-        "The other way round among splits of revisions; true against beam search.",
-        f"{_SWEEP} 1-2: one chain minus all parallel. Refuted: above 0. Confirmed: below 0.",
+        "The opposite among splits of revisions; the same against beam search.",
+        f"{_SWEEP} 1-2: accuracy of one chain minus that of all in parallel. Refuted: above 0. "
+        "Confirmed: below 0.",
         _c08,
         contradicts=("C06", "C07"),
     ),
@@ -357,10 +360,10 @@ CLAIMS = (
         "C13",
         "There is an ideal ratio of sequential to parallel, and it moves with difficulty.",
         ("001",),
-        "So it is (section 6.2).",
-        f"{_SWEEP}. Confirmed: splits x bins by permutation has p < {MOVES:g}, and one split a "
-        "bin is above one split for all, both chosen on other problems. Refuted: p is larger, "
-        "and the gain is below one point.",
+        "The same (section 6.2).",
+        f"{_SWEEP}. Confirmed: a permutation test of the interaction of split and bin has p < "
+        f"{MOVES:g}, and a split for each bin is above one split for all, both chosen on other "
+        "problems. Refuted: p is not smaller, and the gain is below one point.",
         _c13,
         contradicts=("C40",),
     ),
@@ -368,9 +371,9 @@ CLAIMS = (
         "C21",
         "Revision chains go on improving beyond the four earlier answers they were trained on.",
         ("001",),
-        "So it is, up to about 15 answers.",
-        f"Mean pass@1 of answers {TRAINED + 1} to {LONGEST} (or the longest chain) minus answer "
-        f"{TRAINED}. {BETTER}.",
+        "The same, up to about 15 answers.",
+        f"Mean pass@1 of answers {TRAINED + 1} to {LONGEST} (or as many as there are) minus that "
+        f"of answer {TRAINED}. {BETTER}.",
         _c21,
         contradicts=("C37", "C38"),
     ),
@@ -380,7 +383,7 @@ CLAIMS = (
         ("paper",),
         "About 38 % of them at the next step.",
         "Share of right answers followed by a wrong one. Confirmed: above one in a hundred. "
-        "Refuted: below. The paper's figure stands beside it and is no part of the rule.",
+        "Refuted: below. The paper's figure is shown for comparison and is not part of the rule.",
         _c22,
     ),
     Claim(
@@ -388,9 +391,9 @@ CLAIMS = (
         "Overthinking: with more thinking, accuracy drifts down.",
         ("000", "001"),
         "The papers quoted find it inefficient, not harmful; others find a drop.",
-        f"Chains in predicted bins 1-2, nothing chosen: pass@1 of the second half of {LONGEST} "
-        "answers (or the longest chain) minus the first half. Confirmed: below 0. Refuted: above "
-        "minus one point.",
+        "Chains in predicted bins 1-2, without selection among their answers: pass@1 of the second "
+        f"half of {LONGEST} answers (or as many as there are) minus that of the first half. "
+        "Confirmed: below 0. Refuted: above minus one point.",
         _c37,
         contradicts=("C21",),
     ),
@@ -398,7 +401,7 @@ CLAIMS = (
         "C38",
         "Later solutions add little: over 92 % of solved questions are right at once.",
         ("000",),
-        "Found for reasoning models (Chen et al. 2024).",
+        "Measured on reasoning models (Chen et al. 2024).",
         f"Of chains of four with a right answer, the share whose first is right. Confirmed: above "
         f"{percent(AT_ONCE)}. Refuted: below.",
         _c38,
@@ -408,11 +411,11 @@ CLAIMS = (
         "C41",
         "Prompting a model to refine its answers is not enough; it must be trained to.",
         ("001",),
-        "So it is, with references (section 6).",
-        "Flat majority over one chain minus over as many parallel answers. Confirmed: below one "
-        "point for S shown its answers, above 0 for the model trained to revise. Refuted: above 0 "
-        "for S shown its answers. That proposers and verifiers are one framework is a view, not "
-        "judged.",
+        "The same, citing others (section 6).",
+        "Majority vote over one chain minus that over as many parallel answers. Confirmed: below "
+        "one point for S shown its own answers, and above 0 for the model trained to revise. "
+        "Refuted: above 0 for S shown its own answers. That proposers and verifiers form one "
+        "framework is a view and is not judged.",
         _c41,
     ),
 )

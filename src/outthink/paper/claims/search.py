@@ -42,7 +42,7 @@ from outthink.search import strategy
 BEAM = "beam"
 """M = 4, the paper's."""
 HIGH = 128
-"""The budget at which over-optimising is looked for; the paper goes to 256."""
+"""The budget at which over-optimisation is tested; the paper goes to 256."""
 
 
 # C10, C12, C18: beam search against best-of-N -----------------------------------------------------
@@ -71,7 +71,7 @@ def _beam_figures(findings: Findings) -> list[Figure]:
 
 
 def _not_deep(findings: Findings) -> str | None:
-    """Why nothing can be said of N = HIGH, if so."""
+    """Why a claim about N = HIGH cannot be tested; `None` if it can."""
     if findings.deepest >= HIGH and findings.evidence.deep is not None:
         return None
     return f"beam search was not run at N = {HIGH} at this scale"
@@ -103,16 +103,16 @@ def _c12(findings: Findings) -> Judgement:
     axis = findings.search
     budgets = _beam_budgets(findings)
     factors = axis.against_base(np.array([axis.accuracy(BEAM, n) for n in budgets]), budgets)
-    figures = [factor(f"beam over best-of-N, N = {each.n}", each) for each in factors]
-    best = max(factors, key=lambda each: each.factor)
+    figures = [factor(f"beam over best-of-N, N = {cef.n}", cef) for cef in factors]
+    best = max(factors, key=lambda cef: cef.factor)
     sentence = (
-        f"Beam search is worth at best {times(best)} times its samples in best-of-N, at N = "
-        f"{best.n}, and {times(factors[-1])} times at N = {factors[-1].n}."
+        f"To be as accurate as beam search, best-of-N needs {times(best)} times the samples at N "
+        f"= {best.n}, where it needs most, and {times(factors[-1])} times at N = {factors[-1].n}."
     )
-    high = [each for each in factors if each.n >= BEAM_HIGH]
-    if any(each.factor >= BEAM_FACTOR and above(each, BEAM_SURELY) for each in factors):
+    high = [cef for cef in factors if cef.n >= BEAM_HIGH]
+    if any(cef.factor >= BEAM_FACTOR and above(cef, BEAM_SURELY) for cef in factors):
         return judged(Verdict.CONFIRMED, figures, sentence)
-    if any(below(each, 1.0) for each in high):
+    if any(below(cef, 1.0) for cef in high):
         return judged(Verdict.REFUTED, figures, sentence)
     if not high:
         return untestable(
@@ -157,8 +157,8 @@ def _c16(findings: Findings) -> Judgement:
             share("ORM: AUC among the answers to one problem", auc_orm),
             difference(f"weighted best-of-{k}, PRM - ORM", over_orm),
         ],
-        f"The PRM orders right and wrong answers to a problem with AUC {auc_prm.mean:.3f}, and "
-        f"weighting by it beats a majority of {n} by {points(gain)}.",
+        f"Among answers to one problem the PRM has an AUC of {auc_prm.mean:.3f}; weighting by it "
+        f"differs from a majority vote of {n} by {points(gain)}.",
     )
 
 
@@ -172,45 +172,45 @@ def _c17(findings: Findings) -> Judgement:
     gain = apart(last, best)
     figures = [difference("last step - best of the others, held out", gain)]
     figures += [
-        difference(f"last step - {name}", apart(last, each)) for name, each in others.items()
+        difference(f"last step - {name}", apart(last, change)) for name, change in others.items()
     ]
     by_labels = _last_by_labels(findings)
     figures += [
-        difference(f"last step - best of the others, {kind} labels, held out", each)
-        for kind, each in by_labels.items()
+        difference(f"last step - best of the others, {kind} labels, held out", change)
+        for kind, change in by_labels.items()
     ]
-    told = ", ".join(f"{points(each)} with {kind} labels" for kind, each in by_labels.items())
+    more = ", ".join(f"{points(change)} with {kind} labels" for kind, change in by_labels.items())
     return judged(
         better(gain),
         figures,
-        f"Judging by the last step changes best-of-{n} by {points(gain)}; for PRMs trained alike "
-        f"on a quarter of the steps: {told}.",
+        f"Judging by the last step instead of the best other aggregation changes best-of-{n} by "
+        f"{points(gain)}; with PRMs trained for a quarter of the steps: {more}.",
     )
 
 
 def _last_by_labels(findings: Findings) -> dict[str, Interval]:
-    """What the last step gains with PRMs that were trained on labels of different kinds."""
-    found = {}
+    """By kind of label, what judging by the last step gains with the PRM trained on it."""
+    gains = {}
     for kind, study in findings.evidence.labels.items():
         n = study.plan.pool
         others = {name: study.curve(name, (n,))[0] for name in STEPS}
         last = study.curve(BASELINE, (n,))[0]
-        found[kind] = apart(last, _best_held_out(findings, others))
-    return found
+        gains[kind] = apart(last, _best_held_out(findings, others))
+    return gains
 
 
 def _best_held_out(findings: Findings, curves: dict[str, Floats]) -> Floats:
-    """[P] the best of these, chosen on other problems, one choice for all."""
+    """[P] held-out accuracy of the best of these curves, one choice for all problems."""
     count = next(iter(curves.values())).size
     ids = tuple(problem.id for problem in findings.evidence.main.problems[:count])
-    grid = Grid(ids, tuple(curves), (1,), np.array([[each] for each in curves.values()]))
-    found: Floats = policy.fit(grid, np.zeros(count, np.int64)).held_out[0]
-    return found
+    grid = Grid(ids, tuple(curves), (1,), np.array([[curve] for curve in curves.values()]))
+    accuracy: Floats = policy.fit(grid, np.zeros(count, np.int64)).held_out[0]
+    return accuracy
 
 
-def _goodhart_figures(found: Goodhart, name: str) -> list[Figure]:
-    scored = ~np.isnan(found.score[0])
-    rows = zip(found.budgets, found.score, found.accuracy, strict=True)
+def _goodhart_figures(goodhart: Goodhart, name: str) -> list[Figure]:
+    scored = ~np.isnan(goodhart.score[0])
+    rows = zip(goodhart.budgets, goodhart.score, goodhart.accuracy, strict=True)
     return [
         figure
         for n, score, accuracy in rows
@@ -225,13 +225,13 @@ def _c26(findings: Findings) -> Judgement:
     figures: list[Figure] = []
     rising, falling = True, []
     steps = {"PRM": findings.goodhart_prm, "ORM": findings.goodhart_orm}
-    jumps = {name: found.budgets[::2] for name, found in steps.items()}
+    jumps = {name: goodhart.budgets[::2] for name, goodhart in steps.items()}
     level = 1 - (1 - LEVEL) / max(1, sum(len(budgets) - 1 for budgets in jumps.values()))
-    for name, found in steps.items():
-        figures += _goodhart_figures(found, name)
+    for name, goodhart in steps.items():
+        figures += _goodhart_figures(goodhart, name)
         for small, large in pairwise(jumps[name]):
-            rows = found.budgets.index(large), found.budgets.index(small)
-            gain = apart(found.accuracy[rows[0]], found.accuracy[rows[1]], level=level)
+            rows = goodhart.budgets.index(large), goodhart.budgets.index(small)
+            gain = apart(goodhart.accuracy[rows[0]], goodhart.accuracy[rows[1]], level=level)
             figures.append(difference(f"{name}: accuracy from N = {small} to {large}", gain))
             rising &= above(gain, 0.0)
             if below(gain, 0.0):
@@ -244,8 +244,8 @@ def _c26(findings: Findings) -> Judgement:
     return judged(
         verdict,
         figures,
-        "While the best score rises with every sample, accuracy goes from "
-        f"{percent(first.mean)} to {percent(last.mean)} with the PRM{fall}.",
+        "While the best score rises with every sample, accuracy with the PRM goes from "
+        f"{percent(first.mean)} to {percent(last.mean)}{fall}.",
     )
 
 
@@ -258,8 +258,8 @@ def _c28(findings: Findings) -> Judgement:
     cumulative = strategy(BEAMS[2]).name
     gain = apart(others[cumulative], current)
     figures = [
-        difference(f"{name} - current value, N = {n}", apart(each, current))
-        for name, each in others.items()
+        difference(f"{name} - current value, N = {n}", apart(accuracy, current))
+        for name, accuracy in others.items()
     ]
     return judged(
         better(gain),
@@ -272,7 +272,7 @@ def _c28(findings: Findings) -> Judgement:
 # C25, C34: how good a verifier has to be ----------------------------------------------------------
 
 FLIPPED = 0.2
-"""Share of scores turned round (appendix K of the published version)."""
+"""Share of scores flipped (appendix K of the published version)."""
 
 
 def _c25(findings: Findings) -> Judgement:
@@ -281,12 +281,12 @@ def _c25(findings: Findings) -> Judgement:
     gain = apart(findings.flipped[FLIPPED], one)
     figures = [
         difference(
-            f"{percent(flips)} turned round: weighted best-of-{n} - one sample", apart(values, one)
+            f"{percent(flips)} flipped: weighted best-of-{n} - one sample", apart(values, one)
         )
         for flips, values in findings.flipped.items()
     ]
     over_vote = apart(findings.flipped[FLIPPED], vote)
-    figures.append(difference(f"{percent(FLIPPED)} turned round - majority", over_vote))
+    figures.append(difference(f"{percent(FLIPPED)} flipped - majority", over_vote))
     verdict = Verdict.UNDECIDED
     if above(gain, 0.0):
         verdict = Verdict.REFUTED
@@ -295,8 +295,8 @@ def _c25(findings: Findings) -> Judgement:
     return judged(
         verdict,
         figures,
-        f"With {percent(FLIPPED)} of the scores turned round, weighted best-of-{n} still changes "
-        f"accuracy by {points(gain)} over one sample, and by {points(over_vote)} over a majority.",
+        f"With {percent(FLIPPED)} of the scores flipped, weighted best-of-{n} differs from one "
+        f"sample by {points(gain)}, and from a majority vote by {points(over_vote)}.",
     )
 
 
@@ -313,9 +313,9 @@ def _c34(findings: Findings) -> Judgement:
         for name in ("majority", BASELINE)
     )
     figures = [
-        difference(f"{name} of {k} - L, bin {b + 1}", found[b])
+        difference(f"{name} of {k} - L, bin {b + 1}", gaps[b])
         for b in FIRST_THREE
-        for name, found in (("majority", voted), ("weighted best-of-N", weighted))
+        for name, gaps in (("majority", voted), ("weighted best-of-N", weighted))
     ]
     budgets, covered = findings.coverage
     chosen = {
@@ -329,17 +329,16 @@ def _c34(findings: Findings) -> Judgement:
         for name, values in chosen.items()
     ]
     verdict = Verdict.UNDECIDED
-    if any(above(each, 0.0) for each in voted):
+    if any(above(gap, 0.0) for gap in voted):
         verdict = Verdict.REFUTED
-    elif any(above(each, 0.0) for each in weighted) and all(below(each, 0.0) for each in voted):
+    elif any(above(gap, 0.0) for gap in weighted) and all(below(gap, 0.0) for gap in voted):
         verdict = Verdict.CONFIRMED
     best = max(FIRST_THREE, key=lambda b: voted[b].mean)
     return judged(
         verdict,
         figures,
-        f"At equal FLOPs (R = {RATIOS[0]}) a plain majority of {k}, with nothing to check an "
-        f"answer by, differs from L by {points(voted[best])} in bin {best + 1}, its best of "
-        "bins 1-3.",
+        f"At equal FLOPs (R = {RATIOS[0]}) a majority vote of {k}, which checks no answer, "
+        f"differs from L by {points(voted[best])} in bin {best + 1}, its best of bins 1-3.",
     )
 
 
@@ -348,7 +347,7 @@ CLAIMS = (
         "C10",
         "Beam search beats best-of-N on medium-hard questions and loses on easy ones at high N.",
         ("001",),
-        "So it is (section 5.3).",
+        "The same (section 5.3).",
         f"Beam (M = 4) minus weighted best-of-N at N = {HIGH}, predicted bins. Confirmed: below "
         "0 in bins 1-2 and above 0 in bins 3-4. Refuted: above 0 in bins 1-2, or below 0 in "
         "bins 3-4.",
@@ -359,10 +358,10 @@ CLAIMS = (
         "C12",
         "Beam search is 4 times as efficient as best-of-N.",
         ("002",),
-        "That is said of the compute-optimal policy; beam search falls below best-of-N at high N.",
+        "It says so of the compute-optimal policy; beam search falls below best-of-N at high N.",
         "Compute-equivalence factor of beam (M = 4) over weighted best-of-N. Confirmed: at "
-        f"least {BEAM_FACTOR:g} at some N with a lower end above {BEAM_SURELY:g}. Refuted: "
-        f"below 1 at an N of {BEAM_HIGH} or more.",
+        f"least {BEAM_FACTOR:g} at some N, the lower end of its interval above {BEAM_SURELY:g}. "
+        f"Refuted: below 1 at an N of {BEAM_HIGH} or more.",
         _c12,
         contradicts=("C01", "C10"),
     ),
@@ -370,10 +369,10 @@ CLAIMS = (
         "C16",
         "Step labels from rollouts, without people, train a useful PRM.",
         ("001",),
-        "So it is; it beats an ORM, the more so the more samples.",
-        f"Weighted best-of-N at the largest budget minus majority, which a random verifier amounts "
-        f"to. {BETTER}; to be confirmed, AUC among answers to the same problem must be above 0.5 "
-        "as well.",
+        "The same; it beats an ORM, by more with more samples.",
+        "Weighted best-of-N at the largest budget minus majority vote, which equals weighting by a "
+        f"random verifier. {BETTER}; to be confirmed, AUC among answers to the same problem must "
+        "be above 0.5 as well.",
         _c16,
     ),
     Claim(
@@ -390,7 +389,7 @@ CLAIMS = (
         "C18",
         "Guidance by a verifier makes easy questions worse.",
         ("001",),
-        "So it is for beam search, by over-optimisation.",
+        "The same for beam search, by over-optimisation.",
         f"Beam (M = 4) minus weighted best-of-N at N = {HIGH} in predicted bins 1-2. Confirmed: "
         "below 0. Refuted: above minus one point.",
         _c18,
@@ -402,7 +401,7 @@ CLAIMS = (
         ("003",),
         "Weaker ones still help (appendix K of the published version).",
         f"Weighted best-of-N at the largest budget with {percent(FLIPPED)} of the PRM's scores s "
-        "turned round to 1 - s, minus one sample. Refuted: above 0. Confirmed: below one point.",
+        "flipped to 1 - s, minus one sample. Refuted: above 0. Confirmed: below one point.",
         _c25,
     ),
     Claim(
@@ -420,9 +419,9 @@ CLAIMS = (
         "C28",
         "Beam search should rank prefixes by the sum of their step scores.",
         ("002",),
-        "It ranks by the current value.",
-        "Beam (M = 4) ranked by the mean score of the steps, which among prefixes of as many "
-        f"steps is the order of their sums, minus ranked by the current value. {BETTER}.",
+        "It ranks by the last step's score.",
+        "Beam (M = 4) that ranks by the mean score of steps, which among prefixes of equal length "
+        f"is the order of their sums, minus beam that ranks by the last step's score. {BETTER}.",
         _c28,
         contradicts=("C17",),
     ),
@@ -431,9 +430,10 @@ CLAIMS = (
         "Test-time compute wins over a larger model only where answers can be verified.",
         ("000",),
         "Selectors without a check saturate near 100 samples (Brown et al. 2024).",
-        f"A plain majority of k samples of S minus L's greedy answer at R = {RATIOS[0]}, "
-        "predicted bins 1-3 (intervals corrected for three). Refuted: above 0 in one of them. "
-        "Confirmed: below 0 in all, and weighted best-of-k above 0 in one.",
+        "Majority vote of k samples of S, the number that equal FLOPs give, minus L's greedy "
+        f"answer, at R = {RATIOS[0]} in predicted bins 1-3 (intervals corrected for three "
+        "comparisons). Refuted: above 0 in one of them. Confirmed: below 0 in all, and weighted "
+        "best-of-k above 0 in one.",
         _c34,
     ),
 )

@@ -1,5 +1,6 @@
-"""The figures of the paper, from findings: what the page of a reproduction draws, section by
-section. A figure that the run has no data for says why.
+"""The figures of a reproduction's page, section by section, from its findings.
+
+A figure for which the run has no data says why.
 """
 
 from outthink.paper.figures.ablations import appendix

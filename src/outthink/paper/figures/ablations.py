@@ -1,4 +1,4 @@
-"""What the paper's appendices and follow-ups measure."""
+"""Ablations of the paper's appendices, and measurements of papers that followed it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from outthink.paper.scaling import fit_coverage
 from outthink.policy.table import Fit
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import counted, measured, percent, ratio, whole
 from outthink.report.study import agreement
-from outthink.report.words import counted, measured, percent, ratio, whole
 from outthink.search import strategy
 from outthink.study.plan import REVISIONS, STRATEGIES
 from outthink.study.read import Study
@@ -35,7 +35,7 @@ COST = data.Axis("FLOPs a problem (log scale)", "FLOPs", "tens")
 
 
 def appendix(findings: Findings) -> shown.Part:
-    """What the paper's appendices and follow-ups measure."""
+    """The section of ablations."""
     items: tuple[shown.Item, ...] = (
         _verifiers(findings),
         _aggregations(findings),
@@ -43,8 +43,8 @@ def appendix(findings: Findings) -> shown.Part:
         _labels(findings),
         _goodhart(findings),
         _flips(findings),
-        _unled(findings),
-        _untuned(findings),
+        _prm_on_revisions(findings),
+        _prompted_reviser(findings),
         shown.Confusion(
             "agreement",
             "Predicted against oracle bins",
@@ -59,8 +59,8 @@ def appendix(findings: Findings) -> shown.Part:
         "appendix",
         "Appendices",
         "Ablations",
-        "What the results stand on: the verifier, how scores are put together, how difficulty is "
-        "known, and what is paid for.",
+        "How results depend on the verifier, on the aggregation of scores, on the estimate of "
+        "difficulty, and on the cost model.",
         items,
     )
 
@@ -83,7 +83,7 @@ def _verifiers(findings: Findings) -> shown.Figure:
         "Appendices F and G",
         (shown.Panel(lines),),
         reading=highest(lines, short_names()),
-        basis=stands_on(findings.evidence.problems, "The same samples, scored by either."),
+        basis=stands_on(findings.evidence.problems, "Both score the same samples."),
     )
 
 
@@ -94,7 +94,7 @@ def _aggregations(findings: Findings) -> shown.Figure:
     lines = present(*(line(_step(name), budgets, main.curve(name, budgets)) for name in names))
     return shown.Figure(
         "aggregations",
-        "Which steps' scores judge a solution, best-of-N weighted",
+        "How step scores are aggregated, in best-of-N weighted",
         "Appendix E",
         (shown.Panel(lines),),
         reading=highest(lines, {}),
@@ -113,35 +113,38 @@ def _labels(findings: Findings) -> shown.Figure:
     studies = findings.evidence.labels
     panels = [
         shown.Panel(
-            present(*(_read(_KINDS[kind], each, BASELINE) for kind, each in studies.items())),
+            present(*(_read(_KINDS[kind], study, BASELINE) for kind, study in studies.items())),
             "Labels",
-            "judged by the last step",
+            "aggregated by the last step",
         )
     ]
     for kind, study in studies.items():
         names = [BASELINE, *map(normal, STEPS)]
         lines = present(*(_read(_step(name), study, name) for name in names))
-        panels.append(shown.Panel(lines, _KINDS[kind].capitalize(), "by what judges a solution"))
-    known = {kind: each for kind, each in findings.auc_labels.items() if each.size}
-    auc = [f"{_KINDS[kind]} {each.mean():.3f}" for kind, each in known.items()]
-    told = f" AUC among the answers to a problem: {', '.join(auc)}." if auc else ""
+        panels.append(shown.Panel(lines, _KINDS[kind].capitalize(), "by aggregation of steps"))
+    aucs = [
+        f"{_KINDS[kind]} {values.mean():.3f}"
+        for kind, values in findings.auc_labels.items()
+        if values.size
+    ]
+    auc = f" AUC among the answers to one problem: {', '.join(aucs)}." if aucs else ""
     return shown.Figure(
         "labels",
-        "What a PRM is taught: soft or hard labels, one rollout or four",
+        "Labels a PRM is trained on: soft or hard, from one rollout or four",
         "Appendices D and E",
         tuple(panels),
-        reading=highest(panels[0].lines, {}) + told,
+        reading=highest(panels[0].lines, {}) + auc,
         basis=stands_on(
             len(next(iter(studies.values())).problems),
-            "Three PRMs trained alike, for a quarter of the steps of the one used elsewhere, on "
-            "the same samples.",
+            "The three PRMs differ only in their labels; they were trained for a quarter of the "
+            "steps of the PRM used elsewhere. All score the same samples.",
         ),
         own="each its own",
     )
 
 
 def _read(label: str, study: Study, name: str) -> shown.Line:
-    """A strategy that is read from the pool of a study, at powers of two."""
+    """A pooled strategy of a study, at powers of two."""
     budgets = [2**power for power in range(study.plan.pool.bit_length())]
     return line(label, budgets, study.curve(name, budgets))
 
@@ -155,7 +158,7 @@ def _beams(findings: Findings) -> shown.Figure:
     beams, main = findings.evidence.beams, findings.evidence.main
     few = len(beams.problems)
     budgets = beams.grid.budgets
-    found = [
+    drawn = [
         line(_step(name), budgets, accuracy)
         for name, accuracy in zip(beams.grid.strategies, beams.grid.accuracy, strict=True)
     ]
@@ -164,11 +167,11 @@ def _beams(findings: Findings) -> shown.Figure:
         row = main.grid.strategies.index(first)
         columns = [main.grid.budgets.index(n) for n in budgets if n in main.grid.budgets]
         own = main.grid.accuracy[row][columns][:, :few]
-        found.insert(0, line("last step", [main.grid.budgets[c] for c in columns], own))
-    lines = present(*found)
+        drawn.insert(0, line("last step", [main.grid.budgets[c] for c in columns], own))
+    lines = present(*drawn)
     return shown.Figure(
         "beams",
-        "The same for the beams that a search keeps",
+        "How step scores are aggregated, in beam search",
         "",
         (shown.Panel(lines),),
         reading=highest(lines, {}),
@@ -178,48 +181,47 @@ def _beams(findings: Findings) -> shown.Figure:
 
 def _goodhart(findings: Findings) -> shown.Figure | shown.NotRun:
     panels = []
-    said = []
-    title = "What is maximised, and what is got"
-    for name, found in (("PRM", findings.goodhart_prm), ("ORM", findings.goodhart_orm)):
-        lines = _goodhart_lines(found)
+    sentences = []
+    title = "The score that best-of-N maximises, and its accuracy"
+    for name, goodhart in (("PRM", findings.goodhart_prm), ("ORM", findings.goodhart_orm)):
+        lines = _goodhart_lines(goodhart)
         if len(lines) < 2:
-            reason = f"no sample has an answer that the {name} could score."
+            reason = f"no sample has an answer with a score of the {name}."
             return shown.NotRun("goodhart", title, "Appendix G", reason)
         panels.append(shown.Panel(lines, name, "best-of-N, plain"))
         score, right = lines[0].points[-1], lines[1].points[-1]
-        said.append(
-            f"{name}: the best of {whole(score.budget)} scores {percent(score.accuracy)} on "
-            f"average, and {percent(right.accuracy)} of them are right"
+        sentences.append(
+            f"{name}: the best-scored of {whole(score.budget)} samples has a mean score of "
+            f"{percent(score.accuracy)}, and is right on {percent(right.accuracy)} of problems."
         )
     return shown.Figure(
         "goodhart",
         title,
         "Appendix G",
         tuple(panels),
-        reading=f"{'. '.join(said)}.",
+        reading=" ".join(sentences),
         basis=stands_on(
             findings.evidence.problems,
-            "Where the score goes on rising and the accuracy does not, the verifier is being "
-            "exploited.",
+            "Where the score keeps rising and accuracy does not, the verifier is over-optimised.",
         ),
         y="share (%)",
         own="each verifier its own",
     )
 
 
-def _goodhart_lines(found: Goodhart) -> tuple[shown.Line, ...]:
-    known = ~np.isnan(found.score).any(axis=0)
+def _goodhart_lines(goodhart: Goodhart) -> tuple[shown.Line, ...]:
+    known = ~np.isnan(goodhart.score).any(axis=0)
     return present(
-        line("mean best score", found.budgets, found.score[:, known]),
-        line("accuracy of the best-scored", found.budgets, found.accuracy[:, known]),
+        line("mean best score", goodhart.budgets, goodhart.score[:, known]),
+        line("accuracy of the best-scored", goodhart.budgets, goodhart.accuracy[:, known]),
     )
 
 
 def _flips(findings: Findings) -> shown.Figure:
     shares = list(findings.flipped)
     axis = data.Axis(
-        "share of scores turned round",
-        "share turned round",
+        "share of scores flipped",
+        "share flipped",
         "even",
         ticks=tuple(
             data.Tick(float(place), f"{100 * share:.0f}\u202f%")
@@ -235,34 +237,40 @@ def _flips(findings: Findings) -> shown.Figure:
     first, last = lines[0].points[0], lines[0].points[-1]
     return shown.Figure(
         "flips",
-        f"A verifier made worse, at {counted(top, 'generation')}",
+        f"A degraded verifier, at {counted(top, 'generation')}",
         "Appendix K of the published version",
         (shown.Panel(tuple(lines)),),
-        reading=f"From {measured(first)} as the PRM is to {measured(last)} with half of its scores "
-        "turned round.",
-        basis=stands_on(findings.evidence.problems, "A score s becomes 1 - s, at random."),
+        reading=f"Accuracy goes from {measured(first)} with the PRM as it is to {measured(last)} "
+        "with half of its scores flipped.",
+        basis=stands_on(
+            findings.evidence.problems, "Flipping turns a score s into 1 - s; which, is random."
+        ),
         x=axis,
     )
 
 
-def _unled(findings: Findings) -> shown.Figure:
+def _prm_on_revisions(findings: Findings) -> shown.Figure:
     evidence = findings.evidence
-    unled, main = evidence.unled, evidence.main
-    few = len(unled.problems)
-    size = min(unled.plan.chains, main.plan.chains)
+    prm_on_revisions, main = evidence.prm_on_revisions, evidence.main
+    few = len(prm_on_revisions.problems)
+    size = min(prm_on_revisions.plan.chains, main.plan.chains)
     budgets = [2**power for power in range(size.bit_length()) if 2**power <= size]
-    judges = (("with history", main), ("without history", evidence.alone), ("PRM", unled))
+    judges = (
+        ("with history", main),
+        ("without history", evidence.no_history),
+        ("PRM", prm_on_revisions),
+    )
     lines = [
-        each
+        drawn
         for label, study in judges
-        for each in (
+        for drawn in (
             _longest(f"sequential, {label}", study, budgets, few),
             line(f"parallel, {label}", budgets, study.curve(PARALLEL, budgets)[:, :few]),
         )
     ]
     return shown.Figure(
-        "unled",
-        "Who judges revisions: their verifier with or without their history, or the PRM",
+        "prm-on-revisions",
+        "Verifiers of revisions: one that sees earlier answers, one that does not, the PRM",
         "Appendix J",
         (shown.Panel(present(*lines)),),
         reading=highest(lines, {}),
@@ -273,44 +281,44 @@ def _unled(findings: Findings) -> shown.Figure:
 def _longest(
     label: str, study: Study, budgets: Sequence[int], few: int, more: str = ""
 ) -> shown.Line:
-    """One chain of all the budget."""
-    found = np.full((len(budgets), min(few, len(study.problems))), np.nan)
+    """A single chain as long as the budget."""
+    accuracy = np.full((len(budgets), min(few, len(study.problems))), np.nan)
     for row, budget in enumerate(budgets):
         name = normal(f"revise(sequential={budget}{more})")
         if name in study.plan.strategies:
-            found[row] = study.curve(name, (budget,))[0][:few]
-    return line(label, budgets, found)
+            accuracy[row] = study.curve(name, (budget,))[0][:few]
+    return line(label, budgets, accuracy)
 
 
-def _untuned(findings: Findings) -> shown.Figure:
-    untuned, main = findings.evidence.untuned, findings.evidence.main
-    few = len(untuned.problems)
-    prompted = chain_facts(untuned).pass_at_1
+def _prompted_reviser(findings: Findings) -> shown.Figure:
+    prompted_reviser, main = findings.evidence.prompted_reviser, findings.evidence.main
+    few = len(prompted_reviser.problems)
+    prompted = chain_facts(prompted_reviser).pass_at_1
     trained = findings.chain_facts.pass_at_1[: len(prompted), :few]
     steps = range(1, len(prompted) + 1)
     first = (
         line("trained to revise", steps[: len(trained)], trained),
-        line("merely shown its answers", steps, prompted),
+        line("shown its answers only", steps, prompted),
     )
-    budgets = [n for n in untuned.grid.budgets if n <= main.plan.chains]
+    budgets = [n for n in prompted_reviser.grid.budgets if n <= main.plan.chains]
     more = ",answer=majority"
     votes = (
         _longest("trained to revise", main, budgets, few, more),
-        _longest("merely shown its answers", untuned, budgets, few, more),
+        _longest("shown its answers only", prompted_reviser, budgets, few, more),
         line("independent samples", budgets, main.curve(UNSCORED, budgets)[:, :few]),
     )
-    last = [each.points[-1] for each in first]
+    last = [drawn.points[-1] for drawn in first]
     return shown.Figure(
-        "untuned",
-        "Revising without having been trained to",
+        "prompted-reviser",
+        "Revising without training for it",
         "",
         (
             shown.Panel(first, "pass@1", "at each answer of a chain"),
             shown.Panel(present(*votes), "Majority vote", "over one chain of N answers"),
         ),
-        reading=f"At answer {len(prompted)} of a chain: {measured(last[0])} where trained, "
-        f"{measured(last[1])} where merely shown the answers before.",
-        basis=stands_on(few, "The horizontal axis counts answers one after the other."),
+        reading=f"At answer {len(prompted)} of a chain pass@1 is {measured(last[0])} for the model "
+        f"trained to revise, and {measured(last[1])} for S, which is only shown its answers.",
+        basis=stands_on(few, "The horizontal axis counts the answers of a chain."),
         x=data.Axis("answers", "answers", noun="answer"),
         own="each its own",
     )
@@ -330,11 +338,12 @@ def _by_samples(findings: Findings) -> shown.Figure:
     first, last = lines[0].points[0], lines[0].points[-1]
     return shown.Figure(
         "by-samples",
-        f"How many samples it takes to know the difficulty, at {counted(budget, 'generation')}",
+        f"How many samples predict difficulty well, at {counted(budget, 'generation')}",
         "Appendix C",
         (shown.Panel(lines),),
-        reading=f"Bins from {counted(first.budget, 'sample')} give {measured(first)}, from "
-        f"{counted(last.budget, 'sample')} {measured(last)}; the samples are not charged here.",
+        reading=f"With bins from {counted(first.budget, 'sample')} the policy reaches "
+        f"{measured(first)}, from {counted(last.budget, 'sample')} {measured(last)}. The samples "
+        "are not charged here.",
         basis=stands_on(findings.evidence.problems),
         x=data.Axis(
             "scored samples for difficulty (log scale)", "samples for difficulty", noun="sample"
@@ -355,24 +364,23 @@ def _coverage(findings: Findings) -> shown.Figure:
         reading = f"No law could be fitted: {error}."
     else:
         fitted = law.predict(budgets).tolist()
-        told = tuple(data.Point(n, c, c, c) for n, c in zip(budgets, fitted, strict=True))
-        lines.append(shown.Line("fitted law", told))
+        curve = tuple(data.Point(n, c, c, c) for n, c in zip(budgets, fitted, strict=True))
+        lines.append(shown.Line("fitted law", curve))
         low, high = sorted((-law.b.low, -law.b.high))
         reading = (
-            f"Fitted: -log coverage = {law.amplitude:.3g} N^-{law.exponent:.3g}, the exponent in "
-            f"[{low:.3g}, {high:.3g}]; it misses what was measured by "
-            f"{100 * law.error:.1f} points on average."
+            f"The fitted law is -log coverage = {law.amplitude:.3g} N^-{law.exponent:.3g}, the "
+            f"exponent in [{low:.3g}, {high:.3g}]; its mean error is {100 * law.error:.1f} points."
         )
     main = findings.evidence.main
     lines.append(line("best-of-N weighted", budgets, main.curve(BASELINE, budgets)))
     return shown.Figure(
         "coverage",
-        "Coverage and its law",
+        "Coverage, and a law fitted to it",
         "Brown et al. 2024",
         (shown.Panel(tuple(lines)),),
         reading=reading,
         basis=stands_on(
-            findings.evidence.problems, "A perfect verifier would raise best-of-N to it."
+            findings.evidence.problems, "With a perfect verifier best-of-N would reach coverage."
         ),
     )
 
@@ -399,7 +407,7 @@ def _costs(findings: Findings) -> shown.Figure:
         panels.append(shown.Panel(present(*lines), _COSTS[model][0], _COSTS[model][1]))
     return shown.Figure(
         "costs",
-        "What an answer costs, under three models",
+        "What an answer costs, under three cost models",
         "",
         tuple(panels),
         reading=_dearest(findings, names),
@@ -413,8 +421,8 @@ def _costs(findings: Findings) -> shown.Figure:
 
 _COSTS = {
     "paper": ("The paper's", "2 FLOPs a parameter and token"),
-    "attention": ("With attention", "and what attending to earlier tokens takes"),
-    "memory": ("With memory", "and reading the cache, in FLOPs that it keeps waiting"),
+    "attention": ("With attention", "plus attention to earlier tokens"),
+    "memory": ("With memory", "plus reading keys and values, as the FLOPs possible meanwhile"),
 }
 
 
@@ -429,13 +437,13 @@ def _dearest(findings: Findings, names: Sequence[str]) -> str:
     called = short_names()
     budget = at_headline(findings.evidence.main.plan.budgets)
     rows = [row for row in findings.ledger if row.strategy in names and row.budget == budget]
-    said = []
+    factors = []
     for model in findings.greedy_large.flops:
         most = max(rows, key=lambda row: row.flops[model])
         least = min(rows, key=lambda row: row.flops[model])
-        said.append(
+        factors.append(
             f"{_UNDER[model]} {called.get(most.strategy, most.strategy)} costs "
             f"{ratio(most.flops[model] / least.flops[model])} times "
             f"{called.get(least.strategy, least.strategy)}"
         )
-    return f"At {counted(budget, 'generation')}: {'; '.join(said)}."
+    return f"At {counted(budget, 'generation')}: {'; '.join(factors)}."

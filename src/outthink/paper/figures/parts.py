@@ -1,4 +1,4 @@
-"""What figures are made of: lines with their intervals, what they stand on, how they are told."""
+"""Parts that the figures share: lines with intervals, captions, labels, policy comparisons."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from outthink.paper.evidence import FLAT, PARALLEL
 from outthink.paper.findings import Axis, Bins, Findings, chain_length
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import LEVEL, counted, measured
 from outthink.report.study import LABELS, cef, points, policy_table
-from outthink.report.words import LEVEL, counted, measured
 from outthink.search import strategy
 from outthink.study.plan import REVISIONS
 
 HEADLINE = 16
-"""Generations a problem that summaries speak of, where they were run."""
+"""Summaries are about this budget in generations, where it was run."""
 
 UNSCORED = "majority"
 FLAT_PARALLEL = strategy(FLAT[0]).name
 
 SAME = 5e-4
-"""Accuracies closer than this look the same to one decimal."""
+"""Accuracies closer than this are shown as the same number."""
 
-BY_BIN = "Oracle bins, as in the paper: equal numbers of problems by pass@1."
+BY_BIN = "Oracle bins, as in the paper: sorted by pass@1, cut into bins of equal size."
 
 
 def line(
     name: str, budgets: Sequence[float], accuracy: Floats, *, order: int | None = None
 ) -> shown.Line:
-    """Values [N, P] over budgets; what was not run is NaN and left out."""
+    """A line of accuracies [N, P] over budgets; budgets that were not run (NaN) are left out."""
     run = [row for row in range(len(budgets)) if not np.isnan(accuracy[row]).any()]
     if not run or not accuracy.shape[1]:
         return shown.Line(name, (), order)
@@ -39,43 +39,43 @@ def line(
 
 
 def with_best(drawn: shown.Line) -> shown.Line:
-    """The same with its highest point marked."""
+    """The line with a ring at its highest point."""
     best = max(drawn.points, key=lambda point: point.accuracy)
     return shown.Line(drawn.name, drawn.points, drawn.order, best.budget)
 
 
-def present(*found: shown.Line) -> tuple[shown.Line, ...]:
-    """Those of the lines that anything was run for."""
-    return tuple(each for each in found if each.points)
+def present(*lines: shown.Line) -> tuple[shown.Line, ...]:
+    """The lines that have points."""
+    return tuple(drawn for drawn in lines if drawn.points)
 
 
 def level(name: str, budgets: Sequence[float], accuracy: Floats) -> shown.Line:
-    """A level [P] to compare with, at the ends of an axis."""
+    """A horizontal line at an accuracy [P], across the range of budgets."""
     ends = sorted({float(min(budgets)), float(max(budgets))})
     return line(name, ends, np.stack([accuracy] * len(ends)))
 
 
 def stands_on(problems: int, more: str = "") -> str:
-    """What a figure stands on."""
-    said = f"{counted(problems, 'problem')}; bands are {LEVEL} intervals."
-    return f"{said} {more}" if more else said
+    """The caption's line on what a figure is based on."""
+    basis = f"{counted(problems, 'problem')}; bands are {LEVEL} intervals."
+    return f"{basis} {more}" if more else basis
 
 
 def highest(lines: Sequence[shown.Line], labels: dict[str, str], noun: str = "generation") -> str:
-    """Which line is highest at the largest budget that all of them have."""
-    common = set.intersection(*({p.budget for p in each.points} for each in lines))
+    """A sentence on which line is highest at the largest budget that all of them have."""
+    common = set.intersection(*({p.budget for p in drawn.points} for drawn in lines))
     if not common or len(lines) < 2:
-        return "The lines share no budget at which they could be compared."
+        return "The lines have no budget in common, so they cannot be compared."
     at = max(common)
     ranked = sorted(
-        ((point, each.name) for each in lines for point in each.points if point.budget == at),
+        ((point, drawn.name) for drawn in lines for point in drawn.points if point.budget == at),
         key=lambda pair: -pair[0].accuracy,
     )
     (top, best), (second, other) = ranked[:2]
     if top.accuracy - second.accuracy < SAME:
         return (
             f"At {counted(at, noun)} {labels.get(best, best)} and {labels.get(other, other)} are "
-            f"level at {measured(top)}; none is higher."
+            f"equal and highest, at {measured(top)}."
         )
     overlap = " (the intervals overlap)" if second.high >= top.low else ""
     return (
@@ -85,15 +85,16 @@ def highest(lines: Sequence[shown.Line], labels: dict[str, str], noun: str = "ge
 
 
 def labels() -> dict[str, tuple[str, str]]:
-    """How strategies are called on the page, and what they mean."""
+    """By strategy name: the label on the page, and one line for the glossary."""
     return {
         **LABELS,
-        PARALLEL: ("Parallel", "N independent first answers of the revision model, verifier"),
-        FLAT_PARALLEL: ("Parallel, majority", "the same, the answer given most often"),
+        PARALLEL: ("Parallel", "N first answers of the revision model; its verifier chooses"),
+        FLAT_PARALLEL: ("Parallel, majority", "N first answers; the most frequent one"),
         **{
             strategy(name).name: (
                 f"Chains of {chain_length(name)}",
-                f"N/{chain_length(name)} chains of {chain_length(name)} revisions, verifier",
+                f"N/{chain_length(name)} chains of {chain_length(name)} revisions; the verifier "
+                "chooses",
             )
             for name in REVISIONS[1:]
         },
@@ -101,37 +102,37 @@ def labels() -> dict[str, tuple[str, str]]:
 
 
 def short_names() -> dict[str, str]:
-    """What strategies are called, in a sentence."""
+    """The labels of strategies, for sentences."""
     return {name: label for name, (label, _) in labels().items()}
 
 
 def at_headline(budgets: Sequence[int]) -> int:
-    """The budget that summaries speak of, among those that were run."""
-    return max((each for each in budgets if each <= HEADLINE), default=budgets[0])
+    """The budget that summaries are about, among those that were run."""
+    return max((budget for budget in budgets if budget <= HEADLINE), default=budgets[0])
 
 
 def normal(text: str) -> str:
-    """A strategy as the plan names it."""
+    """The normal name of a strategy, as plans have it."""
     return strategy(text).name
 
 
 def versus(
     findings: Findings, axis: Axis, paper: str, others: tuple[data.Curve, ...] = ()
 ) -> tuple[shown.Versus, ...]:
-    """A policy of an axis against what it is held against, and against plain best-of-N."""
-    again = [each for each in findings.against_plain if each.name == axis.name]
+    """The policy of an axis against its baseline, and against plain best-of-N."""
+    again = [plain for plain in findings.against_plain if plain.name == axis.name]
     return (
         _versus(
             findings, axis, axis.name, "Compute-optimal against a single strategy", paper, others
         ),
         *(
-            _versus(findings, each, f"{each.name}-plain", _PLAIN, "not in the paper", ())
-            for each in again
+            _versus(findings, plain, f"{plain.name}-plain", _PLAIN, "not in the paper", ())
+            for plain in again
         ),
     )
 
 
-_PLAIN = "The same against plain best-of-N, the single best-scored sample"
+_PLAIN = "Compute-optimal against plain best-of-N, the single best-scored sample"
 
 
 def _versus(
@@ -145,9 +146,9 @@ def _versus(
     budgets = axis.grid.budgets
     held_out = axis.fits[Bins.PREDICTED].held_out
     factors = [
-        *(cef(found, charged=False, kind="predicted") for found in axis.gross),
-        *(cef(found, charged=True, kind="predicted") for found in axis.net),
-        *(cef(found, charged=False, kind="oracle") for found in axis.upper),
+        *(cef(factor, charged=False, kind="predicted") for factor in axis.gross),
+        *(cef(factor, charged=True, kind="predicted") for factor in axis.net),
+        *(cef(factor, charged=False, kind="oracle") for factor in axis.upper),
     ]
     return shown.Versus(
         id=called,
@@ -167,10 +168,10 @@ def _versus(
 
 
 def choices(findings: Findings, axis: Axis) -> shown.Choices:
-    """What the policy of an axis does in every bin."""
+    """The strategies that the policy of an axis chose."""
     return shown.Choices(
         f"choices-{axis.name}",
-        "What was chosen",
+        "What the policy chose",
         "",
         policy_table(axis.fits[Bins.PREDICTED], "predicted"),
     )

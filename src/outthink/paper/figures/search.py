@@ -1,4 +1,4 @@
-"""Searches against a PRM, and the best of them for every difficulty: figures 3 and 4."""
+"""Searches with a PRM, and the best of them for every difficulty: figures 3 and 4."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from outthink.paper.figures.parts import (
 from outthink.paper.findings import Bins, Findings
 from outthink.report import data
 from outthink.report import reproduction_data as shown
+from outthink.report.format import bin_name, counted, percent
 from outthink.report.study import points
-from outthink.report.words import bin_name, counted, percent
 from outthink.search import strategy
 from outthink.study.plan import STRATEGIES
 
 
 def search(findings: Findings) -> shown.Part:
-    """Figure 3 of the paper."""
+    """The section with figure 3."""
     grid = _searched(findings)
     lines = present(*_searches(grid))
-    names = [each.name for each in lines]
+    names = [drawn.name for drawn in lines]
     missing = [name for name in STRATEGIES if strategy(name).name not in names]
     figure = shown.Figure(
         "search",
-        "Searches against a PRM",
+        "Searches with a PRM",
         "Figure 3, left",
         (shown.Panel(lines),),
         reading=highest(lines, short_names()),
@@ -56,7 +56,7 @@ def search(findings: Findings) -> shown.Part:
     )
     by_bin = shown.Figure(
         "search-bins",
-        "The same, by difficulty",
+        "Searches by difficulty bin",
         "Figure 3, right",
         panels,
         reading=_best_by_bin(panels),
@@ -65,14 +65,14 @@ def search(findings: Findings) -> shown.Part:
     return shown.Part(
         "search",
         "Search",
-        "Searching against a verifier",
-        "Best-of-N, beam and lookahead search of the small model S, all judged by the same PRM.",
+        "Search with a verifier",
+        "Best-of-N, beam search and lookahead search of the small model S with the same PRM.",
         (figure, by_bin, *_deepest(findings)),
     )
 
 
 def _deepest(findings: Findings) -> tuple[shown.NotRun, ...]:
-    """What the paper shows at its largest budget, where that was left out."""
+    """A note where beam search was not run at the largest budget."""
     if findings.evidence.deep is not None:
         return ()
     reason = f"searches ran live up to {counted(findings.top, 'generation')}."
@@ -81,7 +81,7 @@ def _deepest(findings: Findings) -> tuple[shown.NotRun, ...]:
 
 
 def _searched(findings: Findings) -> Grid:
-    """Every search at every budget at which it is known."""
+    """Accuracy of every search at every budget it was measured at."""
     budgets = {*findings.search.base_budgets, *findings.search.grid.budgets}
     return findings.grid(findings.run(STRATEGIES), sorted(budgets), affordable=False)
 
@@ -103,16 +103,19 @@ def _best_by_bin(panels: Sequence[shown.Panel]) -> str:
     called = short_names()
     winners = []
     for number, panel in enumerate(panels, 1):
-        at = max(set.intersection(*({p.budget for p in each.points} for each in panel.lines)))
+        at = max(set.intersection(*({p.budget for p in drawn.points} for drawn in panel.lines)))
         best = max(
-            (p.accuracy, each.name) for each in panel.lines for p in each.points if p.budget == at
+            (p.accuracy, drawn.name)
+            for drawn in panel.lines
+            for p in drawn.points
+            if p.budget == at
         )
         winners.append(f"bin {number} {called.get(best[1], best[1])}")
     return f"Highest at {counted(at, 'generation')}: {'; '.join(winners)}."
 
 
 def optimal_search(findings: Findings) -> shown.Part:
-    """Figure 4."""
+    """The section with figure 4."""
     axis = findings.search
     plan = findings.evidence.main.plan
     others: tuple[data.Curve, ...] = ()
@@ -123,7 +126,7 @@ def optimal_search(findings: Findings) -> shown.Part:
         "optimal-search",
         "Optimal search",
         "The best search for every difficulty",
-        "One search for each difficulty bin and budget, chosen on other problems.",
+        "One search for each difficulty bin and budget, chosen on other problems than shown.",
         (
             *versus(findings, axis, "Figure 4", others),
             choices(findings, axis),

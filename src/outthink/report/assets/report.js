@@ -1,5 +1,5 @@
-// Everything on the page that moves: values on pointing, legends, choosers, theme, and the explorer.
-// Figures are drawn already; only the explorer builds anything, and only with textContent.
+// The interactive parts of the page: tooltips, legends, choosers, theme, and the explorer.
+// Figures are in the page as SVG; the explorer builds its own elements, text only by textContent.
 "use strict";
 (() => {
 const $ = (selector, within = document) => within.querySelector(selector);
@@ -21,10 +21,10 @@ for (const hidden of $$(".choice[hidden],.save[hidden],.explorer[hidden],#theme"
 const root = document.documentElement;
 const THEMES = ["system", "light", "dark"];
 const remember = (key, value) => {
-  try { // a page on disk may have no storage
+  try { // a page opened from disk may have no storage
     if (value === undefined) return localStorage.getItem(key);
     localStorage.setItem(key, value);
-  } catch { /* forgotten on reload, and nothing worse */ }
+  } catch { /* then the theme is forgotten on reload */ }
   return null;
 };
 const wear = (theme) => {
@@ -41,12 +41,12 @@ $("#theme").addEventListener("click", () => {
   remember("outthink-theme", theme);
 });
 
-// Values on pointing -------------------------------------------------------------------------
+// Tooltips ----------------------------------------------------------------------------------
 const tip = $("#tip");
 let told = null;
 const glyph = (css, marker) => {
   const box = el("span");
-  // Classes and numbers of our own making; no text of the report goes through here.
+  // Built from our own class names and numbers; no text of the report is in it.
   const d = $(`#marker-${marker}`).getAttribute("d");
   box.innerHTML = `<svg class="glyph" width="30" height="14" viewBox="0 0 30 14"><path class="line" d="M1,7H29"/>` +
     `<path class="mark" transform="translate(15,7)" d="${d}"/></svg>`;
@@ -62,7 +62,7 @@ const tell = (hit, x, y) => {
   }
   const { width, height } = tip.getBoundingClientRect();
   const box = hit.getBoundingClientRect();
-  const isSmall = innerWidth < 600; // beside the finger there is no room: below, or else above
+  const isSmall = innerWidth < 600; // no room beside the finger: below it, or else above
   const isBelow = box.bottom + height + 8 < innerHeight;
   const left = isSmall ? (innerWidth - width) / 2
     : x + 16 + width > innerWidth - 8 ? Math.max(8, x - width - 16) : x + 16;
@@ -93,7 +93,7 @@ document.addEventListener("focusin", (event) => {
 document.addEventListener("focusout", hush);
 document.addEventListener("scroll", () => { if (told?.matches(":focus-visible")) beside(told); else hush(); }, { passive: true });
 
-// One stop of the Tab key for each figure or list; arrows move inside it.
+// Tab stops once at each figure or list; arrow keys move inside it.
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 const move = (items, event) => {
   const at = items.indexOf(document.activeElement);
@@ -111,7 +111,7 @@ document.addEventListener("keydown", (event) => {
   if (within) move($$(".hit", within), event);
 });
 
-// Legends: one series alone --------------------------------------------------------------------
+// Legends: show one series only ----------------------------------------------------------------
 const alone = (figure, name) => {
   const on = figure.dataset.alone === name ? "" : name;
   if (on) figure.dataset.alone = on; else delete figure.dataset.alone;
@@ -133,7 +133,7 @@ for (const choice of $$(".budget-choice")) choice.addEventListener("change", (ev
 for (const choice of $$(".verdict-choice")) choice.addEventListener("change", (event) => {
   for (const claim of $$(".claim")) claim.hidden = event.target.value !== "" && claim.dataset.verdict !== event.target.value;
 });
-// A link to a claim that the filter hides shows all of them again.
+// A link to a claim that the filter hides resets the filter.
 const unhide = () => {
   const claim = location.hash.startsWith("#claim-") && document.getElementById(location.hash.slice(1))?.closest(".claim");
   if (!claim || !claim.hidden) return;
@@ -147,7 +147,7 @@ for (const choice of $$(".arrow-choice")) choice.addEventListener("change", () =
   for (const arrow of $$(".cef", choice.closest("figure"))) arrow.classList.toggle("on", arrow.dataset.cef === choice.value);
 });
 
-// A figure as a file of its own: the colours that the style sheet gave it are written into it.
+// Saves a figure as an SVG file, with the computed styles written into it.
 const KEPT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin",
   "opacity", "font-family", "font-size", "font-weight", "font-style", "text-anchor", "paint-order", "display"];
 const save = (figure) => {
@@ -202,7 +202,7 @@ function explore({ texts, labels, trees }) {
   });
   list.append(...items);
   const links = () => items.filter((item) => !item.hidden).map((item) => item.firstChild);
-  const reach = () => { // the one entry that Tab stops at
+  const reach = () => { // the entry at which Tab stops
     const seen = links();
     for (const link of seen) link.tabIndex = -1;
     const stop = seen.find((link) => link.hasAttribute("aria-current")) ?? seen[0];
@@ -217,7 +217,7 @@ function explore({ texts, labels, trees }) {
   for (const control of Object.values(filters)) control.addEventListener("input", filter);
   list.addEventListener("keydown", (event) => move(links(), event));
 
-  // Steps that begin alike are one: siblings of the same text share their continuations.
+  // Siblings with the same text are merged into one step, with the continuations of all.
   const unpack = (tree) => {
     const start = { depth: 0, kids: [], scores: [] };
     const at = new Map([[-1, start]]);
@@ -249,7 +249,7 @@ function explore({ texts, labels, trees }) {
     : `color-mix(in oklab,var(--high) ${((score - 0.5) * 200).toFixed(0)}%,var(--mid))`);
   const count = (node) => node.kids.reduce((sum, kid) => sum + kid.count + count(kid), 0);
 
-  // Rows of the outline. On the spine the others of a step fold into one row before the chosen one.
+  // Rows of the outline. On the chosen path, the other steps fold into one row before the chosen one.
   const outline = (start) => {
     const rows = [];
     const add = (row) => { rows.push(row); return row; };
@@ -300,7 +300,7 @@ function explore({ texts, labels, trees }) {
     if (others) {
       const all = others.reduce((sum, kid) => sum + kid.count, 0), kept = others.reduce((sum, kid) => sum + kid.kept, 0);
       const top = Math.max(...others.map(best));
-      const words = `${plural(all, "other")} tried here` + (kept ? `, ${kept} kept` : "") + (top >= 0 ? `, best score ${top.toFixed(2)}` : "");
+      const words = `${plural(all, "other step")} tried here` + (kept ? `, ${kept} kept` : "") + (top >= 0 ? `, best score ${top.toFixed(2)}` : "");
       made = el("div", { css: "row group", ...shared }, fold, el("span", { css: "text" }, words));
     } else {
       const css = `row${node.chosen ? " chosen" : ""}${node.kept ? "" : " pruned"}`;
@@ -320,12 +320,12 @@ function explore({ texts, labels, trees }) {
     }
   };
 
-  // The map: the whole tree at a glance, depth downwards. The outline says all of it in words.
+  // The map: the whole tree at a glance, depth downwards. The outline has the same in text.
   const map = (start, reveal) => {
     const leaves = [], nodes = [];
     const settle = (node) => {
       if (node.depth) nodes.push(node);
-      const [first, ...others] = node.kids; // the chosen path runs down the middle
+      const [first, ...others] = node.kids; // the chosen path goes down the middle
       const side = (which) => others.filter((_, index) => (index + node.depth) % 2 === which);
       const inOrder = first ? [...side(0), first, ...side(1).reverse()] : [];
       inOrder.forEach(settle);
@@ -335,7 +335,7 @@ function explore({ texts, labels, trees }) {
     settle(start);
     const WIDTH = innerWidth < 800 ? 340 : 680;
     const deep = Math.max(...nodes.map((node) => node.depth), 1), step = Math.max(16, Math.min(34, 300 / deep));
-    const span = Math.min(WIDTH - 24, 56 * (leaves.length - 1)); // a small tree stays together
+    const span = Math.min(WIDTH - 24, 56 * (leaves.length - 1)); // a small tree is drawn narrow
     const across = (node) => WIDTH / 2 + (leaves.length > 1 ? node.x / (leaves.length - 1) - 0.5 : 0) * span;
     const down = (node) => 10 + node.depth * step;
     const radius = Math.max(2, Math.min(5.5, 0.42 * (WIDTH - 24) / Math.max(1, leaves.length)));

@@ -1,7 +1,8 @@
 """Stores of format 2, made into stores of the present one. Nothing that was paid for is lost.
 
 Format 2 kept the rows of a request of one job; now a row stands on its own, under a key that
-follows from the request. So each search is run again on its recorded rows, to learn its requests.
+follows from the request. So each search is run again on its recorded rows, which tells its
+requests.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from outthink.run.journal import (
     Writer,
     draw_keys,
     score_key,
+    solution_keys,
 )
 from outthink.run.store import codec, schema
 from outthink.run.store.file import connect, stranger, trouble
@@ -184,6 +186,7 @@ class _Replay:
             ).fetchall()
         )
         self._keys: dict[int, int] = {}
+        self._solutions_drawn: dict[int, Solution] = {}
         self._scores: dict[int, Scores] = {}
         self._asked: dict[str, Writer | str] = {}
         self._solutions = 0
@@ -232,9 +235,11 @@ class _Replay:
                 self._book.keep_draw(writer, keys[place], prefix, own)
             number = self._solutions
             self._solutions += 1
-            self._keys[number] = keys[place]
+            (mine,) = solution_keys(writer, [keys[place]])
+            self._keys[number] = mine
             drawn.append(replace(own.row, solution=replace(own.row.solution, number=number)))
         self._book.numbered(writer, keys, [prefix.number for prefix in opened], drawn)
+        self._solutions_drawn.update((row.solution.number, row.solution) for row in drawn)
         fresh = iter(drawn)
         return [next(fresh).solution if prefix.is_open else prefix for prefix in request.prefixes]
 
@@ -279,10 +284,14 @@ class _Replay:
             unknown.values(), rows, strict=True
         ):
             verified = Verified(Scores(codec.unpack_scores(wide, scores)), computed, cached)
-            key = score_key(solution, self._keys.get(number, 0))
+            key = score_key(
+                solution,
+                self._keys.get(number, 0),
+                as_drawn=self._solutions_drawn.get(number) is solution,
+            )
             (there,) = self._book.scores(verifier, [key])
             if there is not None and there.row.scores != verified.scores:
-                key, there = score_key(solution, key ^ self._number), None
+                key, there = score_key(solution, key ^ self._number, as_drawn=False), None
             if there is None:
                 self._book.keep_score(verifier, key, KeptScore(verified, 0.0, False, False))
             self._book.scored(verifier, number, key, verified)

@@ -1,7 +1,7 @@
-"""What the numbers say, in plain sentences written from the numbers alone.
+"""Sentences about a report's figures, computed from its numbers.
 
-The verdict never picks the budget that flatters: it speaks of the one the report names, or of 16,
-or of the middle one, and gives the range over all of them.
+The verdict is about the budget that the report names, else 16 generations, else the middle one,
+never the budget that looks best; it gives the range over all budgets beside it.
 """
 
 from __future__ import annotations
@@ -24,29 +24,40 @@ from outthink.report.data import (
     Report,
     Spending,
 )
-from outthink.report.look import Looks
-from outthink.report.words import counted, measured, percent, ratio, ratio_span, span, whole
+from outthink.report.format import (
+    counted,
+    generations,
+    measured,
+    percent,
+    ratio,
+    ratio_span,
+    span,
+    whole,
+)
+from outthink.report.style import Styles
 
 USUAL_HEADLINE = 16
+SAME = 1e-9
+"""Accuracies nearer than this are the same but for rounding."""
 
 
 def verdict(report: Report) -> str:
-    """One paragraph: what the policy gains, or else which strategy does best."""
-    looks = Looks.of(report)
-    if report.comparison and (said := _policy_verdict(report.comparison, looks)):
-        return said
+    """One paragraph: what the policy gains over the baseline, or else which strategy is best."""
+    styles = Styles.of(report)
+    if report.comparison and (paragraph := _policy_verdict(report.comparison, styles)):
+        return paragraph
     if curves := measured_ones(report.curves):
-        return read_curves(curves, looks)
+        return read_curves(curves, styles)
     return "This report holds no accuracy yet."
 
 
 def measured_ones(curves: Sequence[Curve]) -> tuple[Curve, ...]:
-    """The curves that have a point at all."""
+    """The curves that have at least one point."""
     return tuple(curve for curve in curves if curve.points)
 
 
 def headline(comparison: Comparison) -> float | None:
-    """The budget the verdict speaks of: one at which policy and best-of-N were both measured."""
+    """The budget the verdict is about: one at which policy and baseline were both measured."""
     policy = leading(comparison)[0]
     if policy is None:
         return None
@@ -61,7 +72,8 @@ def headline(comparison: Comparison) -> float | None:
 
 
 def leading(comparison: Comparison) -> tuple[Curve | None, Bins]:
-    """The reading of the policy that may be claimed: predicted bins, or oracle for want of them."""
+    """The policy's curve that a claim may rest on: by predicted bins, or oracle where there are no
+    predicted ones."""
     if comparison.predicted:
         return comparison.predicted, "predicted"
     return comparison.oracle, "oracle"
@@ -73,16 +85,16 @@ def at_budget(curve: Curve, budget: float) -> Point | None:
 
 
 def find_cef(cefs: Sequence[Cef], budget: float, *, bins: Bins) -> Cef | None:
-    """The factor at this budget, without the cost of difficulty."""
-    found = (cef for cef in cefs if cef.bins == bins and not cef.charged)
-    return next((cef for cef in found if cef.budget == budget), None)
+    """The factor at this budget, the cost of predicting difficulty not charged."""
+    free = (cef for cef in cefs if cef.bins == bins and not cef.charged)
+    return next((cef for cef in free if cef.budget == budget), None)
 
 
 def charged_cef(comparison: Comparison, budget: float) -> Cef | None:
-    """What the factor at `budget` becomes when the cost of predicted difficulty is added.
+    """The factor at `budget` once the cost of predicting difficulty is charged.
 
-    The same searches at a higher price stand at a larger budget with the same accuracy. Where no
-    point is such a copy the charged policy was run in its own right: the nearest budget counts.
+    Charging moves a point of the policy to a larger budget at the same accuracy. Where no point is
+    such a copy, the charged policy was measured on its own, and the nearest budget is taken.
     """
     charged = [cef for cef in comparison.cefs if cef.bins == "predicted" and cef.charged]
     free = at_budget(comparison.predicted, budget) if comparison.predicted else None
@@ -97,35 +109,37 @@ def charged_cef(comparison: Comparison, budget: float) -> Cef | None:
     return min(charged, key=lambda cef: abs(math.log(cef.budget / budget)), default=None)
 
 
-def _policy_verdict(comparison: Comparison, looks: Looks) -> str:
+def _policy_verdict(comparison: Comparison, styles: Styles) -> str:
     policy, bins = leading(comparison)
     budget = headline(comparison)
     if policy is None or budget is None:
         return ""
     ours, theirs = at_budget(policy, budget), at_budget(comparison.baseline, budget)
     assert ours and theirs  # `headline` gives only budgets both have
-    name = looks[comparison.baseline.strategy].label
+    name = styles[comparison.baseline.strategy].label
     largest = max(point.budget for point in comparison.baseline.points)
     kind = "" if bins == "predicted" else " (oracle bins: an upper bound)"
-    said = (
-        f"At {counted(budget, 'generation')} the compute-optimal policy{kind} gets "
-        f"{measured(ours)} against {measured(theirs)} for {name}"
-    )
-    cef = find_cef(comparison.cefs, budget, bins=bins)
-    said += f": {_equivalence(cef, name, largest)}." if cef else "."
-    return " ".join([said, *_asides(comparison, name, budget, bins, largest)])
+    sentences = [
+        f"At {counted(budget, 'generation')} a problem the compute-optimal policy{kind} is right "
+        f"on {measured(ours)} of problems, {name} on {measured(theirs)}."
+    ]
+    if cef := find_cef(comparison.cefs, budget, bins=bins):
+        sentences.append(_equivalence(cef, name, largest))
+    return " ".join([*sentences, *_asides(comparison, name, budget, bins, largest)])
 
 
 def _equivalence(cef: Cef, name: str, largest: float) -> str:
     times, interval = ratio(cef.value), ratio_span(cef, largest=largest)
     if cef.at_least:
-        return f"at least as good as {name} with {times} times the budget, the most measured"
-    said = f"as good as {name} with {times} times the budget {interval}"
+        return (
+            f"{name} is not as accurate even with {times} times the budget, the largest measured."
+        )
+    needed = f"To be as accurate, {name} needs {times} times the budget {interval}"
     if cef.high is not None and cef.high < 1:
-        return f"{said}, so it costs more than it gains"
+        return f"{needed}: the policy costs more than it gains."
     if cef.low <= 1:
-        return f"{said}, an interval that holds 1, so no saving is shown"
-    return said
+        return f"{needed}; the interval includes 1, so no saving is shown."
+    return f"{needed}."
 
 
 def _times(cef: Cef, largest: float) -> str:
@@ -136,56 +150,63 @@ def _times(cef: Cef, largest: float) -> str:
 def _asides(
     comparison: Comparison, name: str, budget: float, bins: Bins, largest: float
 ) -> list[str]:
-    """The range over budgets, the charged figure and the upper bound, where they are known."""
-    said = []
+    """The range over budgets, the charged factor and the upper bound, where they are known."""
+    sentences = []
     every = [c for c in comparison.cefs if c.bins == bins and not c.charged and not c.at_least]
     if len(every) > 1:
         low, high = min(every, key=lambda c: c.value), max(every, key=lambda c: c.value)
-        said.append(
-            f"Wherever {name} was measured far enough the factor runs from {ratio(low.value)} "
-            f"(at {whole(low.budget)}) to {ratio(high.value)} (at {whole(high.budget)})."
+        sentences.append(
+            f"Over all budgets where {name} catches up, this factor runs from {ratio(low.value)} "
+            f"({generations(low.budget)}) to {ratio(high.value)} ({generations(high.budget)})."
         )
     if cef := charged_cef(comparison, budget):
-        said.append(
-            f"With the cost of predicting difficulty charged it is {_times(cef, largest)} "
+        sentences.append(
+            f"Counting the generations that predict difficulty, it is {_times(cef, largest)} "
             f"at {counted(cef.budget, 'generation')}."
         )
     oracle = find_cef(comparison.cefs, budget, bins="oracle")
     if oracle and bins == "predicted":
-        said.append(
-            f"Oracle bins, which need the labels, would give {_times(oracle, largest)}: "
-            "an upper bound."
+        sentences.append(
+            f"With oracle bins, which need the reference answers, it would be "
+            f"{_times(oracle, largest)}: an upper bound."
         )
-    return said
+    return sentences
 
 
 # One sentence under each figure ------------------------------------------------------------------
 
 
-def read_curves(curves: Sequence[Curve], looks: Looks) -> str:
-    """Which strategy is highest at the largest budget all share, and whether that is certain."""
+def read_curves(curves: Sequence[Curve], styles: Styles) -> str:
+    """Which strategy is highest at the largest budget that all share, and whether the next one's
+    interval overlaps."""
     budget = _largest_shared(curves)
     if budget is None:
         return "The strategies were measured at different budgets."
     ranked = _ranked(curves, budget)
     (best, top), rest = ranked[0], ranked[1:]
-    said = f"At {counted(budget, 'generation')} {looks[best].label} is highest, at {measured(top)}"
+    at = f"At {counted(budget, 'generation')}"
     if not rest:
-        return said + "."
+        return f"{at} {styles[best].label} is highest, at {measured(top)}."
     second, next_point = rest[0]
+    if top.accuracy - next_point.accuracy < SAME:
+        both = f"{styles[best].label} and {styles[second].label}"
+        return f"{at} {both} are highest, both at {percent(top.accuracy)}."
     overlap = " (the intervals overlap)" if next_point.high >= top.low else ""
-    return f"{said}, ahead of {looks[second].label} at {measured(next_point)}{overlap}."
+    return (
+        f"{at} {styles[best].label} is highest, at {measured(top)}, ahead of "
+        f"{styles[second].label} at {measured(next_point)}{overlap}."
+    )
 
 
-def read_bins(bins: Sequence[Bin], looks: Looks) -> str:
-    """Which strategy is highest in which bin."""
+def read_bins(bins: Sequence[Bin], styles: Styles) -> str:
+    """Which strategy is highest in which bin, at the largest budget that all share."""
     winners: dict[str, list[str]] = {}
-    budget = _largest_shared([curve for each in bins for curve in each.curves])
+    budget = _largest_shared([curve for bin in bins for curve in bin.curves])
     if budget is None:
         return "The strategies were measured at different budgets."
-    for each in bins:
-        best, _ = _ranked(each.curves, budget)[0]
-        winners.setdefault(looks[best].label, []).append(str(each.number))
+    for bin in bins:
+        best, _ = _ranked(bin.curves, budget)[0]
+        winners.setdefault(styles[best].label, []).append(str(bin.number))
     # Labels may hold commas, so what is listed is kept apart by semicolons.
     shares = [
         f"{label} (bin{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})"
@@ -194,10 +215,10 @@ def read_bins(bins: Sequence[Bin], looks: Looks) -> str:
     return f"Highest at {counted(budget, 'generation')}: {'; '.join(shares)}."
 
 
-def read_comparison(comparison: Comparison, looks: Looks) -> str:
-    """How far the policy lies above best-of-N, and from what budget on."""
+def read_comparison(comparison: Comparison, styles: Styles) -> str:
+    """At how many budgets the policy is above the baseline, and where by most."""
     policy, bins = leading(comparison)
-    name = looks[comparison.baseline.strategy].label
+    name = styles[comparison.baseline.strategy].label
     if policy is None:
         return f"The policy was not measured; the curve is {name}."
     pairs = [
@@ -211,7 +232,7 @@ def read_comparison(comparison: Comparison, looks: Looks) -> str:
     above = sum(gain > 0 for gain, _ in gains)
     most, where = max(gains)
     return f"With {bins} bins the policy is above {name} at {above} of {len(gains)} budgets" + (
-        f", most at {whole(where)}: by {100 * most:.1f} points." if above else "."
+        f", by up to {100 * most:.1f} points ({generations(where)})." if above else "."
     )
 
 
@@ -219,20 +240,20 @@ def read_factors(cefs: Sequence[Cef]) -> str:
     """At how many budgets a saving is shown."""
     shown = sum(cef.low > 1 for cef in cefs)
     return (
-        "Above the line the policy saves compute: its interval lies wholly above 1 "
-        f"in {shown} of {len(cefs)} cases."
+        "Above the dashed line the policy saves compute. The whole interval is above it "
+        f"in {shown} of {counted(len(cefs), 'case')}."
     )
 
 
-def read_policy(policy: Policy, looks: Looks) -> str:
+def read_policy(policy: Policy, styles: Styles) -> str:
     """How often each strategy was chosen."""
-    chosen = Counter(looks[cell.strategy].label for cell in policy.cells).most_common()
+    chosen = Counter(styles[cell.strategy].label for cell in policy.cells).most_common()
     shares = "; ".join(f"{label} in {count}" for label, count in chosen)
-    return f"Of {counted(len(policy.cells), 'cell')} the policy chose {shares}."
+    return f"Of {counted(len(policy.cells), 'cell')} the policy chose: {shares}."
 
 
 def read_calibration(calibration: Calibration) -> str:
-    """Where scores stray furthest from what happened, among buckets that hold enough."""
+    """Where scores are furthest from the observed rate, among buckets with enough scores."""
 
     def gap(bucket: Bucket) -> float:
         return abs(bucket.mean_score - bucket.observed)
@@ -240,16 +261,17 @@ def read_calibration(calibration: Calibration) -> str:
     enough = max(bucket.count for bucket in calibration.buckets) / 50
     worst = max((b for b in calibration.buckets if b.count >= enough), key=gap)
     if worst.low <= worst.mean_score <= worst.high:
-        return "Wherever there are enough scores, what happened agrees with what was said."
-    too = "sure" if worst.mean_score > worst.observed else "doubtful"
+        return "Wherever there are enough scores, the observed rate agrees with them."
+    too = "confident" if worst.mean_score > worst.observed else "cautious"
     return (
-        f"The verifier is furthest off where it says {worst.mean_score:.2f}: there "
-        f"{percent(worst.observed)} {span(worst.low, worst.high)} are right, so it is too {too}."
+        f"The verifier is furthest off at scores near {worst.mean_score:.2f}: "
+        f"{percent(worst.observed)} {span(worst.low, worst.high)} of those are right, so it is "
+        f"too {too} there."
     )
 
 
 def read_agreement(agreement: Agreement) -> str:
-    """How many problems are put in the right bin, and how many next to it."""
+    """Share of problems in the same bin under both difficulties, and at most one bin apart."""
     cells = [
         (abs(i - j), count)
         for i, row in enumerate(agreement.confusion)
@@ -261,30 +283,31 @@ def read_agreement(agreement: Agreement) -> str:
     if not total:
         return "No problem was put in a bin."
     return (
-        f"The prediction puts {percent(same / total)} of problems in their oracle bin and "
+        f"Predicted difficulty puts {percent(same / total)} of problems in their oracle bin, and "
         f"{percent(near / total)} in it or next to it."
     )
 
 
-def read_spending(spending: Sequence[Spending], looks: Looks) -> str:
-    """Of one budget: who decodes most, and who loses the largest part of it."""
+def read_spending(spending: Sequence[Spending], styles: Styles) -> str:
+    """At one budget: which strategy decodes most, and which discards the largest share."""
 
-    def decoded(each: Spending) -> float:
-        return each.usage.decoded_tokens / max(1, each.problems)
+    def decoded(spent: Spending) -> float:
+        return spent.usage.decoded_tokens / max(1, spent.problems)
 
-    def lost(each: Spending) -> float:
-        return each.usage.discarded_tokens / max(1, each.usage.decoded_tokens)
+    def lost(spent: Spending) -> float:
+        return spent.usage.discarded_tokens / max(1, spent.usage.decoded_tokens)
 
     budget = spending[0].budget
     most, worst = max(spending, key=decoded), max(spending, key=lost)
-    said = (
-        f"At {counted(budget, 'generation')} {looks[most.strategy].label} decodes most, "
+    most_decoded = (
+        f"At {counted(budget, 'generation')} {styles[most.strategy].label} decodes most, "
         f"{whole(round(decoded(most)))} tokens a problem"
     )
     if not lost(worst):
-        return said + "; nothing is discarded."
+        return most_decoded + "; nothing is discarded."
     return (
-        f"{said}; {looks[worst.strategy].label} discards most, {percent(lost(worst))} of its own."
+        f"{most_decoded}; {styles[worst.strategy].label} discards the largest share, "
+        f"{percent(lost(worst))} of what it decodes."
     )
 
 

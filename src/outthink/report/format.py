@@ -1,11 +1,11 @@
-"""How numbers and names are put into words: one way, everywhere on the page."""
+"""How numbers, intervals and names are written on the page."""
 
 from __future__ import annotations
 
 from outthink.report.data import Cef, Point
 
 THIN = "\u202f"
-"""A narrow space that does not break: between a number and its unit, and in thousands."""
+"""Narrow no-break space: between a number and its unit, and between thousands."""
 TIMES = "\u00d7"
 DASH = "\u2013"
 AT_LEAST = "\u2265"
@@ -28,7 +28,7 @@ def measured(point: Point) -> str:
 
 
 def whole(number: float) -> str:
-    """Thousands set apart; a fraction only where there is one."""
+    """`12 345`; with one decimal where the number is not whole: `2.5`."""
     rounded = round(number, 1)
     shown = f"{rounded:,.0f}" if rounded == int(rounded) else f"{rounded:,.1f}"
     return shown.replace(",", THIN)
@@ -39,19 +39,24 @@ def counted(number: float, noun: str) -> str:
     return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
 
 
+def generations(budget: float) -> str:
+    """`N = 16`, which no line break divides."""
+    return f"N\u00a0=\u00a0{whole(budget)}"
+
+
 def ratio(value: float) -> str:
-    """A factor to two figures where it is small: `0.85`, `3.1`, `12`."""
+    """A factor in two significant figures: `0.85`, `3.1`, `12`."""
     return f"{value:.2f}" if value < 0.95 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
 def ratio_span(cef: Cef, *, largest: float) -> str:
-    """The interval of a factor. Where it has no end, the largest factor that could be seen."""
+    """The interval of a factor; an end beyond `largest`, the largest budget, is `> largest / N`."""
     high = f">{THIN}{ratio(largest / cef.budget)}" if cef.high is None else ratio(cef.high)
     return f"[{ratio(cef.low)}, {high}]"
 
 
 def factor(cef: Cef, *, largest: float) -> str:
-    """`x3.1 [2.2, 4.4]`, with a sign before it where it is a lower bound."""
+    """`3.1 [2.2, 4.4]` after a times sign, with an at-least sign for a lower bound."""
     sign = f"{AT_LEAST}{THIN}" if cef.at_least else ""
     return f"{sign}{TIMES}{ratio(cef.value)} {ratio_span(cef, largest=largest)}"
 
@@ -73,11 +78,11 @@ def signed(share: float) -> str:
 
 
 def signed_span(low: float | None, high: float | None) -> str:
-    """The interval of a difference, in percent or points; an end that is not known is open."""
+    """The interval of a difference, in percent or points; an unknown end is shown as `…`."""
     ends = ("\u2026" if end is None else _points(end) for end in (low, high))
     return f"[{', '.join(ends)}]"
 
 
 def _points(share: float) -> str:
-    # What rounds to nothing has no sign of its own.
+    # Adding 0.0 turns -0.0 into 0.0, which is shown as +0.0.
     return f"{round(100 * share, 1) + 0.0:+.1f}"

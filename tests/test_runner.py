@@ -1,25 +1,35 @@
-"""The driver: few calls, no row paid twice, the same draws whatever happens around them."""
+"""The runner: few calls, no row paid twice, the same draws whatever happens around them."""
 
+import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from types import SimpleNamespace
 
 import pytest
 from contract import (
     SPENDS,
     Chain,
     Counted,
+    Patchy,
     Tree,
     Words,
     Worth,
     problems,
+    results,
+    run_all,
     solve,
     solve_one,
     traced,
     word,
 )
 
-from outthink.errors import RunError
+from outthink.errors import RunError, UsageError
+from outthink.models import in_process
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
-from outthink.run.journal import Job
+from outthink.run.journal import Job, NoJournal
+from outthink.run.runner import Runner
+from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.types import (
     Budget,
@@ -34,8 +44,6 @@ from outthink.types import (
     Verify,
 )
 
-"""Delete the mark where this test begins to pass: `xfail` is strict here."""
-
 FIVE_STEPS = ScriptedProposer(max_steps=5, mischief=0.05)
 
 
@@ -48,18 +56,8 @@ def jobs_of(*names, n=8, of=5, stream=""):
 
 
 def facts(results):
-    """What does not depend on the order of finishing, on the clock or on what was cached."""
-    return {
-        (r.outcome.problem_id, r.outcome.strategy): (
-            r.choice,
-            r.outcome.answer,
-            r.outcome.chosen,
-            r.outcome.usage.generations,
-            r.outcome.usage.decoded_tokens,
-            r.outcome.usage.discarded_tokens,
-        )
-        for r in results
-    }
+    """All there is to tell, apart from the order of finishing and the clock."""
+    return {(r.outcome.problem_id, r.outcome.strategy): (r.choice, r.outcome) for r in results}
 
 
 # Merging -----------------------------------------------------------------------------------------
@@ -68,15 +66,15 @@ def facts(results):
 def test_the_requests_of_many_problems_are_one_call():
     proposer, verifier = Counted(ScriptedProposer()), Counted(ScriptedVerifier())
     solve("best_of_n", 4, proposer, verifier, of=50)
-    assert [len(call) for call in proposer.asked] == [200]
-    assert [len(call) for call in verifier.asked] == [200]
+    assert [len(call) for call in proposer.calls] == [200]
+    assert [len(call) for call in verifier.calls] == [200]
 
 
 def test_the_requests_of_different_searches_are_one_call():
     proposer, verifier = Counted(Chain(3)), Counted(ScriptedVerifier())
     solve(["majority", "best_of_n", "beam", "lookahead(depth=0)"], 4, proposer, verifier, of=10)
-    assert [len(call) for call in proposer.asked] == [160, 80, 80]
-    assert [len(call) for call in verifier.asked] == [120, 80, 80]
+    assert [len(call) for call in proposer.calls] == [160, 80, 80]
+    assert [len(call) for call in verifier.calls] == [120, 80, 80]
 
 
 def test_searches_of_different_lengths_do_not_wait_for_each_other():
@@ -87,20 +85,52 @@ def test_searches_of_different_lengths_do_not_wait_for_each_other():
     for problem in problems(20):
         own = Counted(FIVE_STEPS)
         solve("beam", 4, own, ScriptedVerifier(), of=[problem])
-        longest = max(longest, len(own.asked))
-    assert len(proposer.asked) == longest
+        longest = max(longest, len(own.calls))
+    assert len(proposer.calls) == longest
 
 
 def test_rows_in_flight_bound_every_call():
     proposer, verifier = Counted(ScriptedProposer()), Counted(ScriptedVerifier())
     solve("beam", 8, proposer, verifier, of=20, rows_in_flight=32)
-    assert max(len(call) for call in proposer.asked + verifier.asked) == 32
+    assert max(len(call) for call in proposer.calls + verifier.calls) == 32
+
+
+def test_a_verifier_in_two_roles_is_one_engine():
+    engine = Counted(ScriptedVerifier())
+    team = Team.of(FIVE_STEPS, engine, reviser=FIVE_STEPS, revision_verifier=engine)
+    results(team, jobs_of("best_of_n", "revise(sequential=1)", n=4, of=3))
+    assert [len(call) for call in engine.calls] == [24]
+
+
+def test_rows_that_are_there_when_their_job_is_cancelled_are_still_given():
+    queue = in_process.EngineQueue("doubles", lambda rows: [2 * row for row in rows])
+    given = []
+
+    async def take():
+        async for arrival in queue.rows([3, 4]):
+            given.append(arrival.row)
+
+    async def cancel_the_other():
+        async for _ in queue.rows([1]):
+            other.cancel()  # its rows came in the same call, and it has not seen them yet
+
+    async def run():
+        nonlocal other
+        first = asyncio.create_task(cancel_the_other())
+        other = asyncio.create_task(take())
+        await asyncio.wait([first, other])
+        assert other.cancelled()
+
+    other = None
+    asyncio.run(run())
+    assert given == [6, 8]
 
 
 def test_results_come_in_the_same_order_every_time():
     def order():
         jobs = jobs_of("beam", "majority", of=9)
-        return [r.job for r in Driver(FIVE_STEPS, ScriptedVerifier(), rows_in_flight=20).run(jobs)]
+        done = run_all(jobs, FIVE_STEPS, ScriptedVerifier(), rows_in_flight=20)
+        return [result.job for result in done]
 
     named = [[(job.problem.id, job.strategy.name) for job in order()] for _ in range(2)]
     assert named[0] == named[1]
@@ -114,10 +144,14 @@ def test_jobs_are_started_as_room_is_made_for_them():
             started.append(job)
             yield job
 
-    results = Driver(ScriptedProposer(), rows_in_flight=8).run(jobs())
-    next(results)
-    assert len(started) == 2
-    assert len(list(results)) == 9
+    async def run():
+        runner = Runner(Team.of(ScriptedProposer()), rows_in_flight=8)
+        async with aclosing(runner.run(jobs())) as results:
+            await anext(results)
+            assert len(started) == 2
+            return [result async for result in results]
+
+    assert len(asyncio.run(run())) == 9
 
 
 # Draws -------------------------------------------------------------------------------------------
@@ -125,7 +159,7 @@ def test_jobs_are_started_as_room_is_made_for_them():
 
 def drawn(seed=0, stream="", problem="p0", name="majority"):
     job = Job(Problem(problem, "prompt"), strategy(name), Budget(8), stream)
-    (result,) = Driver(ScriptedProposer(6), seed=seed).run([job])
+    (result,) = run_all([job], ScriptedProposer(6), seed=seed)
     return [s.tokens for s in result.choice.candidates]
 
 
@@ -146,7 +180,7 @@ def test_seed_and_stream_and_problem_do_not_run_into_each_other():
     proposer = Counted(Chain(1))
     for seed, stream, problem in pairs:
         job = Job(Problem(problem, ""), strategy("majority"), Budget(1), stream)
-        list(Driver(proposer, seed=seed).run([job]))
+        run_all([job], proposer, seed=seed)
     assert len({draw.seed for draw in proposer.rows}) == len(pairs)
 
 
@@ -192,7 +226,7 @@ def test_solutions_are_numbered_as_they_are_drawn():
 def test_no_solution_is_verified_twice(name):
     verifier = Counted(ScriptedVerifier(silence=0.1))
     for problem in problems(6):
-        verifier.asked.clear()
+        verifier.calls.clear()
         solve(name, 16, FIVE_STEPS, verifier, of=[problem])
         numbers = [s.number for s in verifier.rows]
         assert len(set(numbers)) == len(numbers)
@@ -212,6 +246,26 @@ def test_a_solution_asked_about_again_or_twice_at_once_has_its_first_score():
     assert result.outcome.usage.verifier_tokens == len(result.choice.candidates[0].tokens)
 
 
+def test_solutions_that_a_search_cut_or_wrote_itself_have_scores_of_their_own():
+    def start(problem, budget):
+        (drawn,) = yield Propose([Solution.start(problem)])
+        cut = replace(drawn, tokens=drawn.tokens[:1], step_ends=(1,), finished=False)
+        hints = [Solution(problem, (token,), (1,)) for token in (500, 600)]
+        first = yield Verify([drawn, *hints, hints[0]])
+        second = yield Verify([cut, hints[1], drawn])
+        scores[:] = [*first, *second]
+        return Choice(drawn.answer, 0, (drawn,))
+
+    scores = []
+    verifier = Counted(Patchy(0.0))
+    solve_one(Strategy("cuts", start), 1, Chain(3), verifier)
+    drawn, one, two, one_again, cut, two_again, drawn_again = scores
+    assert [solution.tokens[-1] for solution in verifier.rows][1:3] == [500, 600]
+    assert len(verifier.rows) == 4
+    assert (one, two, drawn) == (one_again, two_again, drawn_again)
+    assert one != two and cut.steps == drawn.steps[:1]
+
+
 def test_a_verifier_reads_only_what_is_new_of_a_beam():
     world = Tree({"": "ab", "a": "c", "b": "d", "ac": "e", "bd": "f"})
     worth = Worth(world)
@@ -228,66 +282,75 @@ def test_a_verifier_reads_only_what_is_new_of_a_beam():
 class Memory:
     """A journal that forgets, as a file would, what was not committed and every cached state."""
 
+    keeps = True
     events: list = field(default_factory=list)
-    rows: dict = field(default_factory=dict)
-    scores: dict = field(default_factory=dict)
-    outcomes: dict = field(default_factory=dict)
-    waiting: list = field(default_factory=list)
+    now: dict = field(default_factory=dict)
+    durable: dict = field(default_factory=dict)
 
-    def replay(self, job):
-        rows = iter(self.rows.get(self._key(job), []))
-        scores = self.scores.get(self._key(job), {})
-        paid = set()
+    def book(self, job):
+        return Page(self, job)
 
-        def answer(request):
-            if isinstance(request, Propose):
-                found = [
-                    next(rows, None) if p.is_open else Drawn(p, 0, 0, 0) for p in request.prefixes
-                ]
-                return None if None in found else found
-            numbers = [solution.number for solution in request.solutions]
-            if any(number not in scores for number in numbers):
-                return None
-            again = [replace(scores[n], computed_tokens=0, cached_tokens=0) for n in numbers]
-            fresh = [n not in paid and not paid.add(n) for n in numbers]
-            return [
-                scores[n] if new else old for n, new, old in zip(numbers, fresh, again, strict=True)
-            ]
+    def verdict(self, problem, grader, answer):
+        return self.now.get(("verdict", problem.id, grader, answer))
 
-        return answer
-
-    def proposed(self, job, rows):
-        self._note("proposed", job)
-        assert all(prefix.is_open for prefix, _ in rows)
-        kept = [replace(row, solution=replace(row.solution, state=None)) for _, row in rows]
-        self.waiting.append(lambda: self.rows.setdefault(self._key(job), []).extend(kept))
-
-    def verified(self, job, rows):
-        self._note("verified", job)
-        kept = {solution.number: row for solution, row in rows}
-        assert len(kept) == len(rows)
-        self.waiting.append(lambda: self.scores.setdefault(self._key(job), {}).update(kept))
-
-    def finished(self, result):
-        self._note("finished", result.job)
-        outcome = result.outcome
-        self.waiting.append(lambda: self.outcomes.update({self._key(result.job): outcome}))
+    def keep_verdict(self, problem, grader, answer, right):
+        self.now["verdict", problem.id, grader, answer] = right
 
     def commit(self):
         self.events.append("commit")
-        for write in self.waiting:
-            write()
-        self.waiting.clear()
+        self.durable = dict(self.now)
 
     def crash(self):
-        self.waiting.clear()
+        self.now = dict(self.durable)
 
-    def _note(self, what, job):
-        self.events.append((what, job.problem.id))
+    def keep(self, key, value):
+        assert key not in self.now, "a row is recorded twice"
+        self.events.append(key[:2])
+        self.now[key] = value
 
-    @staticmethod
-    def _key(job):
-        return job.problem.id, job.strategy.name, job.budget, job.stream
+    @property
+    def outcomes(self):
+        """Recorded outcomes by problem, strategy, budget and stream."""
+        return {key[1:]: value for key, value in self.durable.items() if key[0] == "outcome"}
+
+
+@dataclass
+class Page:
+    """The rows of one job in a `Memory`."""
+
+    memory: Memory
+    job: Job
+    numbers: list = field(default_factory=list)
+
+    def draws(self, writer, keys, prefixes):
+        return [self.memory.now.get(("draw", self.job.problem.id, writer, key)) for key in keys]
+
+    def keep_draw(self, writer, key, prefix, draw):
+        assert prefix.is_open
+        bare = replace(draw.row, solution=replace(draw.row.solution, state=None))
+        self.memory.keep(("draw", self.job.problem.id, writer, key), replace(draw, row=bare))
+
+    def numbered(self, writer, keys, parents, rows):
+        self.numbers += [row.solution.number for row in rows]
+        assert self.numbers == list(range(len(self.numbers)))
+
+    def scores(self, verifier, keys):
+        return [self.memory.now.get(("score", self.job.problem.id, verifier, key)) for key in keys]
+
+    def keep_score(self, verifier, key, score):
+        self.memory.keep(("score", self.job.problem.id, verifier, key), score)
+
+    def scored(self, verifier, number, key, row):
+        assert number in (-1, *self.numbers)
+
+    def finish(self, result, asked):
+        job = self.job
+        key = "outcome", job.problem.id, job.strategy.name, job.budget, job.stream
+        self.memory.events.append(key[:2])
+        self.memory.now.setdefault(key, result.outcome)
+
+    def close(self):
+        pass
 
 
 class Crash(Exception):
@@ -300,57 +363,60 @@ class Failing:
 
     engine: object
     calls: int
-    name: str = "failing"
+    name: str
 
     def propose_batch(self, draws):
-        return self._ask(self.engine.propose, draws)
+        self._count()
+        return self.engine.propose_batch(draws)
 
     def verify_batch(self, solutions):
-        return self._ask(self.engine.verify, solutions)
+        self._count()
+        return self.engine.verify_batch(solutions)
 
     def decode(self, tokens):
-        return self.engine.text(tokens)
+        return self.engine.decode(tokens)
 
-    def _ask(self, engine, rows):
+    def _count(self):
         if self.calls == 0:
             raise Crash("power cut")
         self.calls -= 1
-        return engine(rows)
+
+
+def dead(name):
+    """An engine that must not be asked."""
+    return Failing(None, 0, name)
 
 
 @pytest.mark.parametrize("name", SPENDS)
 def test_a_run_killed_anywhere_goes_on_and_pays_for_nothing_twice(name):
     jobs = jobs_of(name, n=6, of=4)
     proposer, verifier = Counted(FIVE_STEPS), Counted(ScriptedVerifier())
-    whole = list(Driver(proposer, verifier, rows_in_flight=13).run(jobs))
-    for calls in range(len(proposer.asked) + 1):
+    whole = facts(run_all(jobs, proposer, verifier, rows_in_flight=13))
+    for calls in range(len(proposer.calls) + 1):
         journal = Memory()
-        before, after = Counted(Failing(FIVE_STEPS, calls)), Counted(FIVE_STEPS)
+        before, after = Counted(Failing(FIVE_STEPS, calls, "scripted")), Counted(FIVE_STEPS)
         scorers = Counted(ScriptedVerifier()), Counted(ScriptedVerifier())
-        killed = Driver(before, scorers[0], journal=journal, rows_in_flight=13)
         try:
-            list(killed.run(jobs))
+            run_all(jobs, before, scorers[0], journal=journal, rows_in_flight=13)
         except Crash:
             journal.crash()
-        resumed = Driver(after, scorers[1], journal=journal, rows_in_flight=13)
-        assert facts(resumed.run(jobs)) == facts(whole)
+        resumed = run_all(jobs, after, scorers[1], journal=journal, rows_in_flight=13)
+        assert facts(resumed) == whole
         assert len(before.rows) + len(after.rows) == len(proposer.rows)
         assert len(scorers[0].rows) + len(scorers[1].rows) == len(verifier.rows)
 
 
 def test_what_is_in_the_journal_needs_no_engine():
     journal, jobs = Memory(), jobs_of("beam", "lookahead")
-    first = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
-    dead = Failing(None, 0)
-    again = list(Driver(dead, dead, journal=journal).run(jobs))
+    first = run_all(jobs, FIVE_STEPS, ScriptedVerifier(), journal=journal)
+    again = run_all(jobs, dead("scripted"), dead("scripted"), journal=journal)
     assert facts(again) == facts(first)
 
 
 def test_a_resumed_job_is_charged_for_all_it_ever_cost():
     journal, jobs = Memory(), jobs_of("beam", of=3)
-    whole = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
-    dead = Failing(None, 0)
-    again = list(Driver(dead, dead, journal=journal).run(jobs))
+    whole = run_all(jobs, FIVE_STEPS, ScriptedVerifier(), journal=journal)
+    again = run_all(jobs, dead("scripted"), dead("scripted"), journal=journal)
     usage = {r.job.problem.id: r.outcome.usage for r in whole}
     assert {r.job.problem.id: r.outcome.usage for r in again} == usage
 
@@ -359,7 +425,7 @@ def test_streams_do_not_share_a_journal_entry():
     journal = Memory()
     proposer = Counted(ScriptedProposer())
     for stream in ("", "difficulty"):
-        list(Driver(proposer, journal=journal).run(jobs_of("majority", n=4, of=1, stream=stream)))
+        run_all(jobs_of("majority", n=4, of=1, stream=stream), proposer, journal=journal)
     assert len(proposer.rows) == 8
 
 
@@ -374,16 +440,16 @@ def test_what_was_paid_for_is_committed_before_a_search_sees_it():
         return Choice(drawn[0].answer, 0, tuple(drawn))
 
     solve_one(Strategy("watching", start), 1, Chain(2), ScriptedVerifier(), journal=journal)
-    assert journal.events == [
-        ("proposed", "p0"), "commit", "drawn",
-        ("verified", "p0"), "commit", "scored",
-        ("finished", "p0"), "commit",
+    assert [event for event, _ in groupby(journal.events)] == [
+        ("draw", "p0"), "commit", "drawn",
+        ("score", "p0"), "commit", "scored",
+        ("outcome", "p0"), "commit",
     ]  # fmt: skip
 
 
 def test_an_outcome_is_recorded_once_its_job_is_done():
     journal, jobs = Memory(), jobs_of("beam", of=6)
-    results = list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
+    results = run_all(jobs, FIVE_STEPS, ScriptedVerifier(), journal=journal)
     recorded = {key[0]: outcome for key, outcome in journal.outcomes.items()}
     assert recorded == {r.outcome.problem_id: r.outcome for r in results}
 
@@ -391,18 +457,22 @@ def test_an_outcome_is_recorded_once_its_job_is_done():
 def test_an_outcome_is_recorded_where_only_that_was_lost():
     # Killed between the last row and the outcome: nothing is left to pay, and the job is done.
     journal, jobs = Memory(), jobs_of("beam", of=3)
-    list(Driver(FIVE_STEPS, ScriptedVerifier(), journal=journal).run(jobs))
-    journal.outcomes.clear()
-    dead = Failing(None, 0)
-    assert len(list(Driver(dead, dead, journal=journal).run(jobs))) == 3
+    run_all(jobs, FIVE_STEPS, ScriptedVerifier(), journal=journal)
+    journal.now = {key: row for key, row in journal.now.items() if key[0] != "outcome"}
+    assert len(run_all(jobs, dead("scripted"), dead("scripted"), journal=journal)) == 3
     assert len(journal.outcomes) == 3
 
 
 def test_stopping_early_keeps_what_was_done():
     journal, jobs = Memory(), jobs_of("majority", n=4, of=6)
     proposer = Counted(ScriptedProposer())
-    for _ in Driver(proposer, journal=journal, rows_in_flight=8).run(jobs):
-        break
+
+    async def run():
+        runner = Runner(Team.of(proposer), journal=journal, rows_in_flight=8)
+        async with aclosing(runner.run(jobs)) as results:
+            await anext(results)
+
+    asyncio.run(run())
     assert len(journal.outcomes) == 2
     assert len(proposer.rows) == 8
 
@@ -433,7 +503,7 @@ REVISED_IN_PAIRS = "revise(sequential=2,answer=weighted)"
 def read_again(proposer):
     """Tokens of the revisions of a call that see just what an earlier one of their problem sees."""
     tokens = 0
-    for asked, given in zip(proposer.asked, proposer.given, strict=True):
+    for asked, given in zip(proposer.calls, proposer.given, strict=True):
         seen = set()
         for draw, row in zip(asked, given, strict=True):
             about = draw.prefix.problem.id, draw.prefix.history
@@ -442,20 +512,23 @@ def read_again(proposer):
     return tokens
 
 
-def test_seconds_of_a_call_are_shared_by_its_rows():
+def test_seconds_of_a_call_are_shared_by_its_rows(monkeypatch):
     ticks = iter(range(1000))
     jobs = [
         Job(problem, strategy("best_of_n"), Budget(n))
         for problem, n in zip(problems(2), (1, 3), strict=True)
     ]
-    results = Driver(Chain(2), ScriptedVerifier(), clock=lambda: next(ticks)).run(jobs)
+    monkeypatch.setattr(in_process, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    results = run_all(jobs, Chain(2), ScriptedVerifier())
     seconds = {r.outcome.budget: r.outcome.usage.seconds for r in results}
     assert seconds == {1: 0.5, 3: 1.5}  # two calls of a second each, four rows a call
 
 
 def test_a_second_run_starts_counting_from_nothing():
-    driver = Driver(ScriptedProposer(), ScriptedVerifier())
-    runs = [[r.outcome.usage for r in driver.run(jobs_of("beam"))] for _ in range(3)]
+    runner = Runner(Team.of(ScriptedProposer(), ScriptedVerifier()))
+    runs = [
+        [r.outcome.usage for r in asyncio.run(runner.results(jobs_of("beam")))] for _ in range(3)
+    ]
     assert runs[0] == runs[1] == runs[2]
 
 
@@ -474,6 +547,27 @@ def test_an_answer_is_right_by_the_grader_it_is_given():
     assert solve("majority", 1, Words(world), of=[half], grader=by_value)[0].outcome.right is True
 
 
+@pytest.mark.parametrize("journal", [NoJournal, Memory])
+@pytest.mark.parametrize("judges_all", [False, True])
+def test_an_answer_of_several_jobs_at_once_is_judged_once(judges_all, journal):
+    judged = []
+
+    def grader(answer, reference):
+        judged.append(answer)
+        return answer == "3"
+
+    vote = strategy("majority").start
+    jobs = [
+        Job(problems(1)[0], Strategy(name, vote), Budget(5), judges_all=judges_all)
+        for name in ("one", "two", "three")
+    ]
+    results = run_all(jobs, Chain(2), journal=journal(), grader=grader)
+    answers = {candidate.answer for candidate in results[0].choice.candidates}
+    assert len(answers) > 1
+    assert len(judged) == (len(answers) if judges_all else 1)
+    assert {result.outcome.right for result in results} == {results[0].outcome.answer == "3"}
+
+
 def test_no_reference_is_neither_right_nor_wrong():
     (result,) = solve("majority", 4, ScriptedProposer(), of=[Problem("p", "prompt")])
     assert result.outcome.answer is not None
@@ -489,7 +583,7 @@ def test_no_answer_is_wrong_and_never_shown_to_the_grader():
 
 
 def test_an_outcome_names_its_job():
-    (result,) = Driver(FIVE_STEPS, ScriptedVerifier()).run(jobs_of("beam(width=2)", of=1))
+    (result,) = run_all(jobs_of("beam(width=2)", of=1), FIVE_STEPS, ScriptedVerifier())
     outcome = result.outcome
     assert (outcome.problem_id, outcome.strategy, outcome.budget) == ("p0", "beam(width=2)", 8)
     numbers = [s.number for s in result.choice.candidates]
@@ -502,9 +596,9 @@ def test_an_outcome_names_its_job():
 @pytest.mark.parametrize("calls", [0, 1])
 def test_an_engine_that_fails_is_heard(calls):
     with pytest.raises(Crash, match="power cut"):
-        solve("beam", 4, Failing(Chain(3), calls), ScriptedVerifier())
+        solve("beam", 4, Failing(Chain(3), calls, "chain"), ScriptedVerifier())
     with pytest.raises(Crash, match="power cut"):
-        solve("beam", 4, Chain(3), Failing(ScriptedVerifier(), calls))
+        solve("beam", 4, Chain(3), Failing(ScriptedVerifier(), calls, "scripted"))
 
 
 def test_a_search_that_fails_is_heard():
@@ -521,7 +615,7 @@ UNVERIFIED = ["greedy", "majority", "revise(sequential=64,answer=majority)"]
 
 @pytest.mark.parametrize("name", [name for name in SPENDS if name not in UNVERIFIED])
 def test_a_strategy_that_needs_a_verifier_says_so(name):
-    with pytest.raises(RunError, match="needs a verifier"):
+    with pytest.raises(UsageError, match="needs a verifier"):
         solve(name, 4, Chain(2))
 
 
@@ -545,18 +639,43 @@ class Miscounting:
         return self._off(self.engine.verify_batch(solutions))
 
     def decode(self, tokens):
-        return self.engine.text(tokens)
+        return self.engine.decode(tokens)
 
     def _off(self, rows):
         return rows + rows[:1] if self.extra > 0 else rows[:-1]
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
-def test_an_engine_that_returns_the_wrong_number_of_rows_is_an_error(extra):
-    with pytest.raises(RunError, match="rows"):
-        solve("best_of_n", 4, Miscounting(Chain(2), extra), ScriptedVerifier())
-    with pytest.raises(RunError, match="rows"):
-        solve("best_of_n", 4, Chain(2), Miscounting(ScriptedVerifier(), extra))
+def test_an_engine_that_returns_the_wrong_number_of_rows_answers_none_of_them(extra):
+    said = f"RunError: miscounting returned {8 + extra} rows for 8 asked; an engine returns one"
+    for engines in (
+        (Miscounting(Chain(2), extra), ScriptedVerifier()),
+        (Chain(2), Miscounting(ScriptedVerifier(), extra)),
+    ):
+        for result in solve("best_of_n", 4, *engines, of=2):
+            assert result.outcome.error.startswith(said)
+            assert (result.outcome.answer, result.outcome.right) == (None, None)
+
+
+def test_an_engine_in_process_that_gives_up_on_a_call_ends_the_jobs_of_that_call_alone():
+    class Faint(Chain):
+        def propose_batch(self, draws):
+            if any(draw.prefix.problem.id == "p1" for draw in draws):
+                raise RunError("out of memory")
+            return super().propose_batch(draws)
+
+    jobs = jobs_of("majority", n=4, of=4)
+    results = run_all(jobs, Faint(2), rows_in_flight=4)
+    errors = {r.outcome.problem_id: r.outcome.error for r in results}
+    assert errors == {"p0": None, "p1": "RunError: out of memory", "p2": None, "p3": None}
+
+
+def test_a_proposer_that_says_in_a_list_how_it_is_asked_is_refused():
+    class Noting(Chain):
+        asked = ()
+
+    with pytest.raises(UsageError, match="'chain' has an attribute `asked` of type tuple"):
+        solve_one("majority", 1, Noting(2))
 
 
 def test_a_request_for_nothing_is_answered_with_nothing():
@@ -572,7 +691,7 @@ def test_a_request_for_nothing_is_answered_with_nothing():
 @pytest.mark.parametrize("rows", [0, -1])
 def test_no_room_for_a_single_row_is_refused(rows):
     with pytest.raises(ValueError, match=str(rows)):
-        list(Driver(Chain(2), rows_in_flight=rows).run(jobs_of("majority")))
+        Runner(Team.of(Chain(2)), rows_in_flight=rows)
 
 
 class AnswersUnfinished:
@@ -612,6 +731,6 @@ def test_words_are_what_the_tests_take_them_for():
 
 
 def test_a_result_does_not_keep_what_engines_have_cached():
-    driver = Driver(ScriptedProposer(), ScriptedVerifier())
-    for result in driver.run(Job(p, strategy("beam"), Budget(4)) for p in scripted_problems(5)):
+    jobs = [Job(p, strategy("beam"), Budget(4)) for p in scripted_problems(5)]
+    for result in run_all(jobs, ScriptedProposer(), ScriptedVerifier()):
         assert all(candidate.state is None for candidate in result.choice.candidates)

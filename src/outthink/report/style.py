@@ -1,8 +1,8 @@
-"""Which colour, marker and name a strategy has: the same in every figure.
+"""The colour, marker and name of a strategy, the same in every figure.
 
-Colours are eight that stay apart under the common kinds of colour blindness (smallest distance
-0.12 in OKLab under simulated deuteranopia and protanopia), in a light and a dark set, and are named
-here only by class. No two strategies share a marker before the ninth.
+The eight colours differ under the common kinds of colour blindness too (smallest distance 0.12 in
+OKLab under simulated deuteranopia and protanopia). They are CSS classes here; the style sheet has a
+light and a dark set. The first eight strategies have different markers.
 """
 
 from __future__ import annotations
@@ -28,60 +28,60 @@ MARKERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How one series is drawn and called."""
+class Style:
+    """How one series is drawn, and its label."""
 
     label: str
     css: str
     marker: int
 
 
-PREDICTED = Look("compute-optimal, predicted bins", "predicted", 0)
-CHARGED = Look("compute-optimal, difficulty charged", "charged", 1)
-ORACLE = Look("compute-optimal, oracle bins (upper bound)", "oracle", 3)
+PREDICTED = Style("compute-optimal, predicted bins", "predicted", 0)
+CHARGED = Style("compute-optimal, difficulty charged", "charged", 1)
+ORACLE = Style("compute-optimal, oracle bins (upper bound)", "oracle", 3)
 
 
-class Looks:
-    """Looks by strategy name, given out in the order in which strategies appear in the report."""
+class Styles:
+    """Styles by strategy name, assigned in the order in which strategies appear in the report."""
 
     def __init__(self, names: Iterable[str], labels: Iterable[Label]) -> None:
         known = {label.strategy: label.label for label in labels}
-        self._looks = {
+        self._styles = {
             name: numbered(known.get(name, name), index)
             for index, name in enumerate(dict.fromkeys(names))
         }
 
     @classmethod
-    def of(cls, report: Report) -> Looks:
+    def of(cls, report: Report) -> Styles:
         return cls(_strategies(report), report.labels)
 
-    def __getitem__(self, strategy: str) -> Look:
-        return self._looks[strategy]
+    def __getitem__(self, strategy: str) -> Style:
+        return self._styles[strategy]
 
     def __contains__(self, strategy: str) -> bool:
-        return strategy in self._looks
+        return strategy in self._styles
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._looks)
+        return iter(self._styles)
 
 
 SHADES = 9
-"""Colours of an ordered series, from one end of a ramp to the other."""
+"""Colours of the ramp for series that have an order."""
 
 
-def numbered(label: str, index: int) -> Look:
-    """The look of the series of this number."""
-    return Look(label, _css(index), index % len(MARKERS))
+def numbered(label: str, index: int) -> Style:
+    """The style of series number `index`, from 0."""
+    return Style(label, _css(index), index % len(MARKERS))
 
 
-def shaded(label: str, place: int, count: int) -> Look:
-    """The look of one of `count` series that have an order, such as bins."""
+def shaded(label: str, place: int, count: int) -> Style:
+    """The style of one of `count` series that have an order, such as bins."""
     shade = round((SHADES - 1) * place / max(1, count - 1))
-    return Look(label, f"ramp{shade}", place % len(MARKERS))
+    return Style(label, f"ramp{shade}", place % len(MARKERS))
 
 
 def _css(index: int) -> str:
-    """Past the eighth, colours come again with a dashed line."""
+    """From the ninth series on, colours repeat with dashed lines."""
     return f"s{index % COLOURS}" + (" again" if index >= COLOURS else "")
 
 
@@ -90,19 +90,19 @@ def _strategies(report: Report) -> Iterator[str]:
     if report.comparison:
         yield report.comparison.baseline.strategy
         yield from (curve.strategy for curve in report.comparison.others)
-    yield from (curve.strategy for each in report.bins for curve in each.curves)
+    yield from (curve.strategy for bin in report.bins for curve in bin.curves)
     yield from (cell.strategy for policy in report.policies for cell in policy.cells)
     yield from (spending.strategy for spending in report.spending)
     yield from (tree.strategy for tree in report.trees)
 
 
-def glyph(look: Look) -> str:
+def glyph(style: Style) -> str:
     """The small picture of a series in a legend."""
     return tag(
         "svg",
         tag("path", class_="line", d="M1,7H29"),
-        tag("path", class_="mark", d=MARKERS[look.marker], transform="translate(15,7)"),
-        class_=f"glyph {look.css}",
+        tag("path", class_="mark", d=MARKERS[style.marker], transform="translate(15,7)"),
+        class_=f"glyph {style.css}",
         viewBox="0 0 30 14",
         width=30,
         height=14,
@@ -110,21 +110,21 @@ def glyph(look: Look) -> str:
     )
 
 
-def legend(looks: list[Look], *, css: str = "") -> str:
-    """A list of what is drawn; each entry brings its series to the front when pressed."""
+def legend(styles: list[Style], *, css: str = "") -> str:
+    """A list of the series; pressing an entry shows its series only."""
     items = (
         tag(
             "li",
             tag(
                 "button",
-                glyph(look),
-                tag("span", escape(look.label)),
+                glyph(style),
+                tag("span", escape(style.label)),
                 type="button",
-                data_series=look.css,
+                data_series=style.css,
                 aria_pressed="false",
-                title="Show this one alone",
+                title="Show this line only",
             ),
         )
-        for look in looks
+        for style in styles
     )
     return tag("ul", *items, class_=f"legend {css}".strip(), aria_label="Legend")

@@ -1,4 +1,4 @@
-"""`outthink train`: a verifier or a revision model from a model of one's own.
+"""`outthink train`: a verifier or a revision model, made from a user's own model.
 
     prm      samples, Monte Carlo rollouts of their prefixes, a verifier of every step
     orm      samples, or chains of revisions, a verifier of whole solutions
@@ -36,8 +36,15 @@ from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.train import card
-from outthink.train.fit import Example, Fitted, Recipe, fit
-from outthink.train.lessons import Reading, Told, answer_lessons, revision_lessons, step_lessons
+from outthink.train.fit import Example, Recipe, fit
+from outthink.train.lessons import (
+    Reading,
+    WriterView,
+    answer_lessons,
+    revision_lessons,
+    step_lessons,
+)
+from outthink.train.loop import Trained
 from outthink.train.revise import SAMPLES as REVISE_SAMPLES
 from outthink.train.rollouts import ROLLOUTS, SAMPLES, labelling
 from outthink.types import (
@@ -53,11 +60,11 @@ from outthink.verify.written import Decode
 
 KINDS = ("prm", "orm", "revise")
 FAMILY = "trl"
-"""What a PRM is trained as, by default: every model can be, without a token of its own."""
+"""The family of a PRM by default: it needs no token that a model may lack."""
 HELD_OUT = 0.1
 """Share of the problems kept for early stopping and the card (appendix D)."""
 LEAST = 10
-"""Problems, so that one is held out."""
+"""Fewest problems: one of them is held out."""
 _PLAN, _FACTS = "training.json", "facts.json"
 
 
@@ -72,7 +79,7 @@ def usual(kind: str, lora: int = 16, seed: int = 0) -> Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What is trained, on what."""
+    """What is trained, from which model and with which samples."""
 
     kind: str
     model: str
@@ -89,7 +96,7 @@ class Training:
     """Of an ORM: samples come in chains of so many, in which each sees those before it. The ORM
     then sees them too: a verifier of revisions (appendix J)."""
     command: str = ""
-    """What was typed, for the card."""
+    """The command line, for the model card."""
 
     @property
     def search(self) -> Strategy:
@@ -103,7 +110,7 @@ class Training:
 
     @property
     def folder(self) -> str:
-        """The base model, without what says that it is run in process."""
+        """The folder or hub name of the base model, without `hf:`."""
         return self.model.removeprefix(HF)
 
 
@@ -120,8 +127,8 @@ def train(
     read: Read | None = None,
     sampler: Proposer | BatchProposer | None = None,
 ) -> dict[str, Any]:
-    """Draw, label, fine-tune and write; what the card says as figures. Without a `sampler` the
-    model itself draws, and `read` finds its answers.
+    """Draw, label, fine-tune and write the model; returns the figures of its card. Without a
+    `sampler` the model itself draws, and `read` extracts its answers.
 
     Raises `UsageError` for too few problems with references, `WeightsError` where the folder holds
     another training, `RunError` where there is nothing to learn from, a server fails or the disk.
@@ -141,14 +148,14 @@ def train(
     _claim(plan, [loaded.name, proposer.name], asked)
     done = plan.out / _FACTS
     if done.exists():
-        found: dict[str, Any] = json.loads(done.read_text())
-        return found
+        written: dict[str, Any] = json.loads(done.read_text())
+        return written
     results = _drawn(plan, proposer, asked, grader)
     with _spoken(proposer) as text:
         turns = Turns(loaded.tokenizer, plan.setting)
         end, theirs = end_ids(loaded)[0], sampler is not None
-        told = Told(text, turns, end, loaded.context, theirs)
-        groups = [_lessons(plan, reading, told, result, grader) for result in results]
+        writer = WriterView(text, turns, end, loaded.context, theirs)
+        groups = [_lessons(plan, reading, writer, result, grader) for result in results]
     held_out, training = _split(groups, plan.seed)
     if not (held_out and training):
         raise RunError(
@@ -189,9 +196,9 @@ def train(
 
 
 def _claim(plan: Training, models: Sequence[str], asked: Sequence[Problem]) -> None:
-    """Say in the folder what is trained in it, or see that it says so already."""
+    """Write into the folder what is trained in it, or check that it holds the same training."""
     problems = repr([(problem.id, problem.prompt, problem.reference) for problem in asked])
-    told = json.dumps(
+    identity = json.dumps(
         {
             "kind": plan.kind,
             "models": models,
@@ -208,13 +215,14 @@ def _claim(plan: Training, models: Sequence[str], asked: Sequence[Problem]) -> N
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            path.write_text(told + "\n")
-        found = path.read_text().strip()
+            path.write_text(identity + "\n")
+        claimed = path.read_text().strip()
     except OSError as error:
         raise RunError(f"{path}: cannot be used ({error}); name another --out") from error
-    if found != told:
+    if claimed != identity:
         raise WeightsError(
-            f"{plan.out} holds another training; give another --out, the same words or delete it"
+            f"{plan.out} holds another training; give another --out, give the "
+            "same options, or delete it"
         )
 
 
@@ -222,7 +230,7 @@ def _drawn(
     plan: Training, proposer: Proposer | BatchProposer, asked: Sequence[Problem], grader: Grader
 ) -> list[Result]:
     """A search on every problem, in their order; kept in a store, so that it can be resumed."""
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     with (
         Store.open(plan.out / "samples.store", write=True) as store,
         Progress("sampling", len(asked), "problems") as bar,
@@ -238,17 +246,17 @@ def _drawn(
         search, budget = plan.search, Budget(plan.samples)
 
         def keep(result: Result) -> None:
-            found[result.job.problem.id] = result
+            results[result.job.problem.id] = result
             bar.advance(1)
 
-        run_jobs(runner, (Job(each, search, budget) for each in asked), keep)
-    failed = [result.outcome.error for result in found.values() if result.outcome.error]
+        run_jobs(runner, (Job(problem, search, budget) for problem in asked), keep)
+    failed = [result.outcome.error for result in results.values() if result.outcome.error]
     if failed:
         raise RunError(
             f"{len(failed)} of {len(asked)} problems could not be sampled ({failed[0]}); the same "
             "command tries them again"
         )
-    return [found[problem.id] for problem in asked]
+    return [results[problem.id] for problem in asked]
 
 
 @contextmanager
@@ -272,14 +280,14 @@ def _spoken(proposer: Proposer | BatchProposer) -> Iterator[Decode]:
 
 
 def _lessons(
-    plan: Training, reading: Reading | None, told: Told, result: Result, grader: Grader
+    plan: Training, reading: Reading | None, writer: WriterView, result: Result, grader: Grader
 ) -> list[Example]:
-    """What the samples of one problem teach."""
+    """The examples that the samples of one problem give."""
     if reading is None:
-        return revision_lessons(told, result, grader, plan.seed)
+        return revision_lessons(writer, result, grader, plan.seed)
     if plan.kind == "prm":
-        return step_lessons(reading, told.text, result, plan.rollouts, grader)
-    return answer_lessons(reading, told.text, result, grader)
+        return step_lessons(reading, writer.text, result, plan.rollouts, grader)
+    return answer_lessons(reading, writer.text, result, grader)
 
 
 def _split(groups: Sequence[list[Example]], seed: int) -> tuple[list[Example], list[Example]]:
@@ -294,20 +302,24 @@ def _split(groups: Sequence[list[Example]], seed: int) -> tuple[list[Example], l
 
 
 def _write(
-    plan: Training, fitted: Fitted, base: Loaded, reading: Reading | None, facts: dict[str, Any]
+    plan: Training,
+    fitted: Trained[Any],
+    base: Loaded,
+    reading: Reading | None,
+    facts: dict[str, Any],
 ) -> None:
-    """The model, its tokenizer, how it is asked and read, the card; the figures last, as they say
-    that all of it is there."""
+    """Write the model, its tokenizer, how it is asked and read, and the card; the figures last, so
+    that a folder that has them is complete."""
     model = fitted.model
     if reading is not None and reading.outputs == 2:
         model.config.id2label = {0: "wrong", 1: "right"}
         model.config.label2id = {"wrong": 0, "right": 1}
     row = plan.family if plan.kind == "prm" else None
-    told = About(plan.setting, plan.kind, row, reading is not None and reading.earlier)
+    about = About(plan.setting, plan.kind, row, reading is not None and reading.earlier)
     try:
         model.save_pretrained(plan.out)
         base.tokenizer.save_pretrained(plan.out)
-        write(plan.out, told)
+        write(plan.out, about)
         (plan.out / card.NAME).write_text(card.card(_made(plan), facts))
         (plan.out / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
         (plan.out / "training.checkpoint").unlink(missing_ok=True)

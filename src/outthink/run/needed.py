@@ -1,0 +1,399 @@
+"""The rows that a request needs: their keys, what the journal holds of them, what they cost.
+
+`DrawsNeeded` and `ScoresNeeded` look rows up, name the missing ones, record those that come, and
+make the response of all of them: numbered in the search tree, with nothing counted twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol, TypeVar
+
+from outthink.run.journal import (
+    Book,
+    Job,
+    KeptDraw,
+    KeptScore,
+    Writer,
+    draw_keys,
+    score_key,
+    solution_keys,
+)
+from outthink.run.ledger import Meter
+from outthink.types import (
+    SEED_STRIDE,
+    Arrival,
+    Draw,
+    Drawn,
+    Propose,
+    Proposer,
+    Request,
+    Scores,
+    Search,
+    Solution,
+    State,
+    Verified,
+    Verifier,
+    Verify,
+)
+
+_MASK = (1 << 63) - 1
+
+_Row = TypeVar("_Row")
+
+
+class _Written(NamedTuple):
+    """What was drawn, and the key of the solution."""
+
+    key: int
+    tokens: tuple[int, ...]
+    step_ends: tuple[int, ...]
+
+
+@dataclass(slots=True, eq=False)
+class ActiveJob:
+    """A job under way."""
+
+    job: Job
+    search: Search
+    request: Request
+    book: Book
+    meter: Meter = field(default_factory=Meter)
+    position: int = 0
+    """Requests answered: the place of the pending one in the search."""
+    solutions: int = 0
+    """Solutions numbered: the number of the next one."""
+    scores: dict[tuple[str, int], KeptScore] = field(default_factory=dict)
+    """By verifier and key: no solution is verified twice."""
+    reads: dict[tuple[str, int], KeptScore] = field(default_factory=dict)
+    """By verifier and solution number: what a verifier has read of a solution."""
+    parents: dict[int, int] = field(default_factory=dict)
+    """Of each solution, by its number, the one it was drawn from."""
+    drawn: dict[int, _Written] = field(default_factory=dict)
+    """What each solution says, by its number."""
+    stateless: dict[int, bool] = field(default_factory=dict)
+    """Of open solutions that came from the journal, whether the engine had kept what it read."""
+    prompts_read: set[str] = field(default_factory=set)
+    """Proposers that have read the problem's prompt."""
+    prompts_scored: set[str] = field(default_factory=set)
+    """Verifiers that have."""
+    scored_now: set[tuple[str, int]] = field(default_factory=set)
+    """Those of the scores that came from an engine, not from the journal."""
+    asked: dict[str, Writer | str] = field(default_factory=dict)
+    """Who answered requests, by role."""
+
+    def score_key(self, solution: Solution) -> int:
+        """The key of a solution's score. What is as it was drawn is the very same tuples."""
+        drawn = self.drawn.get(solution.number)
+        if drawn is None:
+            return score_key(solution, 0, as_drawn=False)
+        as_drawn = solution.tokens is drawn.tokens and solution.step_ends is drawn.step_ends
+        return score_key(solution, drawn.key, as_drawn=as_drawn)
+
+    @property
+    def rows(self) -> int:
+        """Rows of its pending request."""
+        request = self.request
+        return len(request.prefixes if isinstance(request, Propose) else request.solutions)
+
+
+class RowsNeeded(Protocol[_Row]):
+    """The rows of one request. A place is that of a row among them."""
+
+    @property
+    def whose(self) -> object:
+        """Rows of one key are the same row where this is the same: problem and engine."""
+        ...
+
+    @property
+    def keys(self) -> Sequence[int]: ...
+
+    def missing(self) -> list[int]:
+        """Places of the rows that are not there."""
+        ...
+
+    def ask(self, places: Sequence[int]) -> AsyncIterator[Arrival[_Row]]:
+        """Ask the engine for the rows at these places."""
+        ...
+
+    def record(self, place: int, arrival: Arrival[_Row]) -> None:
+        """Keep a row that came, in the journal too."""
+        ...
+
+    def look_up(self, places: Sequence[int]) -> None:
+        """Take the rows at these places from the journal, as far as it has them."""
+        ...
+
+
+class DrawsNeeded:
+    """The rows of a `Propose`: one for each prefix that is open."""
+
+    def __init__(self, active: ActiveJob, request: Propose, engine: Proposer, seed: int) -> None:
+        self._active = active
+        self._request = request
+        self._engine = engine
+        self._writer = active.asked[request.role] = Writer.of(engine, seed)
+        self._prefixes = [prefix for prefix in request.prefixes if prefix.is_open]
+        rows = [row for row, prefix in enumerate(request.prefixes) if prefix.is_open]
+        first = _seed_of(active, seed)
+        self._draws = [
+            Draw(prefix, request.until, request.temperature, (first + row * SEED_STRIDE) & _MASK)
+            for row, prefix in zip(rows, self._prefixes, strict=True)
+        ]
+        self.whose = (active.job.problem.id, self._writer)
+        self.keys = draw_keys(active.job.stream, active.position, rows, self._draws)
+        self._rows = list(active.book.draws(self._writer, self.keys, self._prefixes))
+        self._restored = [row is not None for row in self._rows]
+
+    def missing(self) -> list[int]:
+        return [place for place, row in enumerate(self._rows) if row is None]
+
+    def ask(self, places: Sequence[int]) -> AsyncIterator[Arrival[Drawn]]:
+        return self._engine.propose([self._draws[place] for place in places])
+
+    def record(self, place: int, arrival: Arrival[Drawn]) -> None:
+        row, prefix = arrival.row, self._prefixes[place]
+        state = row.solution.state
+        self._rows[place] = kept = KeptDraw(
+            row,
+            arrival.seconds,
+            has_state=state is not None and state.proposer is not None,
+            reread=not row.measured and self._active.stateless.get(prefix.number, False),
+        )
+        self._active.book.keep_draw(self._writer, self.keys[place], prefix, kept)
+
+    def look_up(self, places: Sequence[int]) -> None:
+        keys = [self.keys[place] for place in places]
+        prefixes = [self._prefixes[place] for place in places]
+        known = self._active.book.draws(self._writer, keys, prefixes)
+        for place, row in zip(places, known, strict=True):
+            self._rows[place] = row
+            self._restored[place] = row is not None
+
+    def response(self, *, verifies: bool) -> list[Solution]:
+        """What the search is sent; `verifies`: its solutions may be given to a verifier."""
+        active = self._active
+        first = active.solutions
+        drawn = self._counted(self._rows, verifies)
+        fresh = [
+            row for row, prefix in zip(drawn, self._request.prefixes, strict=True) if prefix.is_open
+        ]
+        parents = [prefix.number for prefix in self._prefixes]
+        active.book.numbered(self._writer, self.keys, parents, fresh)
+        keys = solution_keys(self._writer, self.keys)
+        for place, row in enumerate(fresh):
+            number, solution, kept = first + place, row.solution, self._rows[place]
+            active.parents[number] = parents[place]
+            active.drawn[number] = _Written(keys[place], solution.tokens, solution.step_ends)
+            if self._restored[place] and kept is not None and solution.is_open and kept.has_state:
+                active.stateless[number] = True
+        return [row.solution for row in drawn]
+
+    def count_what_came(self) -> None:
+        """Count the rows of a request that will not be answered."""
+        came = [place for place, row in enumerate(self._rows) if row is not None]
+        self._request = replace(self._request, prefixes=[self._prefixes[place] for place in came])
+        self._counted([self._rows[place] for place in came], False)
+
+    def _counted(self, rows: Sequence[KeptDraw | None], verifies: bool) -> list[Drawn]:
+        """A row for each prefix of the request, numbered; their cost is on the meter."""
+        active, waiting = self._active, iter(rows)
+        read: set[tuple[object, ...]] = set()
+        drawn: list[Drawn] = []
+        seconds = 0.0
+        for prefix in self._request.prefixes:
+            if not prefix.is_open:
+                drawn.append(Drawn(prefix, 0, 0, 0))
+                continue
+            kept = next(waiting)
+            assert kept is not None
+            seconds += kept.seconds
+            known = _known_tokens(active, self._engine.name, prefix, kept, read)
+            drawn.append(_numbered(active, prefix, kept.row, known, verifies))
+        active.prompts_read.add(self._engine.name)
+        active.meter.proposed(self._request, drawn, seconds)
+        return drawn
+
+
+class ScoresNeeded:
+    """The rows of a `Verify`: one for each solution that was not scored in this job before."""
+
+    def __init__(self, active: ActiveJob, request: Verify, engine: Verifier) -> None:
+        self._active = active
+        self._engine = engine
+        active.asked[request.role] = engine.name
+        # By what they say and not by number alone: a search may cut a solution, or write its own.
+        self._asked = [active.score_key(solution) for solution in request.solutions]
+        unknown = {
+            key: solution
+            for key, solution in zip(self._asked, request.solutions, strict=True)
+            if (engine.name, key) not in active.scores
+        }
+        self.whose = (active.job.problem.id, engine.name)
+        self.keys = list(unknown)
+        self._solutions = list(unknown.values())
+        self._rows = list(active.book.scores(engine.name, self.keys))
+        self._before = [_read_before(active, engine.name, one) for one in self._solutions]
+
+    def missing(self) -> list[int]:
+        return [place for place, row in enumerate(self._rows) if row is None]
+
+    def ask(self, places: Sequence[int]) -> AsyncIterator[Arrival[Verified]]:
+        return self._engine.verify([self._solutions[place] for place in places])
+
+    def record(self, place: int, arrival: Arrival[Verified]) -> None:
+        solution = self._solutions[place]
+        state = solution.state
+        self._rows[place] = kept = KeptScore(
+            arrival.row,
+            arrival.seconds,
+            has_state=state is not None and state.verifier is not None,
+            reread=self._before[place].lost,
+        )
+        self._active.book.keep_score(self._engine.name, self.keys[place], kept)
+        self._active.scored_now.add((self._engine.name, solution.number))
+
+    def look_up(self, places: Sequence[int]) -> None:
+        keys = [self.keys[place] for place in places]
+        known = self._active.book.scores(self._engine.name, keys)
+        for place, row in zip(places, known, strict=True):
+            self._rows[place] = row
+
+    def response(self) -> list[Scores]:
+        """What the search is sent: a solution asked about again, or twice at once, is paid once."""
+        active, name = self._active, self._engine.name
+        counted: list[Verified] = []
+        seconds = 0.0
+        for solution, key, kept, before in zip(
+            self._solutions, self.keys, self._rows, self._before, strict=True
+        ):
+            assert kept is not None
+            seconds += kept.seconds
+            row = _scored_once(active, name, kept, before.tokens)
+            counted.append(row)
+            active.scores[name, key] = kept
+            active.reads.setdefault((name, solution.number), kept)
+            active.book.scored(name, solution.number, key, row)
+        if any(row.computed_tokens for row in counted):
+            active.prompts_scored.add(name)
+        active.meter.verified(counted, seconds)
+        return [active.scores[name, key].row.scores for key in self._asked]
+
+    def count_what_came(self) -> None:
+        """Count the rows of a request that will not be answered."""
+        came = [row for row in self._rows if row is not None]
+        self._active.meter.verified([row.row for row in came], sum(row.seconds for row in came))
+
+
+def _seed_of(active: ActiveJob, seed: int) -> int:
+    """Seed of a request's first row: from (seed, stream, problem, position in the search)."""
+    job = active.job
+    text = f"{seed}\0{job.stream}\0{job.problem.id}\0{active.position}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _numbered(active: ActiveJob, prefix: Solution, row: Drawn, known: int, verifies: bool) -> Drawn:
+    """The row, numbered in the search tree, with what was seen and cached of its prefix; `known` of
+    the tokens it read count as cached."""
+    solution = row.solution
+    state = solution.state
+    if solution.is_open and verifies:
+        # A verifier in process may keep what it read, also of what a server writes.
+        state = state or State()
+    if prefix.state is not None and prefix.state.verifier is not None:
+        state = state or State()
+        state.verifier = prefix.state.verifier
+    number = active.solutions
+    active.solutions += 1
+    # Built anew and not by `replace`, which takes three times as long.
+    solution = Solution(
+        solution.problem,
+        solution.tokens,
+        solution.step_ends,
+        solution.finished,
+        solution.truncated,
+        # Truncated is not finished, whatever the engine made of what it wrote.
+        solution.answer if solution.finished else None,
+        number,
+        state,
+        prefix.history,
+    )
+    return Drawn(
+        solution,
+        row.prompt_tokens - known,
+        row.cached_tokens + known,
+        row.decoded_tokens,
+        row.shared_tokens,
+        row.measured,
+        row.texts,
+    )
+
+
+class _ReadBefore(NamedTuple):
+    """What a verifier had read of a solution before."""
+
+    tokens: int
+    lost: bool
+    """It has to be read again, since an engine kept it in another run or for another search."""
+
+
+def _moved(row: Verified, tokens: int) -> Verified:
+    """The row with so many of its computed tokens counted as cached."""
+    if not tokens:
+        return row
+    return replace(
+        row,
+        computed_tokens=row.computed_tokens - tokens,
+        cached_tokens=row.cached_tokens + tokens,
+    )
+
+
+def _known_tokens(
+    active: ActiveJob,
+    engine: str,
+    prefix: Solution,
+    kept: KeptDraw,
+    read: set[tuple[object, ...]],
+) -> int:
+    """Tokens of a row that an earlier row of its search, or of its request, has read already."""
+    row = kept.row
+    if row.measured:
+        return 0
+    if kept.reread:
+        return row.prompt_tokens
+    known = row.shared_tokens if engine in active.prompts_read else 0
+    if row.prompt_tokens and (prefix.tokens or prefix.history):
+        whole = (prefix.history, prefix.tokens)
+        known = row.prompt_tokens if whole in read else known
+        read.add(whole)
+    if row.shared_tokens > 0:
+        active.prompts_read.add(engine)
+    return known
+
+
+def _read_before(active: ActiveJob, verifier: str, solution: Solution) -> _ReadBefore:
+    """What the verifier had read of a solution when it scored the last of its prefixes."""
+    number = active.parents.get(solution.number, -1)
+    while number >= 0 and not solution.history:
+        kept = active.reads.get((verifier, number))
+        if kept is not None:
+            if not kept.has_state:
+                break
+            tokens = kept.row.computed_tokens + kept.row.cached_tokens
+            return _ReadBefore(tokens, lost=(verifier, number) not in active.scored_now)
+        number = active.parents.get(number, -1)
+    return _ReadBefore(0, lost=False)
+
+
+def _scored_once(active: ActiveJob, verifier: str, kept: KeptScore, before: int) -> Verified:
+    """The row without what an earlier row of its search has read; `before` tokens of it are those
+    of its prefix."""
+    row = kept.row
+    if kept.reread:
+        return _moved(row, max(0, min(before - row.cached_tokens, row.computed_tokens)))
+    known = row.shared_tokens if verifier in active.prompts_scored else 0
+    if row.shared_tokens:
+        active.prompts_scored.add(verifier)
+    return _moved(row, known)
