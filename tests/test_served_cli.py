@@ -90,7 +90,8 @@ def test_a_policy_brings_its_models_and_a_sweep_names_its_store(tmp_path, monkey
         assert "http://localhost:1: no server answers" in capsys.readouterr().err
     with Store.open("asked.store", write=False) as store:
         assert {o.strategy for o in store.view().outcomes()} == {"majority"}  # what needs no verifier
-        assert store.noted("models") and store.noted("nothing") is None
+    with reopened(tmp_path / "asked.store") as found:
+        assert Models.of(found.study.asked.words).proposer
 
 
 def test_an_address_with_a_password_is_kept_nowhere():
