@@ -66,7 +66,9 @@ def test_a_dry_run_counts_what_is_then_drawn(capsys):
     assert main(LAB) == 0
     with Store.open("a.store", write=False) as store:
         spent = [
-            o.usage for stream in ("", "difficulty", "votes") for o in store.view().outcomes(stream=stream)
+            o.usage
+            for stream in ("", "difficulty", "votes")
+            for o in store.view().outcomes(stream=stream)
         ]
     assert sum(usage.generations for usage in spent) == told["generations"]
     done = dry(capsys, *LAB)
@@ -78,14 +80,16 @@ def test_what_the_store_holds_tells_of_what_is_left(capsys):
     assert main(LAB) == 0
     with Store.open("a.store", write=False) as store:
         whole = sum(
-            (o.usage for stream in ("", "difficulty") for o in store.view().outcomes(stream=stream)),
+            (
+                o.usage
+                for stream in ("", "difficulty")
+                for o in store.view().outcomes(stream=stream)
+            ),
             Usage(),
         )
         pace = float(store.get_meta("generations a second"))
     with sqlite3.connect("a.store") as database:
-        database.execute(
-            "DELETE FROM search WHERE strategy = 'beam'"
-        )
+        database.execute("DELETE FROM search WHERE strategy = 'beam'")
     database.close()
     told = dry(capsys, *LAB, "--price-in", "3", "--price-out", "10")
     assert told["generations_left"] == 6 * 4

@@ -89,7 +89,9 @@ def test_a_policy_brings_its_models_and_a_sweep_names_its_store(tmp_path, monkey
         assert main([*solve, "--verifier", "judge:http://localhost:1"]) == 2  # named: not kept
         assert "http://localhost:1: no server answers" in capsys.readouterr().err
     with Store.open("asked.store", write=False) as store:
-        assert {o.strategy for o in store.view().outcomes()} == {"majority"}  # what needs no verifier
+        assert {o.strategy for o in store.view().outcomes()} == {
+            "majority"
+        }  # what needs no verifier
     with reopened(tmp_path / "asked.store") as found:
         assert Models.of(found.study.asked.words).proposer
 
