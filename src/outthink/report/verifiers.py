@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from outthink.report.data import Report
+from outthink.report.format import DASH, measured
 from outthink.report.markup import escape, table, tag
 from outthink.report.section import Section
-from outthink.report.format import DASH, measured
 
 
 def verifiers(report: Report, _: object) -> Section | None:
