@@ -38,6 +38,7 @@ from outthink.run.journal import (
 from outthink.run.needed import ActiveJob, DrawsNeeded, RowsNeeded, ScoresNeeded
 from outthink.run.team import Team
 from outthink.types import (
+    Arrival,
     Choice,
     Grader,
     Outcome,
@@ -391,8 +392,9 @@ class _Run:
     ) -> None:
         """Ask for rows that there is room for, and record each as it comes."""
         left = len(places)
+        arrivals = needed.ask(places)
         try:
-            async for arrival in needed.ask(places):
+            while (arrival := await _next(arrivals)) is not None:
                 needed.record(places[arrival.place], arrival)
                 self.commit_soon()
                 on_row()
@@ -401,8 +403,6 @@ class _Run:
             if left:
                 came = f"{len(places) - left} rows for {len(places)} asked"
                 raise _EngineFailed(RunError(f"an engine returned {came}; it returns one row each"))
-        except RunError as error:
-            raise _EngineFailed(error) from error
         finally:
             self._room.give(left)
 
@@ -431,6 +431,14 @@ class _Run:
             made.set_exception(error)
         else:
             made.set_result(None)
+
+
+async def _next(arrivals: AsyncIterator[Arrival[_Row]]) -> Arrival[_Row] | None:
+    """The next row of an engine; `None` after the last."""
+    try:
+        return await anext(arrivals, None)
+    except RunError as error:
+        raise _EngineFailed(error) from error
 
 
 async def _all(parts: Sequence[Awaitable[None]]) -> None:
