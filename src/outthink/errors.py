@@ -5,6 +5,7 @@
     |   |-- ProblemFileError    a line of a problem file that cannot be read
     |   |-- PolicyError         a policy that does not fit what it is used on
     |   |-- WeightsError        weights that do not match their configuration
+    |   |-- MissingPackage      a package of an extra that is not installed
     |   |-- ServerRefused       a server that will not serve this: key, model, what it cannot do
     |   `-- StoreError          a store of another version, another run, or in use elsewhere
     `-- RunError            what the world did: disk full, an engine that failed (exit code 1)
@@ -14,6 +15,8 @@
 
 Each message is one line that names what was seen and the way out.
 """
+
+from __future__ import annotations
 
 
 class OutthinkError(Exception):
@@ -38,6 +41,27 @@ class PolicyError(UsageError):
 
 class WeightsError(UsageError):
     """Weights are missing or do not match their configuration."""
+
+
+class MissingPackage(UsageError):
+    """A package that only some uses need is not installed."""
+
+    @classmethod
+    def of(cls, error: ImportError) -> MissingPackage | None:
+        """What to say of an import that failed; `None` where no extra of outthink brings it."""
+        package = (error.name or "").partition(".")[0]
+        extras = _EXTRAS.get(package)
+        if extras is None:
+            return None
+        ways = " or ".join(f"pip install 'outthink[{name}]' for {use}" for name, use in extras)
+        return cls(f"this needs {package}, which is not installed: {ways}")
+
+
+_EXTRAS = {
+    "torch": (("lab", "the lab and the demo"), ("transformers", "checkpoints")),
+    "transformers": (("transformers", "checkpoints"),),
+    "peft": (("transformers", "checkpoints"),),
+}
 
 
 class StoreError(UsageError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from outthink.errors import UsageError
+from outthink.errors import MissingPackage, UsageError
 
 
 def is_plugin(name: str) -> bool:
@@ -50,6 +50,9 @@ def _module(place: str) -> ModuleType:
     except UsageError:
         raise
     except ModuleNotFoundError as error:
+        missing = MissingPackage.of(error)
+        if missing is not None:
+            raise missing from error
         if error.name == place.partition(".")[0] or error.name == place:
             raise UsageError(
                 f"no module {place!r} here or among what is installed; give the path of its file, "

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from outthink.errors import OutthinkError, UsageError
+from outthink.errors import MissingPackage, OutthinkError, UsageError
 from outthink.version import VERSION
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(error: Exception) -> int:
     """Say on one line what went wrong."""
+    if isinstance(error, ImportError):
+        error = MissingPackage.of(error) or error
     said = " ".join(str(error).split("\n"))
     if isinstance(error, OutthinkError):
         _say(f"outthink: {said}")
