@@ -53,8 +53,8 @@ class Grading:
     def read(self, text: str) -> str | None:
         """The answer of a finished solution in its canonical form, so that equal answers vote
         together; `None` where it declares none."""
-        found = self.extract(text)
-        return None if found is None else self.canonical(found) or None
+        answer = self.extract(text)
+        return None if answer is None else self.canonical(answer) or None
 
 
 def _mathematics(text: str) -> str | None:
@@ -62,8 +62,8 @@ def _mathematics(text: str) -> str | None:
 
 
 _GRADINGS = {
-    found.name: found
-    for found in (
+    grader.name: grader
+    for grader in (
         Grading(EXACT, text.exact, text.answer, text.canonical),
         Grading("number", number.grade, extract.answer, number.canonical),
         Grading("math", math.grade, _mathematics, math.canonical, worker.require),

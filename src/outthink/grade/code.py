@@ -55,15 +55,15 @@ class Suite:
         """Raises `UsageError` where a reference holds no tests."""
         try:
             value = json.loads(reference)
-            found = cls(tuple(value["tests"]), value.get("prompt", ""), value.get("entry_point"))
+            suite = cls(tuple(value["tests"]), value.get("prompt", ""), value.get("entry_point"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(
                 f"reference {reference[:60]!r} holds no tests; read the problems from a file in "
                 "HumanEval's or MBPP's layout"
             ) from error
-        if not found.tests or not all(isinstance(test, str) for test in found.tests):
+        if not suite.tests or not all(isinstance(test, str) for test in suite.tests):
             raise UsageError(f"reference {reference[:60]!r} holds no tests; give each problem one")
-        return found
+        return suite
 
 
 def humaneval(prompt: str, test: str, entry_point: str) -> Suite:
@@ -98,14 +98,14 @@ def attempt(answer: str, tests: Suite, *, limits: Limits = LIMITS) -> Trial:
         "tests": tests.tests,
         "entry_point": tests.entry_point,
     }
-    found = sandbox.run(_TRIAL.read_text(encoding="utf-8"), stdin=json.dumps(task), limits=limits)
-    if found.ended is not Ended.EXIT:
-        return Trial(False, f"ended: {found.ended}")
+    process = sandbox.run(_TRIAL.read_text(encoding="utf-8"), stdin=json.dumps(task), limits=limits)
+    if process.ended is not Ended.EXIT:
+        return Trial(False, f"ended: {process.ended}")
     try:
-        verdict = json.loads(found.stdout)
+        verdict = json.loads(process.stdout)
     except ValueError:
-        if found.code == 1 and "Error" in found.stderr:
-            raise RunError(f"the tests could not be run: {found.stderr[-200:].strip()}") from None
+        if process.code == 1 and "Error" in process.stderr:
+            raise RunError(f"the tests could not be run: {process.stderr[-200:].strip()}") from None
         return Trial(False, "ended: before a verdict")
     return Trial(verdict["passed"] is True, verdict["why"])
 
@@ -155,8 +155,8 @@ def answer(text: str) -> str | None:
             return None
         if not blocks:
             spoken = before
-    found = _program(blocks) if blocks else _unfenced(spoken)
-    return found.rstrip() if found.strip() else None
+    program = _program(blocks) if blocks else _unfenced(spoken)
+    return program.rstrip() if program.strip() else None
 
 
 def _program(blocks: Sequence[fenced.Block]) -> str:

@@ -204,10 +204,10 @@ class Program:
 
     def value(self, name: str) -> Any:
         """What a name of the program stands for; modules of the library are our own."""
-        found = self.names[name]
-        if isinstance(found, dict):
-            return __import__(found["module"])
-        return self._decode(found)
+        kept = self.names[name]
+        if isinstance(kept, dict):
+            return __import__(kept["module"])
+        return self._decode(kept)
 
     def _decode(self, value: Any) -> Any:
         return decode(value, lambda number: Remote(self, number))
@@ -343,8 +343,8 @@ def serve(requests: Any, answers: Any) -> None:
     for line in requests:
         what, about = json.loads(line)
         try:
-            found = load(about) if what == "load" else work[what](*about)
-            text = json.dumps({"value": found})
+            value = load(about) if what == "load" else work[what](*about)
+            text = json.dumps({"value": value})
         except BaseException as error:
             text = json.dumps({"raised": [type(error).__name__, str(error)[:300]]})
         answers.write(text + "\n")
@@ -361,8 +361,8 @@ def main() -> None:
     os.dup2(2, 1)  # what tests print is no verdict
     task = json.load(sys.stdin)
     sys.stdin = io.StringIO()
-    found = judge(task)
-    os.write(verdict, json.dumps(found).encode())
+    result = judge(task)
+    os.write(verdict, json.dumps(result).encode())
     os._exit(0)  # whatever the tests have left running
 
 
