@@ -45,7 +45,9 @@ class Chains:
     def _starts(self) -> NDArray[np.int64]:
         """Where the solutions of each place of a chain begin."""
         lengths = np.array(pool_lengths(self.size))
-        return np.concatenate([[0], np.cumsum([(lengths > at).sum() for at in range(self.size)])])
+        return np.concatenate(
+            [[0], np.cumsum([(lengths > rank).sum() for rank in range(self.size)])]
+        )
 
     def first(self, length: int) -> NDArray[np.int64]:
         """[chains, length] solutions of all chains that are at least so long, cut to that."""

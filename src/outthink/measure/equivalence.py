@@ -40,9 +40,19 @@ class Equivalence:
     at_most: bool
     """The base is better at its smallest budget: `factor` stands for that, the truth is smaller."""
     high_at_least: bool
-    """The same of the upper end of the interval: it has no known upper end."""
+    """The upper end of the interval lies beyond the base's largest budget, as with `at_least`."""
     low_at_most: bool
-    """The same of the lower end of the interval."""
+    """The lower end lies below the base's smallest budget, as with `at_most`."""
+
+    @property
+    def known_low(self) -> float | None:
+        """The lower end; `None` where it lies below the smallest budget measured."""
+        return None if self.low_at_most else self.low
+
+    @property
+    def known_high(self) -> float | None:
+        """The upper end; `None` where it lies above the largest budget measured."""
+        return None if self.high_at_least else self.high
 
 
 def equivalence(

@@ -54,10 +54,10 @@ _USES = {"prm": "--verifier prm:", "orm": "--verifier orm:", "revise": "--revise
 
 def require(name: str, kinds: tuple[str | None, ...]) -> About:
     """What is known of a model. Raises `UsageError` where it was trained for another use."""
-    found = about(name)
-    if found.trained_for is not None and found.trained_for not in kinds:
+    known = about(name)
+    if known.trained_for is not None and known.trained_for not in kinds:
         raise UsageError(
-            f"{name}: was trained by 'outthink train {found.trained_for}'; use it as "
-            f"{_USES[found.trained_for]}{name}"
+            f"{name}: was trained by 'outthink train {known.trained_for}'; use it as "
+            f"{_USES[known.trained_for]}{name}"
         )
-    return found
+    return known

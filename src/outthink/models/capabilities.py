@@ -12,7 +12,7 @@ from typing import Any
 
 from outthink.errors import ServerRefused
 from outthink.models.dialects import content, counted, known_ending
-from outthink.models.http import Malformed, Wire, status
+from outthink.models.http import HttpClient, Malformed, status
 
 
 class Kind(Enum):
@@ -75,43 +75,43 @@ _EXTRAS = {"/v1/embeddings", "/pooling"}
 """Nice to have: some servers fail here where they mean no."""
 
 
-async def examine(wire: Wire, model: str | None = None) -> Capabilities:
+async def examine(client: HttpClient, model: str | None = None) -> Capabilities:
     """Try the server out. Raises `ServerRefused` where there is nothing to use, with what would do;
     `ServerError` where it fails."""
-    return await _Examination(wire).run(model)
+    return await _Examination(client).run(model)
 
 
 class _Examination:
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
         self._model = ""
         self._length_field = "max_tokens"
         self._refused = ""
         """What it answered a chat that it did not take."""
 
     async def run(self, model: str | None) -> Capabilities:
-        wire = self._wire
-        answer = await wire.once("/v1/models")
+        client = self._client
+        answer = await client.once("/v1/models")
         if answer is None:
             raise ServerRefused(
-                f"{wire.root}: no server answers there; start one, or check the address"
+                f"{client.root}: no server answers there; start one, or check the address"
             )
         unlisted = model is not None and answer.status_code in (404, 405, 501)
-        listed = [] if unlisted else await wire.get("/v1/models", _models)
-        self._model = _chosen(wire, [name for name, _ in listed], model)
+        listed = [] if unlisted else await client.get("/v1/models", _models)
+        self._model = _chosen(client, [name for name, _ in listed], model)
         about = dict(listed).get(self._model, {})
         owner = str(about.get("owned_by", ""))
         props = await self._try("/props")
         version = await self._try("/version")
-        found = await self._llama(props) if props and "total_slots" in props else None
-        found = found or await self._vllm(about)
+        dialect = await self._llama(props) if props and "total_slots" in props else None
+        dialect = dialect or await self._vllm(about)
         chat = await self._chat()
-        if found is None and not chat:
+        if dialect is None and not chat:
             raise ServerRefused(
-                f"{wire.root}: answers neither chat nor completions for {self._model!r} "
+                f"{client.root}: answers neither chat nor completions for {self._model!r} "
                 f"({self._refused}); check the model's name, and that it is a chat model"
             )
-        found = found or await self._chat_alone()
+        dialect = dialect or await self._chat_alone()
         server = {"vllm": "vLLM", "llamacpp": "llama.cpp", "sglang": "SGLang"}.get(
             owner, owner or "OpenAI-compatible"
         )
@@ -120,38 +120,38 @@ class _Examination:
         elif props and isinstance(props.get("build_info"), str):
             server += f" {props['build_info']}"
         return Capabilities(
-            url=wire.root,
+            url=client.root,
             server=server,
-            kind=found.kind,
+            kind=dialect.kind,
             model=self._model,
             models=tuple(name for name, _ in listed),
             weights=_weights(about),
-            context=found.context or about.get("max_model_len"),
-            slots=found.slots,
+            context=dialect.context or about.get("max_model_len"),
+            slots=dialect.slots,
             chat=bool(chat),
             completions=bool(
                 await self._try(
                     "/v1/completions", {"model": self._model, "prompt": "1, 2,", "max_tokens": 1}
                 )
             ),
-            token_ids_in=found.kind is not Kind.CHAT,
-            token_ids_out=found.kind is not Kind.CHAT,
-            several=found.several or bool(chat and await self._several()),
-            seed=found.seed,
-            seed_kept=found.seed_kept,
-            logprobs=found.logprobs or await self._logprobs(),
-            stop_kept=found.stop_kept,
-            cached_counts=found.cached_counts or bool(chat and _cached(chat)),
+            token_ids_in=dialect.kind is not Kind.CHAT,
+            token_ids_out=dialect.kind is not Kind.CHAT,
+            several=dialect.several or bool(chat and await self._several()),
+            seed=dialect.seed,
+            seed_kept=dialect.seed_kept,
+            logprobs=dialect.logprobs or await self._logprobs(),
+            stop_kept=dialect.stop_kept,
+            cached_counts=dialect.cached_counts or bool(chat and _cached(chat)),
             metrics=await self._metrics(),
             embeddings=bool(
                 await self._try("/v1/embeddings", {"model": self._model, "input": "one"})
             ),
             pooling=bool(await self._try("/pooling", {"model": self._model, "input": "one"})),
             length_field=self._length_field,
-            temperatures=found.temperatures,
-            top_p=found.top_p,
-            counts=found.counts or bool(chat and counted(chat.get("usage"))),
-            endings=found.endings or bool(chat and known_ending(chat["choices"][0])),
+            temperatures=dialect.temperatures,
+            top_p=dialect.top_p,
+            counts=dialect.counts or bool(chat and counted(chat.get("usage"))),
+            endings=dialect.endings or bool(chat and known_ending(chat["choices"][0])),
         )
 
     async def _vllm(self, about: dict[str, Any]) -> _Found | None:
@@ -238,8 +238,8 @@ class _Examination:
         """One short chat. Reasoning models of OpenAI call the limit by another name."""
         for field in ("max_tokens", "max_completion_tokens"):
             self._length_field = field
-            if found := await self._takes({}):
-                return found
+            if answer := await self._takes({}):
+                return answer
         self._length_field = "max_tokens"
         return None
 
@@ -261,23 +261,23 @@ class _Examination:
     async def _takes(self, more: dict[str, Any]) -> dict[str, Any] | None:
         """A chat, where there is one."""
         body = {"model": self._model, "messages": _HELLO, self._length_field: _FEW, **more}
-        found: dict[str, Any] | None = await self._try("/v1/chat/completions", body)
-        rows = found and found.get("choices")
-        return found if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+        answer: dict[str, Any] | None = await self._try("/v1/chat/completions", body)
+        rows = answer and answer.get("choices")
+        return answer if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
 
     async def _several(self) -> bool:
-        found = await self._takes({"n": 2})
-        return bool(found and len(found["choices"]) == 2)
+        answer = await self._takes({"n": 2})
+        return bool(answer and len(answer["choices"]) == 2)
 
     async def _logprobs(self) -> bool:
-        found = await self._takes({"logprobs": True})
+        answer = await self._takes({"logprobs": True})
         try:
-            return bool(found and found["choices"][0]["logprobs"]["content"])
+            return bool(answer and answer["choices"][0]["logprobs"]["content"])
         except (KeyError, IndexError, TypeError):
             return False
 
     async def _metrics(self) -> bool:
-        response = await self._wire.once("/metrics")
+        response = await self._client.once("/metrics")
         if response is None or response.status_code != 200:
             return False
         return any(name in response.text for name in ("prefix_cache", "cache_hit", "cached"))
@@ -286,16 +286,16 @@ class _Examination:
         self, path: str, body: dict[str, Any] | None = None, *, rows: bool = False
     ) -> Any:
         """The object a request is answered with; `None` where it is not. A refused key ends all."""
-        response = await self._wire.once(path, body, tries=1 if path in _EXTRAS else 3)
+        response = await self._client.once(path, body, tries=1 if path in _EXTRAS else 3)
         if response is None:
             return None
         code = status(response)
         if code in (401, 403) and path.startswith("/v1/chat"):
-            await self._wire.post(path, body or {}, _json_object)  # raises, in the right words
+            await self._client.post(path, body or {}, _json_object)  # raises, in the right words
         if path.startswith("/v1/chat"):
-            self._refused = self._wire.said(response)
+            self._refused = self._client.said(response)
         try:
-            value = self._wire.json(response) if code == 200 else None
+            value = self._client.json(response) if code == 200 else None
         except Malformed:
             return None
         return value if isinstance(value, list if rows else dict) else None
@@ -327,16 +327,16 @@ def _kept(first: Any, again: Any, other: Any) -> bool | None:
     return bool(first == again)
 
 
-def _chosen(wire: Wire, names: list[str], wanted: str | None) -> str:
+def _chosen(client: HttpClient, names: list[str], wanted: str | None) -> str:
     if wanted is not None:
         if names and wanted not in names:
-            raise ServerRefused(f"{wire.root}: has no model {wanted!r}; it has {_listed(names)}")
+            raise ServerRefused(f"{client.root}: has no model {wanted!r}; it has {_listed(names)}")
         return wanted
     if len(names) != 1:
         raise ServerRefused(
-            f"{wire.root}: has {_listed(names)}; name one, as in {wire.root}#MODEL"
+            f"{client.root}: has {_listed(names)}; name one, as in {client.root}#MODEL"
             if names
-            else f"{wire.root}: lists no models; name one, as in {wire.root}#MODEL"
+            else f"{client.root}: lists no models; name one, as in {client.root}#MODEL"
         )
     return names[0]
 
@@ -356,7 +356,7 @@ def _listed(names: list[str]) -> str:
 def _models(value: Any) -> list[tuple[str, dict[str, Any]]]:
     """Names and what is said of them; some servers give the list alone, or nothing for none."""
     listed = value if isinstance(value, list) else value["data"] or []
-    return [(str(each["id"]), dict(each)) for each in listed]
+    return [(str(entry["id"]), dict(entry)) for entry in listed]
 
 
 def _json_object(value: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from outthink.errors import ContextError
-from outthink.models.http import Malformed, Wire
+from outthink.models.http import HttpClient, Malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,10 @@ class Vllm:
 
     continues = True
 
-    def __init__(self, wire: Wire, model: str, *, context: int, most_rows: int = 16) -> None:
-        self._wire = wire
+    def __init__(
+        self, client: HttpClient, model: str, *, context: int, most_rows: int = 16
+    ) -> None:
+        self._client = client
         self._model = model
         self._context = context
         self.most_rows = most_rows
@@ -141,7 +143,7 @@ class Vllm:
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
         prompt = await self._prompt(ask.messages) + ask.written
-        room = _room(self._wire, self._context, prompt, ask)
+        room = _room(self._client, self._context, prompt, ask)
         if room == 0:
             return [_FULL] * len(seeds)
         body: dict[str, Any] = {
@@ -162,14 +164,14 @@ class Vllm:
             body |= {"stop": [ask.stop], "include_stop_str_in_output": True}
 
         def read(value: Any) -> list[Completion]:
-            rows = [_vllm_row(each, ask.stop) for each in _rows(value["choices"], len(seeds))]
+            rows = [_vllm_row(row, ask.stop) for row in _rows(value["choices"], len(seeds))]
             return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
-        return await self._wire.post("/v1/completions", body, read)
+        return await self._client.post("/v1/completions", body, read)
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"model": self._model, "tokens": list(tokens)}
-        return await self._wire.post("/detokenize", body, lambda value: _text(value["prompt"]))
+        return await self._client.post("/detokenize", body, lambda value: _text(value["prompt"]))
 
     async def reread(
         self, messages: tuple[Message, ...], written: tuple[int, ...], top: int
@@ -191,11 +193,11 @@ class Vllm:
             if len(places) != len(prompt):
                 raise Malformed(f"{len(places)} places of {len(prompt)} tokens")
             begun = len(prompt) - len(written)
-            found = tuple(_likeliest(place, top) for place in places[begun:])
+            likeliest = tuple(_likeliest(place, top) for place in places[begun:])
             computed, cached = prompt_counts(value.get("usage"), len(prompt))
-            return Reread(found, computed + 1, cached)
+            return Reread(likeliest, computed + 1, cached)
 
-        return await self._wire.post("/v1/completions", body, read)
+        return await self._client.post("/v1/completions", body, read)
 
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
@@ -205,7 +207,7 @@ class Vllm:
                 "messages": _turns(messages),
                 "add_generation_prompt": True,
             }
-            ids = await self._wire.post("/tokenize", body, lambda value: _ids(value["tokens"]))
+            ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
             self._prompts.put(messages, ids)
         return ids
 
@@ -220,7 +222,7 @@ def _likeliest(place: Any, top: int) -> tuple[float, ...]:
 
 def _falling(told: Iterable[Any]) -> list[float]:
     """Log probabilities; no probability at all may be written as nothing."""
-    return sorted(float(each["logprob"]) for each in told if each["logprob"] is not None)[::-1]
+    return sorted(float(entry["logprob"]) for entry in told if entry["logprob"] is not None)[::-1]
 
 
 def _vllm_row(choice: Any, stop: str | None) -> _Said:
@@ -252,8 +254,8 @@ class LlamaCpp:
 
     continues = True
 
-    def __init__(self, wire: Wire, model: str, *, context: int, most_rows: int = 4) -> None:
-        self._wire = wire
+    def __init__(self, client: HttpClient, model: str, *, context: int, most_rows: int = 4) -> None:
+        self._client = client
         self._model = model
         self._context = context
         self.most_rows = most_rows
@@ -264,7 +266,7 @@ class LlamaCpp:
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
         prompt = await self._prompt(ask.messages) + ask.written
-        room = _room(self._wire, self._context, prompt, ask)
+        room = _room(self._client, self._context, prompt, ask)
         if room == 0:
             return [_FULL] * len(seeds)
         body: dict[str, Any] = {
@@ -284,15 +286,15 @@ class LlamaCpp:
 
         def read(value: Any) -> list[Completion]:
             rows = _rows(value if isinstance(value, list) else [value], len(seeds))
-            first, *others = (_llama_row(each, len(prompt)) for each in rows)
+            first, *others = (_llama_row(row, len(prompt)) for row in rows)
             # They report the prompt of the first as theirs; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
 
-        return await self._wire.post("/completion", body, read)
+        return await self._client.post("/completion", body, read)
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens)}
-        return await self._wire.post("/detokenize", body, lambda value: _text(value["content"]))
+        return await self._client.post("/detokenize", body, lambda value: _text(value["content"]))
 
     async def reread(
         self,
@@ -304,7 +306,7 @@ class LlamaCpp:
         """How likely the `top` tokens were at some places of what is written. It tells this of
         tokens that it writes alone, so there is a request for each place."""
         prompt = await self._prompt(messages)
-        found: list[Likely] = []
+        likeliest: list[Likely] = []
         computed = cached = 0
         for place in places:
             body = {
@@ -319,30 +321,30 @@ class LlamaCpp:
                 # made to be written.
                 "logit_bias": [["0", 1000]],
             }
-            likely, counts = await self._wire.post("/completion", body, _llama_likely)
+            likely, counts = await self._client.post("/completion", body, _llama_likely)
             new, old = _llama_prompt(counts, len(prompt) + place)
-            found.append(likely)
+            likeliest.append(likely)
             computed += new + 1
             cached += old
-        return Reread(tuple(found), computed, cached)
+        return Reread(tuple(likeliest), computed, cached)
 
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
         if ids is None:
-            chat = await self._wire.post(
+            chat = await self._client.post(
                 "/apply-template",
                 {"messages": _turns(messages)},
                 lambda value: _text(value["prompt"]),
             )
             body = {"content": chat, "add_special": True, "parse_special": True}
-            ids = await self._wire.post("/tokenize", body, lambda value: _ids(value["tokens"]))
+            ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
             self._prompts.put(messages, ids)
         return ids
 
 
 def _prompt_shared(row: Completion) -> Completion:
-    held = row.prompt_tokens + row.cached_tokens
-    return replace(row, prompt_tokens=0, cached_tokens=held)
+    whole = row.prompt_tokens + row.cached_tokens
+    return replace(row, prompt_tokens=0, cached_tokens=whole)
 
 
 _LLAMA_ENDINGS = {"eos": Ending.END, "word": Ending.STOP}
@@ -354,8 +356,8 @@ def _llama_row(row: Any, prompt: int) -> Completion:
         raise Malformed("text without its token ids")
     ending = _LLAMA_ENDINGS.get(row["stop_type"], Ending.CUT)
     shown = _llama_shown(ids, row.get("completion_probabilities") or ())
-    likely = tuple(() if each is None else _llama_place(each) for each in shown)
-    pieces = tuple(None if each is None else bytes(each["bytes"]) for each in shown)
+    likely = tuple(() if place is None else _llama_place(place) for place in shown)
+    pieces = tuple(None if place is None else bytes(place["bytes"]) for place in shown)
     decoded = len(ids)
     if ending is Ending.END:
         ids, pieces, likely = ids[:-1], pieces[:-1], likely[:-1]
@@ -406,7 +408,7 @@ class Chat:
 
     def __init__(
         self,
-        wire: Wire,
+        client: HttpClient,
         model: str,
         *,
         most_rows: int = 1,
@@ -417,7 +419,7 @@ class Chat:
     ) -> None:
         """`temperatures`: which of 0 and 1 it takes, the second standing for any that is not 0; one
         that it does not take is left to it."""
-        self._wire = wire
+        self._client = client
         self._model = model
         self.most_rows = most_rows
         self._seed = seed
@@ -442,12 +444,12 @@ class Chat:
             body["n"] = len(seeds)
 
         def read(value: Any) -> list[Completion]:
-            rows = [_chat_row(each) for each in _rows(value["choices"], len(seeds))]
+            rows = [_chat_row(row) for row in _rows(value["choices"], len(seeds))]
             return _counted(
-                rows, value.get("usage"), guessed(*(each.content for each in ask.messages))
+                rows, value.get("usage"), guessed(*(message.content for message in ask.messages))
             )
 
-        return await self._wire.post("/v1/chat/completions", body, read)
+        return await self._client.post("/v1/chat/completions", body, read)
 
     async def text(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode("utf-8", "replace")
@@ -520,12 +522,12 @@ def _word(reason: Any) -> str:
 _FULL = Completion((), "", Ending.CUT, 0, 0, 0, ())
 
 
-def _room(wire: Wire, context: int, prompt: tuple[int, ...], ask: Ask) -> int:
+def _room(client: HttpClient, context: int, prompt: tuple[int, ...], ask: Ask) -> int:
     """Tokens that may still be written. Raises `ContextError` where not even a first one fits."""
     room = context - len(prompt)
     if room <= 0 and not ask.written:
         raise ContextError(
-            f"{wire.root}: a prompt of {len(prompt)} tokens for a model that reads {context}; "
+            f"{client.root}: a prompt of {len(prompt)} tokens for a model that reads {context}; "
             "shorten it, or serve the model with a longer context"
         )
     return max(0, min(room, ask.most_tokens))
@@ -544,13 +546,15 @@ def _counted(
     computed, cached = prompt_counts(usage, prompt)
     decoded = counted(usage) or guessed(*(row.text for row in rows))
     shares = _shares(decoded, [len(row.text) for row in rows])
-    found = []
+    completions = []
     for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
         first = number == 0 or each_its_own
-        fresh, held = (computed, cached) if first else (0, computed + cached)
+        fresh, kept = (computed, cached) if first else (0, computed + cached)
         length = share if row.decoded is None else row.decoded
-        found.append(Completion(row.tokens, row.text, row.ending, fresh, held, length, row.pieces))
-    return found
+        completions.append(
+            Completion(row.tokens, row.text, row.ending, fresh, kept, length, row.pieces)
+        )
+    return completions
 
 
 def prompt_counts(usage: Any, prompt: int) -> tuple[int, int]:
@@ -576,8 +580,8 @@ def told(counts: Any, *names: str) -> int | None:
 
 
 def _parted(whole: int, cached: int | None) -> tuple[int, int]:
-    held = min(cached or 0, whole)
-    return whole - held, held
+    kept = min(cached or 0, whole)
+    return whole - kept, kept
 
 
 def guessed(*texts: str) -> int:
@@ -605,11 +609,11 @@ def _rows(rows: Any, count: int) -> list[Any]:
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": each.role, "content": each.content} for each in messages]
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _ids(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(type(each) is int and each >= 0 for each in value):
+    if not isinstance(value, list) or not all(type(token) is int and token >= 0 for token in value):
         raise Malformed("no list of token ids")
     return tuple(value)
 

@@ -1,7 +1,7 @@
 """One server over HTTP: a bounded pool of connections, retries that back off, errors with names.
 
 It knows paths and JSON, not what they mean. A response counts once it was read whole and made
-sense; one that did not is asked for again, up to `Patience.tries` times, and then is a
+sense; one that did not is asked for again, up to `RetryPolicy.tries` times, and then is a
 `ServerError`. An error under a status of 200 is an error: proxies begin to answer before the model
 does. What would fail for every request is a `ServerRefused`. A key is sent to the server
 it is for and shows up nowhere else.
@@ -48,7 +48,7 @@ _SENSELESS = (Malformed, KeyError, TypeError, ValueError, IndexError, AttributeE
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a server is waited for."""
 
     tries: int = 6
@@ -67,7 +67,7 @@ class Patience:
         return min(max(wait, told), self.longest_wait_s)
 
 
-class Wire:
+class HttpClient:
     """Requests to one server. `aclose` lets go of its connections; the next request makes new ones,
     in whatever event loop it is made."""
 
@@ -76,16 +76,16 @@ class Wire:
         url: str,
         *,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
-        patience: Patience = Patience(),
+        retry: RetryPolicy = RetryPolicy(),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         """Raises `ServerRefused` for an address that is none."""
         self.root = _root(url)
         self._requests_in_flight = requests_in_flight
-        self._patience = patience
+        self._retry = retry
         self._sleep = sleep
-        self._dice = dice or random.Random()
+        self._rng = rng or random.Random()
         self._all: list[httpx.AsyncClient] = []
         self._idle: list[httpx.AsyncClient] = []
         self._closing: set[asyncio.Future[None]] = set()
@@ -99,7 +99,7 @@ class Wire:
         """What goes with every request."""
 
     def __repr__(self) -> str:
-        return f"Wire({self.root!r})"
+        return f"HttpClient({self.root!r})"
 
     async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], _T]) -> _T:
         """What `read` makes of the JSON in the response; `read` raises `Malformed`, `KeyError`,
@@ -121,7 +121,7 @@ class Wire:
         response = None
         for number in range(tries):
             if number:
-                await self._sleep(self._patience.wait_s(number, self._dice))
+                await self._sleep(self._retry.wait_s(number, self._rng))
             try:
                 response = await self._send("GET" if body is None else "POST", path, body)
             except (httpx.RequestError, TimeoutError):
@@ -140,11 +140,11 @@ class Wire:
     async def _ask(
         self, method: str, path: str, body: dict[str, Any] | None, read: Callable[[Any], _T]
     ) -> _T:
-        patience, trouble, told = self._patience, "", 0.0
+        retry, trouble, told = self._retry, "", 0.0
         cause: Exception | None = None
-        for number in range(patience.tries):
+        for number in range(retry.tries):
             if number:
-                await self._sleep(patience.wait_s(number, self._dice, told))
+                await self._sleep(retry.wait_s(number, self._rng, told))
             told = 0.0
             try:
                 response = await self._send(method, path, body)
@@ -152,7 +152,7 @@ class Wire:
                 trouble, cause = _named(error), error
                 continue
             except TimeoutError as error:
-                trouble, cause = f"no response within {patience.request_s:g} s", error
+                trouble, cause = f"no response within {retry.request_s:g} s", error
                 continue
             if status(response) in _AGAIN:
                 self._check_quota(response)
@@ -167,7 +167,7 @@ class Wire:
             except _SENSELESS as error:
                 trouble, cause = f"a response that makes no sense ({_short(_named(error))})", error
         raise ServerError(
-            f"{self.root}{path}: {trouble}, {patience.tries} times; see to the server and give the "
+            f"{self.root}{path}: {trouble}, {retry.tries} times; see to the server and give the "
             "same command again"
         ) from cause
 
@@ -179,13 +179,13 @@ class Wire:
             self._loop = loop
             self._room = asyncio.Semaphore(self._requests_in_flight)
             self._idle, self._all, self._closing = [], [], set()
-        async with self._room, asyncio.timeout(self._patience.request_s):
+        async with self._room, asyncio.timeout(self._retry.request_s):
             client = self._idle.pop() if self._idle else self._client()
             try:
                 response = await client.request(method, self.root + path, json=body)
             except BaseException:
                 # Its connection is in some state between two requests, above all when cancelled.
-                self._all = [each for each in self._all if each is not client]
+                self._all = [other for other in self._all if other is not client]
                 closing = asyncio.ensure_future(client.aclose())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
@@ -205,7 +205,7 @@ class Wire:
             self._verify = httpx.create_ssl_context() if secure else False
         client = httpx.AsyncClient(
             headers=self.headers,
-            timeout=httpx.Timeout(self._patience.request_s, connect=self._patience.connect_s),
+            timeout=httpx.Timeout(self._retry.request_s, connect=self._retry.connect_s),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._verify,
             # What the environment says of proxies is not meant for this machine itself.

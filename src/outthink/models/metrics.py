@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from outthink.models.http import Wire
+from outthink.models.http import HttpClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Metrics:
         return self.cache_hits / self.cache_queries
 
 
-async def read(wire: Wire) -> Metrics:
+async def read(client: HttpClient) -> Metrics:
     """What /metrics says now; nothing at all where there is no such page."""
-    response = await wire.once("/metrics", tries=3)
+    response = await client.once("/metrics", tries=3)
     return parsed("" if response is None or response.status_code != 200 else response.text)
 
 
@@ -55,12 +55,12 @@ def parsed(text: str) -> Metrics:
     samples = [match.groups() for line in text.splitlines() if (match := _SAMPLE.match(line))]
 
     def total(names: Iterable[str], label: str = "") -> int | None:
-        found = [
+        counts = [
             float(value)
             for name, labels, value in samples
             if name in names and label in (labels or "")
         ]
-        return round(sum(found)) if found else None
+        return round(sum(counts)) if counts else None
 
     computed = total(("vllm:prompt_tokens_by_source_total",), 'source="local_compute"')
     return Metrics(

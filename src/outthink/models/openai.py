@@ -34,7 +34,7 @@ from outthink.models.dialects import (
     Reread,
     Vllm,
 )
-from outthink.models.http import REQUESTS_IN_FLIGHT, Patience, Wire
+from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.in_process import SharedTime, in_flight
 from outthink.types import END, SEED_STRIDE, Arrival, Draw, Drawn, Solution, State
 
@@ -97,7 +97,7 @@ class OpenAIProposer:
 
     def __init__(
         self,
-        wire: Wire,
+        client: HttpClient,
         capabilities: Capabilities,
         setting: Setting = Setting(),
         read: Read | None = None,
@@ -106,11 +106,11 @@ class OpenAIProposer:
     ) -> None:
         self.name = _name(capabilities, setting)
         self.capabilities = capabilities
-        self._wire = wire
+        self._client = client
         self._setting = setting
         self.read = read or extract.answer
         self.reader = reader
-        self._dialect = _dialect(wire, capabilities)
+        self._dialect = _dialect(client, capabilities)
         self._together = _Together(self._dialect.complete, self._dialect.most_rows)
         self._earlier: dict[tuple[int, ...], str] = {}
         self._keep_alive = keep_alive
@@ -127,7 +127,7 @@ class OpenAIProposer:
         setting: Setting = Setting(),
         read: Read | None = None,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         keep_alive: object = None,
         reader: str = "",
     ) -> OpenAIProposer:
@@ -139,12 +139,12 @@ class OpenAIProposer:
         declared. `keep_alive` is kept as long as the proposer is: a server of this process, which
         ends when nothing refers to it.
         """
-        wire = Wire(url, requests_in_flight=requests_in_flight, patience=patience)
+        client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
         try:
-            capabilities = await examine(wire, model)
+            capabilities = await examine(client, model)
         finally:
-            await wire.aclose()
-        return cls(wire, capabilities, setting, read, keep_alive, reader)
+            await client.aclose()
+        return cls(client, capabilities, setting, read, keep_alive, reader)
 
     def __repr__(self) -> str:
         return f"OpenAIProposer({self.name!r})"
@@ -158,7 +158,7 @@ class OpenAIProposer:
         prefix, dialect = draw.prefix, self._dialect
         if not dialect.continues and (prefix.tokens or draw.until is not END):
             raise ServerRefused(
-                f"{self._wire.root} cannot continue an answer, which beam search and lookahead "
+                f"{self._client.root} cannot continue an answer, which beam search and lookahead "
                 "need; use greedy, majority, best_of_n or revise, or serve the model with vLLM or "
                 "llama.cpp"
             )
@@ -172,13 +172,13 @@ class OpenAIProposer:
                 break
             stop = None if draw.until is END else self._setting.step_end
             asked = Ask(messages, tuple(row.tokens), left, draw.temperature, stop)
-            found = await self._together.ask(asked, _seed(draw.seed, parts))
-            if found.ending is Ending.STOP and not found.tokens:
-                raise ServerError(f"{self._wire.root}: stopped at nothing; see to the server")
+            completion = await self._together.ask(asked, _seed(draw.seed, parts))
+            if completion.ending is Ending.STOP and not completion.tokens:
+                raise ServerError(f"{self._client.root}: stopped at nothing; see to the server")
             parts += 1
-            blank = 0 if found.text.strip() else blank + 1
+            blank = 0 if completion.text.strip() else blank + 1
             # Up to where it stops there is one step.
-            row.take(found, () if stop else await self._pieces(found))
+            row.take(completion, () if stop else await self._pieces(completion))
         answer = None
         if row.finished:
             text = row.text if not prefix.tokens else await self.text(row.tokens)
@@ -206,7 +206,7 @@ class OpenAIProposer:
         its state, or else it is read again. Nothing at the last token of a step."""
         if not isinstance(self._dialect, Vllm | LlamaCpp):
             raise ServerRefused(
-                f"{self._wire.root} does not tell how likely the tokens of an answer were; serve "
+                f"{self._client.root} does not tell how likely the tokens of an answer were; serve "
                 "the model with vLLM or llama.cpp"
             )
         tokens = solution.tokens
@@ -214,25 +214,29 @@ class OpenAIProposer:
             return await self._dialect.reread(await self._messages(solution), tokens, top)
         spared = _spared(solution)
         places = _known(solution) or [()] * len(tokens)
-        missing = [at for at in range(len(tokens)) if len(places[at]) < top and at not in spared]
-        found = Reread((), 0, 0)
+        missing = [
+            index
+            for index in range(len(tokens))
+            if len(places[index]) < top and index not in spared
+        ]
+        reread = Reread((), 0, 0)
         if missing:
             messages = await self._messages(solution)
-            found = await self._dialect.reread(messages, tokens, top, missing)
-        for at, place in zip(missing, found.top_logprobs, strict=True):
-            places[at] = place
+            reread = await self._dialect.reread(messages, tokens, top, missing)
+        for index, place in zip(missing, reread.top_logprobs, strict=True):
+            places[index] = place
         if solution.state is not None:
             solution.state.proposer = Left(tuple(places))  # what follows it need not ask again
-        told = tuple(() if at in spared else place[:top] for at, place in enumerate(places))
-        return replace(found, top_logprobs=told)
+        told = tuple(() if index in spared else place[:top] for index, place in enumerate(places))
+        return replace(reread, top_logprobs=told)
 
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""
-        await self._wire.aclose()
+        await self._client.aclose()
 
-    async def _pieces(self, found: Completion) -> list[bytes]:
+    async def _pieces(self, completion: Completion) -> list[bytes]:
         """The text of each token; asked for where it did not come with the row."""
-        pairs = list(zip(found.tokens, found.pieces, strict=True))
+        pairs = list(zip(completion.tokens, completion.pieces, strict=True))
         new = list({token for token, piece in pairs if piece is None} - self._known.keys())
         texts = await asyncio.gather(*(self.text([token]) for token in new))
         self._known.update(zip(new, map(str.encode, texts), strict=True))
@@ -294,30 +298,32 @@ class _Row:
             return False
         return until is END or len(self._ends) < self._prefix.steps + until
 
-    def take(self, found: Completion, pieces: Sequence[bytes]) -> None:
+    def take(self, completion: Completion, pieces: Sequence[bytes]) -> None:
         """Append a completion, cut into steps by the text of each token; without, it is of one
         step at most."""
-        for piece, token in zip(pieces, found.tokens, strict=bool(pieces)):
+        for piece, token in zip(pieces, completion.tokens, strict=bool(pieces)):
             self.tokens.append(token)
             self._begun += piece
             if self._step_end in self._begun.lstrip():
                 self._end_step()
         if not pieces:
-            self.tokens += found.tokens
-            self._begun += found.text.encode()
-        if found.ending is not Ending.CUT and self._begun.strip():
+            self.tokens += completion.tokens
+            self._begun += completion.text.encode()
+        if completion.ending is not Ending.CUT and self._begun.strip():
             self._end_step()
         if self._likely is not None:
-            self._likely = None if found.likely is None else [*self._likely, *found.likely]
-        self.text += found.text
+            self._likely = (
+                None if completion.likely is None else [*self._likely, *completion.likely]
+            )
+        self.text += completion.text
         ending = self._step_end.decode()
-        if found.ending is Ending.STOP and not found.text.endswith(ending):
+        if completion.ending is Ending.STOP and not completion.text.endswith(ending):
             self.text += ending  # llama.cpp gives its ids and leaves it out of the text
-        self.finished = found.ending is Ending.END
-        self.truncated = found.ending is Ending.CUT
-        self._prompt += found.prompt_tokens
-        self._cached += found.cached_tokens
-        self._decoded += found.decoded_tokens
+        self.finished = completion.ending is Ending.END
+        self.truncated = completion.ending is Ending.CUT
+        self._prompt += completion.prompt_tokens
+        self._cached += completion.cached_tokens
+        self._decoded += completion.decoded_tokens
 
     def drawn(self, answer: str | None) -> Drawn:
         solution = replace(
@@ -347,14 +353,14 @@ def _cut(text: str, step_end: str, parts: int) -> tuple[str, ...]:
     Not by the text of each token: a tokenizer may give that without the space in front of it, or
     half a letter.
     """
-    found, at = [], 0
+    texts, start = [], 0
     for left in range(parts, 0, -1):
-        begins = len(text) - len(text[at:].lstrip(_BLANK))
+        begins = len(text) - len(text[start:].lstrip(_BLANK))
         end = text.find(step_end, begins) if left > 1 else -1
         end = len(text) if end < 0 else end + len(step_end)
-        found.append(text[at:end])
-        at = end
-    return tuple(found)
+        texts.append(text[start:end])
+        start = end
+    return tuple(texts)
 
 
 _BLANK = " \t\n\r\v\f"
@@ -385,8 +391,8 @@ class _Together:
         return await row
 
     def _launch(self, ask: Ask) -> None:
-        rows = [each for each in self._waiting.pop(ask) if not each[1].done()]
-        rows.sort(key=lambda each: each[0])
+        rows = [row for row in self._waiting.pop(ask) if not row[1].done()]
+        rows.sort(key=lambda row: row[0])
         most = self._most_rows if ask.temperature > 0 else 1
         group: list[tuple[int, asyncio.Future[Completion]]] = []
         for seed, row in rows:
@@ -410,18 +416,20 @@ class _Together:
             row.add_done_callback(left)
 
     async def _run(self, ask: Ask, group: list[tuple[int, asyncio.Future[Completion]]]) -> None:
-        found: list[Completion] = []
+        completions: list[Completion] = []
         try:
-            while len(found) < len(group):  # a server may give fewer than it is asked for
-                found += await self._complete(ask, [seed for seed, _ in group[len(found) :]])
+            while len(completions) < len(group):  # a server may give fewer than it is asked for
+                completions += await self._complete(
+                    ask, [seed for seed, _ in group[len(completions) :]]
+                )
         except Exception as error:
             for _, row in group:
                 if not row.done():
                     row.set_exception(error)
             return
-        for (_, row), each in zip(group, found, strict=True):
+        for (_, row), completion in zip(group, completions, strict=True):
             if not row.done():
-                row.set_result(each)
+                row.set_result(completion)
 
 
 def _seed(seed: int, part: int) -> int:
@@ -432,31 +440,31 @@ def _seed(seed: int, part: int) -> int:
     return (seed * _ROWS & _MASK) & ((1 << _SEED_BITS) - 1)
 
 
-def _dialect(wire: Wire, found: Capabilities) -> Dialect:
-    if found.kind is Kind.VLLM:
-        assert found.context is not None
-        return Vllm(wire, found.model, context=found.context)
-    if found.kind is Kind.LLAMA_CPP:
-        assert found.context is not None
-        most_rows = min(found.slots, 16) if found.several else 1
-        return LlamaCpp(wire, found.model, context=found.context, most_rows=most_rows)
+def _dialect(client: HttpClient, server: Capabilities) -> Dialect:
+    if server.kind is Kind.VLLM:
+        assert server.context is not None
+        return Vllm(client, server.model, context=server.context)
+    if server.kind is Kind.LLAMA_CPP:
+        assert server.context is not None
+        most_rows = min(server.slots, 16) if server.several else 1
+        return LlamaCpp(client, server.model, context=server.context, most_rows=most_rows)
     return Chat(
-        wire,
-        found.model,
-        most_rows=8 if found.several else 1,
-        seed=found.seed,
-        length_field=found.length_field,
-        temperatures=found.temperatures,
-        top_p=found.top_p,
+        client,
+        server.model,
+        most_rows=8 if server.several else 1,
+        seed=server.seed,
+        length_field=server.length_field,
+        temperatures=server.temperatures,
+        top_p=server.top_p,
     )
 
 
-def _name(found: Capabilities, setting: Setting) -> str:
+def _name(server: Capabilities, setting: Setting) -> str:
     """The model, and eight digits of everything else that decides what it writes."""
-    parts: tuple[object, ...] = (found.model, found.weights, found.kind.value, setting)
-    if found.temperatures != (0.0, 1.0) or not found.top_p:
-        parts = (*parts, found.temperatures, found.top_p)
+    parts: tuple[object, ...] = (server.model, server.weights, server.kind.value, setting)
+    if server.temperatures != (0.0, 1.0) or not server.top_p:
+        parts = (*parts, server.temperatures, server.top_p)
     about = repr(parts)
     digest = hashlib.blake2b(about.encode(), digest_size=4).hexdigest()
     # llama.cpp names a model by the path of its file.
-    return f"{PurePosixPath(found.model.replace(chr(92), '/')).name}-{digest}"
+    return f"{PurePosixPath(server.model.replace(chr(92), '/')).name}-{digest}"

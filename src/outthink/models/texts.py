@@ -18,7 +18,7 @@ def cut(texts: Sequence[str]) -> tuple[str, ...]:
             steps.append(text[len(before) :])
         else:
             shared = next(
-                (at for at, (a, b) in enumerate(zip(before, text, strict=False)) if a != b),
+                (index for index, (a, b) in enumerate(zip(before, text, strict=False)) if a != b),
                 min(len(before), len(text)),
             )
             steps.append(text[shared:])

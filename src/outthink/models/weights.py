@@ -46,7 +46,7 @@ class Loaded:
 
     @property
     def parameters_count(self) -> int:
-        return sum(each.numel() for each in self.model.parameters())
+        return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def shape(self) -> ModelShape:

@@ -17,7 +17,7 @@ from typing import Any
 
 from outthink.errors import ContextError, RunError, UsageError
 from outthink.models import in_process
-from outthink.models.http import Patience
+from outthink.models.http import RetryPolicy
 from outthink.types import (
     Arrival,
     BatchProposer,
@@ -91,7 +91,7 @@ class Retrying(_Wrapper):
     def __init__(
         self,
         engine: Engine,
-        policy: Patience = Patience(),  # noqa: B008 - frozen
+        policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,

@@ -135,9 +135,9 @@ def _opened(store: Path | Store) -> Iterator[Store]:
 async def _run(sweep: Sweep, store: Store, pace: Watch | None = None) -> None:
     """Run what is missing of a sweep, and remember that it was asked for."""
     problems = source.read(sweep.problems)
-    words = sweep.models.words
-    digest = typed(sweep.plan, source.digest(problems), words, sweep.seed)
-    known = Asked.find(store, digest) if words else None
+    spec = sweep.models.spec
+    digest = typed(sweep.plan, source.digest(problems), spec, sweep.seed)
+    known = Asked.find(store, digest) if spec else None
     if known is not None and _study(store, known).missing is None:
         known.write(store)
         await judge_again(known, store)
@@ -198,7 +198,7 @@ def _loaded(sweep: Sweep, problems: source.Problems) -> _Loaded:
         engines_of(team, sweep.seed),
         judge.name,
         sweep.seed,
-        models.words,
+        models.spec,
         _parameters(team),
     )
     return _Loaded(team, judge, asked)
