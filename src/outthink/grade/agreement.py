@@ -35,7 +35,7 @@ class Graded:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A solution that we judge otherwise."""
+    """A solution that the grader judges otherwise than was published."""
 
     graded: Graded
     ours: bool
@@ -59,17 +59,17 @@ class Agreement:
 
     @property
     def undeclared(self) -> int:
-        """Published as right, and ending in no answer that says it is one."""
+        """Solutions published as right that declare no answer."""
         return sum(disagreement.graded.answer is None for disagreement in self.disagreements)
 
     @property
     def too_strict(self) -> int:
-        """Published as right, and wrong for us."""
+        """Solutions published as right that the grader takes for wrong."""
         return sum(not disagreement.ours for disagreement in self.disagreements)
 
     @property
     def too_lenient(self) -> int:
-        """Published as wrong, and right for us."""
+        """Solutions published as wrong that the grader takes for right."""
         return sum(disagreement.ours for disagreement in self.disagreements)
 
 
@@ -125,7 +125,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def summary(result: Agreement) -> dict[str, Any]:
-    """What was found, as JSON holds it."""
+    """The result as an object for JSON."""
     low, high = result.interval
     return {
         "solutions": result.solutions,

@@ -22,7 +22,7 @@ from outthink.grade.sandbox import Ended, Limits
 
 _TRIAL = Path(__file__).with_name("trial.py")
 LIMITS = Limits(cpu_s=10, wall_s=30.0)
-"""Of one program with all its tests."""
+"""Limits of one program with all its tests."""
 
 _PYTHON = re.compile(r"\{?\.?(?:i?python|py)\d*(?![a-z]).*", re.IGNORECASE)
 _BEGINS = re.compile(r"(?:async\s+def|def|class|import|from)\s+\w|@\w")
@@ -31,12 +31,12 @@ MOST_TRIED = 10
 _TRIES = re.compile(
     r"tests?|test_?[A-Z_]\w*|test_\w+|\w+_tests?|Tests?\w*|\w+Tests?|main|demo|check"
 )
-"""Names of what tries a program, where it asserts or prints something."""
+"""Names of functions and classes that try a program, if they assert or print something."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What a program is judged by."""
+    """The tests that a program is judged by."""
 
     tests: tuple[str, ...]
     """Python source, run in order in one namespace; a test fails by raising."""
@@ -79,7 +79,7 @@ def mbpp(test_list: Sequence[str], setup: str = "", imports: Sequence[str] = ())
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How a program did."""
+    """The result of trying a program."""
 
     passed: bool
     why: str
@@ -180,7 +180,7 @@ def _program(blocks: Sequence[fenced.Block]) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """The program of a text without fences: all of it, or without the talk around it."""
+    """The program of a text without fences: all of it, or without the prose around it."""
     lines = text.split("\n")
     begins = [number for number, line in enumerate(lines) if _BEGINS.match(line)]
     if not begins or _parses(text) or _Part.of(text).continues:
@@ -285,7 +285,7 @@ def _tree(source: str) -> ast.Module | None:
     """The program's syntax tree; `None` where it is no program."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the program, which is not ours
+            warnings.simplefilter("ignore")  # they are about the model's program
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None

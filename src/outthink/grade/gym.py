@@ -36,7 +36,7 @@ class Entry:
     """Which problem it is."""
 
     answer: str
-    """As the generator has it; others may be right as well."""
+    """The generator's answer; others may be right as well."""
     generator: str
     configuration: str
     """JSON, with size and seed."""
@@ -69,7 +69,7 @@ def grade(answer: str, reference: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def score(answer: str, reference: str) -> float:
-    """What the generator's own scorer gives, in [0, 1]. Raises as `grade` does."""
+    """The score by the generator's own scorer, in [0, 1]. Raises as `grade` does."""
     require()
     entry = Entry.load(reference)
     reply = _ask(
@@ -127,7 +127,7 @@ def answer(text: str) -> str | None:
 
 
 def canonical(answer: str) -> str:
-    """The text without space around it: what may differ is the scorer's to say."""
+    """The text without space around it: which other answers are equal, the scorer decides."""
     return answer.strip()
 
 

@@ -2,10 +2,9 @@
 
 Two formulas are equal where math-verify says so and an evaluation to 30 digits agrees, so that
 nothing is equal because both are tiny; or where an evaluation to 80 digits at five points does.
-This is the far side of `worker`:
-it reads requests from standard input, one JSON object a line, and answers in kind. A formula that
-takes too long ends the process, by a timer on CPU time that no library can swallow. Formulas come
-as LaTeX; nothing is ever evaluated as Python.
+It is what runs in a process of `worker`: it reads requests from standard input, one JSON object a
+line, and answers in kind. A formula that takes too long ends the process, by a timer on CPU time
+that no library can swallow. Formulas come as LaTeX; nothing is ever evaluated as Python.
 
 Needs the packages of the extra `math`. math-verify: Kydlicek 2025, Apache-2.0.
 """
@@ -36,14 +35,15 @@ LONGEST = 400
 
 _DIGITS = 30
 _AGREES = sympy.Float("1e-12")
-"""Relative difference of two exact values that is rounding."""
+"""Two exact values with a smaller relative difference differ by rounding alone."""
 _NEAR = sympy.Float("1e-6")
 """The same where a formula holds a decimal fraction, which may be rounded."""
 _PROOF_DIGITS = 80
 _PROVES = sympy.Float("1e-60", _PROOF_DIGITS)
 """Relative difference, at every point tried, of two formulas that are one."""
 _POINTS = ("37/101", "113/89", "-29/71", "-197/83", "1009/97")
-"""Where letters are put: the first two disprove what is said to be equal, all of them prove."""
+"""Values for the letters of two formulas: the first two can disprove that they are equal, all of
+them prove it."""
 _NORMALIZATION = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none",
     equations=False,
@@ -210,7 +210,7 @@ def serve(cpu_seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
             answer = _REQUESTS[name](*formulas)
-        except Exception:  # what a library makes of text that is no mathematics
+        except Exception:  # the libraries raise anything for text that is no mathematics
             answer = None
         signal.setitimer(signal.ITIMER_PROF, 0)
         tell(answer)

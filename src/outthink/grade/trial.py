@@ -72,7 +72,7 @@ _SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset, collections.deque)
 
 
 class Handles:
-    """Objects that stay on this side, by number."""
+    """Objects of this process that the other one has numbers of."""
 
     def __init__(self) -> None:
         self._objects: list[Any] = []
@@ -170,7 +170,7 @@ class Remote:
 
 
 class Program:
-    """The other process, as the tests see it."""
+    """The process of the program, as the tests see it."""
 
     def __init__(self, source: str) -> None:
         to_read, to_write = os.pipe(), os.pipe()
