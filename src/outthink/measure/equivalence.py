@@ -1,4 +1,4 @@
-"""How many times the budget another strategy needs to be as good (method F14)."""
+"""Compute-equivalence factors: how many times the budget a baseline needs to be as good (F14)."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def equivalence(
     `base` [B, P] and `optimised` [N, P] are accuracies on the same problems at budgets `base_ns`,
     rising, and `ns`. N_base is the smallest budget at which the base's mean accuracy reaches the
     optimised one's, linear in log2 N between budgets. The base curve is first made monotone by its
-    running maximum: who has a budget may spend less of it, and noise then counts for the base.
-    Nothing is extrapolated; see `at_least` and `at_most`.
+    running maximum: a larger budget can always spend less, and noise then favours the base. Nothing
+    is extrapolated; see `at_least` and `at_most`.
 
     `extra_cost`, generations a problem, is what the optimised strategy spent besides N, such as
     the samples that told how hard the problem is. The interval resamples problems with both
@@ -90,7 +90,7 @@ def equivalence(
     budgets = np.log2(np.array(base_ns, np.float64))
     reached = reach(point, budgets)[0]
     spread = np.sort(reach(drawn, budgets), axis=0)
-    # Order statistics, rounded outwards: a mean of a number and "never" would be neither.
+    # Order statistics, rounded outwards: "never" cannot be averaged with a number.
     lows = spread[math.floor(tails[0] * (resamples - 1))]
     highs = spread[math.ceil(tails[1] * (resamples - 1))]
 

@@ -51,7 +51,8 @@ INFERENCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Who pays for what at test time. Raises `UsageError` for a negative or infinite cost."""
+    """Which costs are charged to which model at test time. Raises `UsageError` for a negative or
+    infinite cost."""
 
     name: str
     verifier: float = 0.0
@@ -129,7 +130,7 @@ class SmallerWins(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What a budget says about R: k* and R*."""
+    """The budget k*, and the R* that follows from it."""
 
     smaller_wins: SmallerWins
     budget: float | None
@@ -182,7 +183,7 @@ def _check_budget(budget: float) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What both models get right on the same problems.
+    """Accuracies of both models on the same problems.
 
     Raises `UsageError` where shapes disagree, budgets do not rise, an accuracy is missing or
     outside [0, 1], the larger model is not larger, a bin is empty, or there are fewer than
@@ -268,7 +269,7 @@ class Crossover:
 
     @property
     def note(self) -> str | None:
-        """One line where the measured budgets end before the answer does."""
+        """One line where the measured budgets do not settle k*."""
         if self.estimate.smaller_wins is SmallerWins.NEVER:
             return (
                 f"the small model does not reach the larger one's accuracy within {self.largest} "
