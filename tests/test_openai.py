@@ -449,7 +449,7 @@ def test_waits_double_up_to_a_limit_and_are_left_to_chance_by_half():
             finally:
                 await client.aclose()
 
-        with pytest.raises(ServerError, match="500: out of luck, 9 times; see to the server"):
+        with pytest.raises(ServerError, match="500: out of luck, 9 times; check the server"):
             asyncio.run(run())
     assert len(waits.seconds) == 8
     for number, seconds in enumerate(waits.seconds):
@@ -553,7 +553,7 @@ def test_a_key_comes_from_the_environment_and_shows_up_nowhere(monkeypatch):
 
 def test_a_missing_key_says_where_it_goes(monkeypatch):
     monkeypatch.delenv("OUTTHINK_API_KEY", raising=False)
-    wanted = pytest.raises(ServerRefused, match=r"a key is wanted .* set OUTTHINK_API_KEY")
+    wanted = pytest.raises(ServerRefused, match=r"a key is needed .* set OUTTHINK_API_KEY")
     with FakeServer("vllm", key="sk-other") as server, wanted:
         asyncio.run(OpenAIProposer.connect(server.url))
 

@@ -365,7 +365,7 @@ def test_confidence_says_what_it_needs_where_a_server_does_not_tell():
         proposer = asyncio.run(OpenAIProposer.connect(server.url, retry=QUICK))
         with pytest.raises(UsageError, match="serve it with vLLM"):
             confidence(proposer)
-    with pytest.raises(UsageError, match="does not tell how likely"):
+    with pytest.raises(UsageError, match="gives no log probabilities"):
         confidence(Letters())
 
 

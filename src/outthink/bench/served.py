@@ -1,9 +1,9 @@
 """How much of a server's speed searches get, measured on any server that proposers speak to.
 
-    best-of-N     through the driver, with its store, against a bare client that sends the same
-                  requests again, at the same concurrency: turn by turn, the first one in turn too
+    best-of-N     through the runner, with a store, against a bare client that sends the same
+                  requests at the same concurrency; they alternate, and so does which goes first
     beam search   of all problems at once against one problem after the other
-    prefix cache  what share of the prompts of that beam search it held, by the server's own metrics
+    prefix cache  the share of that beam search's prompts that were in it, by the server's metrics
 
 The verifier is a stand-in that computes the score of a step from its tokens, so that a beam search
 runs as usual and costs only what its proposer costs. The beam search of all problems at once runs
@@ -216,7 +216,7 @@ class _Bench:
         for number in range(self._load.repeats):
             label = f"best-of-N, {number + 1} of {self._load.repeats}"
             bare = await self._bare(sent, label) if number % 2 == 0 else None
-            driven, usage = await self._search("best_of_n", f"{label}, driver")
+            driven, usage = await self._search("best_of_n", f"{label}, runner")
             rows.append((driven, bare or await self._bare(sent, label), usage))
         ratios = [driven.speed / bare.speed for driven, bare, _ in rows]
         return {

@@ -1,4 +1,4 @@
-"""What the folder of a model that was trained here says beside its weights.
+"""What the folder of a trained model records beside its weights, in `outthink.json`.
 
 How the model is asked, what it was trained for, and how it is read. Nothing is loaded here, so that
 a name can be understood before anything is.
@@ -31,7 +31,8 @@ class About:
 
 
 def about(name: str) -> About:
-    """Of a folder, or a name of the hub. Raises `RunError` for a file that nobody here wrote."""
+    """What is recorded of a folder or a name of the hub. Raises `RunError` for a file that cannot
+    be read."""
     path = Path(name) / ABOUT
     if not path.is_file():
         return About()

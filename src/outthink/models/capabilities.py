@@ -1,6 +1,7 @@
 """What a server can do, found out by trying it: a few requests of a few tokens each.
 
-What a server says of itself (`owned_by`, `/version`) names it; what it can do is what it did.
+What a server says of itself (`owned_by`, `/version`) gives its name alone; what it can do is what
+it did when it was tried.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from outthink.models.http import HttpClient, Malformed, status
 
 
 class Kind(Enum):
-    """Which of the dialects is spoken."""
+    """Which API a server speaks; see `dialects`."""
 
     VLLM = "vllm"
     LLAMA_CPP = "llama.cpp"
@@ -25,16 +26,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Findings; what was not tried is False."""
+    """What a server can do; False for what was not tried."""
 
     url: str
     server: str
-    """As it says, with its version where it tells one."""
+    """The server's name for itself, with its version where it gives one."""
     kind: Kind
     model: str
     models: tuple[str, ...]
     weights: str
-    """What the server says of the weights; for telling two apart."""
+    """What the server says of the weights, to tell two models of one name apart."""
     context: int | None
     """Tokens of prompt and answer together."""
     slots: int
@@ -46,38 +47,39 @@ class Capabilities:
     several: bool
     """`n` answers of one request."""
     seed: bool
-    """Takes one. `seed_kept`: and gives the same again."""
+    """It accepts a seed."""
     seed_kept: bool | None
-    """`None`: it cannot be told, as another seed gave the same, or nothing was written."""
+    """The same seed drew the same again; `None` where that cannot be told, since another seed drew
+    the same too, or nothing was written."""
     logprobs: bool
     stop_kept: bool
-    """The string it stopped at is in the token ids."""
+    """The token ids include the string that it stopped at."""
     cached_counts: bool
-    """Says how much of a prompt it had in its cache."""
+    """It says how many tokens of a prompt were cached."""
     metrics: bool
-    """Prefix cache metrics at /metrics."""
+    """It has metrics of its prefix cache at /metrics."""
     embeddings: bool
     pooling: bool
     length_field: str = "max_tokens"
     temperatures: tuple[float, ...] = (0.0, 1.0)
-    """Which of these it takes."""
+    """Which of these temperatures it accepts."""
     top_p: bool = True
     """Takes one."""
     counts: bool = True
-    """Says how many tokens it read and wrote."""
+    """It says how many tokens it read and wrote."""
     endings: bool = True
-    """Tells an answer that the model ended from one that was cut off."""
+    """It tells an answer that the model ended from one that was cut off."""
 
 
 _HELLO = [{"role": "user", "content": "Write random numbers of six digits, one on each line."}]
 _FEW = 12
 _EXTRAS = {"/v1/embeddings", "/pooling"}
-"""Nice to have: some servers fail here where they mean no."""
+"""Not needed: some servers answer these with a server error where they do not offer them."""
 
 
 async def examine(client: HttpClient, model: str | None = None) -> Capabilities:
-    """Try the server out. Raises `ServerRefused` where there is nothing to use, with what would do;
-    `ServerError` where it fails."""
+    """Find out what a server can do. Raises `ServerRefused` where it offers nothing that can be
+    used, and says what would help; `ServerError` where it fails."""
     return await _Examination(client).run(model)
 
 
@@ -87,7 +89,7 @@ class _Examination:
         self._model = ""
         self._length_field = "max_tokens"
         self._refused = ""
-        """What it answered a chat that it did not take."""
+        """The server's answer to a chat that it refused."""
 
     async def run(self, model: str | None) -> Capabilities:
         client = self._client
@@ -155,7 +157,7 @@ class _Examination:
         )
 
     async def _vllm(self, about: dict[str, Any]) -> _Found | None:
-        """Renders a chat as ids, goes on from ids, gives ids back."""
+        """Findings where the server renders a chat as ids, continues from ids and returns ids."""
         chat = {"model": self._model, "messages": _HELLO, "add_generation_prompt": True}
         rendered = await self._try("/tokenize", chat)
         if not rendered or not isinstance(rendered.get("tokens"), list):
@@ -244,7 +246,7 @@ class _Examination:
         return None
 
     async def _chat_alone(self) -> _Found:
-        """What a server takes that is spoken to by chat alone; some know one temperature only."""
+        """Findings for a server that offers chat alone; some accept one temperature only."""
         own = tuple([t for t in (0.0, 1.0) if await self._takes({"temperature": t})])
         sampling = {"temperature": own[-1]} if own else {}
         seeds = [await self._takes({"seed": seed, **sampling}) for seed in (1, 1, 2)]
@@ -259,7 +261,7 @@ class _Examination:
         )
 
     async def _takes(self, more: dict[str, Any]) -> dict[str, Any] | None:
-        """A chat, where there is one."""
+        """The response to a chat with these fields; `None` where it was refused."""
         body = {"model": self._model, "messages": _HELLO, self._length_field: _FEW, **more}
         answer: dict[str, Any] | None = await self._try("/v1/chat/completions", body)
         rows = answer and answer.get("choices")
@@ -285,13 +287,14 @@ class _Examination:
     async def _try(
         self, path: str, body: dict[str, Any] | None = None, *, rows: bool = False
     ) -> Any:
-        """The object a request is answered with; `None` where it is not. A refused key ends all."""
+        """The JSON of a response; `None` where there is none. Raises `ServerRefused` where a key is
+        refused."""
         response = await self._client.once(path, body, tries=1 if path in _EXTRAS else 3)
         if response is None:
             return None
         code = status(response)
         if code in (401, 403) and path.startswith("/v1/chat"):
-            await self._client.post(path, body or {}, _json_object)  # raises, in the right words
+            await self._client.post(path, body or {}, _json_object)  # raises, saying what to do
         if path.startswith("/v1/chat"):
             self._refused = self._client.said(response)
         try:

@@ -1,4 +1,4 @@
-"""What servers say to each other's clients: the requests and responses of each kind of server.
+"""The requests and responses of each kind of server.
 
     vLLM            /tokenize renders the chat and gives its ids; /v1/completions goes on from ids
                     and returns ids (`return_token_ids`, vLLM 0.10.2 and newer)
@@ -10,10 +10,10 @@ turn once, and never to anything half written. Seeds of the rows of one request 
 first, which is what both do with `n` themselves, so a row is the same alone and among others.
 Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that are not of the model.
 
-What a server wrote was paid for, so whatever says what it wrote is a row: numbered or not
-(`_rows`), cut off where nothing says that it ended (`_ending`), counted by its length where nothing
-else tells (`_counted`). Only a response without an answer is none (`Malformed`), and one that the
-server gave up on.
+What a server wrote was paid for, so a response counts as a row even where it lacks an index
+(`_rows`), a reason why it ended, which then counts as cut off (`_ending`), or counts, which are
+then estimated from its length (`_counted`). Only a response without rows, and one that the server
+aborted, are refused (`Malformed`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Message:
 
 
 class Ending(Enum):
-    """Why a completion is over."""
+    """Why a completion ended."""
 
     STOP = "the string it was to stop at"
     END = "the model ended it"
@@ -50,7 +50,7 @@ class Ask:
 
     messages: tuple[Message, ...]
     written: tuple[int, ...]
-    """Ids of the answer as far as it is there."""
+    """Token ids of the answer so far."""
     most_tokens: int
     temperature: float
     stop: str | None
@@ -69,28 +69,29 @@ class Completion:
     text: str
     ending: Ending
     prompt_tokens: int
-    """Those of the prompt that were computed."""
+    """Tokens of the prompt that were computed."""
     cached_tokens: int
-    """Those that were not, or that another row of the request stands for."""
+    """Tokens of the prompt that were cached, or that another row of the request counts."""
     decoded_tokens: int
-    """The end mark included."""
+    """Tokens written, the end mark included."""
     pieces: tuple[bytes | None, ...] = field(default=(), repr=False)
     """The text of each token, where the server tells it."""
     likely: tuple[Likely, ...] | None = field(default=None, repr=False)
-    """What was likeliest at the place of each token, where that was asked for; nothing at a place
-    that the server does not tell of."""
+    """Log probabilities of the likeliest tokens at each place, where they were asked for; empty at
+    a place for which the server gives none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What a model made of an answer that was read to it again."""
+    """Log probabilities at the tokens of an answer that a model read again, and what reading
+    cost."""
 
     top_logprobs: tuple[Likely, ...]
     """At every place that was asked about."""
     computed_tokens: int
     cached_tokens: int
     shared_tokens: int = 0
-    """Those of the computed tokens that every answer to this problem has."""
+    """Computed tokens that all answers to this problem begin with."""
 
 
 class Dialect(Protocol):
@@ -113,7 +114,7 @@ _REMEMBERED = 4096
 
 
 class _Prompts:
-    """Ids of chats that were asked about lately."""
+    """Token ids of the chats used last."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Message, ...], tuple[int, ...]] = {}
@@ -176,12 +177,12 @@ class Vllm:
     async def reread(
         self, messages: tuple[Message, ...], written: tuple[int, ...], top: int
     ) -> Reread:
-        """How likely the `top` tokens were at every place of what is written."""
+        """Log probabilities of the `top` likeliest tokens at every place of an answer."""
         prompt = await self._prompt(messages) + written
         body = {
             "model": self._model,
             "prompt": prompt,
-            # Nothing is to be written, but a request for no tokens is refused.
+            # One token is asked for, since a request for none is refused.
             "max_tokens": 1,
             "temperature": 0.0,
             "prompt_logprobs": top,
@@ -213,7 +214,7 @@ class Vllm:
 
 
 def _likeliest(place: Any, top: int) -> tuple[float, ...]:
-    """Log probabilities of the likeliest tokens; the token that stands there is told beside them,
+    """Log probabilities of the `top` likeliest tokens; the server adds the token that was written,
     whatever its rank."""
     if not isinstance(place, dict):
         raise Malformed("no log probabilities")
@@ -221,7 +222,7 @@ def _likeliest(place: Any, top: int) -> tuple[float, ...]:
 
 
 def _falling(told: Iterable[Any]) -> list[float]:
-    """Log probabilities; no probability at all may be written as nothing."""
+    """Log probabilities, falling; a server may write null for a probability of 0."""
     return sorted(float(entry["logprob"]) for entry in told if entry["logprob"] is not None)[::-1]
 
 
@@ -259,9 +260,10 @@ class LlamaCpp:
         self._model = model
         self._context = context
         self.most_rows = most_rows
-        """At most its slots: more are refused."""
+        """Rows of one request: at most the server's slots."""
         self.likely = 1
-        """Tokens at each place whose log probabilities it is asked for: one brings the text."""
+        """Likeliest tokens asked for at each place; at least one, since the text of a token comes
+        with it."""
         self._prompts = _Prompts()
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
@@ -287,7 +289,7 @@ class LlamaCpp:
         def read(value: Any) -> list[Completion]:
             rows = _rows(value if isinstance(value, list) else [value], len(seeds))
             first, *others = (_llama_row(row, len(prompt)) for row in rows)
-            # They report the prompt of the first as theirs; it was computed once, as /metrics says.
+            # Every row reports the prompt as computed; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
 
         return await self._client.post("/completion", body, read)
@@ -303,8 +305,8 @@ class LlamaCpp:
         top: int,
         places: Sequence[int],
     ) -> Reread:
-        """How likely the `top` tokens were at some places of what is written. It tells this of
-        tokens that it writes alone, so there is a request for each place."""
+        """Log probabilities of the `top` likeliest tokens at some places of an answer. llama.cpp
+        gives them only for tokens that it writes, so there is one request a place."""
         prompt = await self._prompt(messages)
         likeliest: list[Likely] = []
         computed = cached = 0
@@ -317,8 +319,8 @@ class LlamaCpp:
                 "samplers": ["temperature"],
                 "cache_prompt": True,
                 "n_probs": top,
-                # Of half a letter it would tell nothing. What it tells is of the model, whatever is
-                # made to be written.
+                # For a token of half a letter none are given, so another one is forced; the log
+                # probabilities are the model's all the same.
                 "logit_bias": [["0", 1000]],
             }
             likely, counts = await self._client.post("/completion", body, _llama_likely)
@@ -366,7 +368,7 @@ def _llama_row(row: Any, prompt: int) -> Completion:
 
 
 def _llama_shown(ids: Sequence[int], told: Sequence[Any]) -> list[Any]:
-    """What is told of each token, `None` where nothing is: of one that ends inside a letter, and of
+    """What the server gives for each token; `None` for a token that ends inside a letter, and for
     what it stopped at."""
     shown: list[Any] = []
     left = iter(told)
@@ -386,12 +388,12 @@ def _llama_prompt(row: Any, prompt: int) -> tuple[int, int]:
 
 
 def _llama_place(shown: Any) -> Likely:
-    """Thousands of places are held at once, so they are packed."""
+    """Packed, since thousands of places are kept at once."""
     return array("d", _falling(shown.get("top_logprobs") or ()))
 
 
 def _llama_likely(value: Any) -> tuple[Likely, Any]:
-    """What was likely in the place of one token, and where it is counted."""
+    """Log probabilities at one place, and the response, which has the counts."""
     shown = value.get("completion_probabilities") or ()
     return (_llama_place(shown[0]) if shown else ()), value
 
@@ -399,9 +401,9 @@ def _llama_likely(value: Any) -> tuple[Likely, Any]:
 class Chat:
     """https://platform.openai.com/docs/api-reference/chat
 
-    Gives no token ids, so those of a solution are the bytes of its text: lossless, but four times
-    as many, and no other model's. Counts are the server's all the same. What it wrote can go back
-    as a turn of a chat, but no answer can be continued.
+    It gives no token ids, so the bytes of the text stand for them: lossless, but about four times
+    as many. Counts are the server's all the same. An answer can be sent back as a turn of the chat,
+    but a partial answer cannot be continued.
     """
 
     continues = False
@@ -417,8 +419,8 @@ class Chat:
         temperatures: Sequence[float] = (0.0, 1.0),
         top_p: bool = True,
     ) -> None:
-        """`temperatures`: which of 0 and 1 it takes, the second standing for any that is not 0; one
-        that it does not take is left to it."""
+        """`temperatures`: which of 0 and 1 the server accepts; 1 stands for any above 0. One that
+        it does not accept is not sent."""
         self._client = client
         self._model = model
         self.most_rows = most_rows
@@ -467,7 +469,7 @@ def content(choice: Any) -> str:
     message = choice.get("message") or {}
     text = _content(message.get("content")) or _content(choice.get("text"))
     if not text:
-        # A thought is no answer, so it is kept as one that did not end.
+        # Reasoning without an answer is kept as a thought that did not end.
         thought = _content(message.get("reasoning_content")) or _content(message.get("reasoning"))
         text = f"<think>{thought}" if thought else _content(message.get("refusal"))
     return text
@@ -484,7 +486,7 @@ def _content(value: Any) -> str:
 
 
 class _Said(NamedTuple):
-    """What a row says, before it is counted."""
+    """A row of a response, before its tokens are counted."""
 
     ending: Ending
     tokens: tuple[int, ...]
@@ -497,17 +499,18 @@ class _Said(NamedTuple):
 _ENDED = {"stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "completed"}
 _CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
 _FAILED = {"abort", "aborted", "cancelled", "canceled", "error"}
-"""It was the server that ended it, and it may not the next time."""
+"""The server aborted the row; another try may succeed."""
 
 
 def known_ending(choice: Any) -> bool:
-    """Whether it is told if the model ended an answer, or it was cut off."""
+    """Whether a response says if the model ended an answer or it was cut off."""
     return _word(choice.get("finish_reason")) in _ENDED | _CUT
 
 
 def _ending(reason: Any) -> Ending:
-    """Raises `Malformed` where the server gave up. What does not say that the model ended it is cut
-    off: a filter, a tool it would call, a word nobody knows, none."""
+    """Why a row ended. A reason that does not say that the model ended it counts as cut off: a
+    filter, a tool call, an unknown word, none. Raises `Malformed` where the server aborted the
+    row."""
     word = _word(reason)
     if word in _FAILED:
         raise Malformed(f"finish_reason {word!r}")
@@ -536,12 +539,13 @@ def _room(client: HttpClient, context: int, prompt: tuple[int, ...], ask: Ask) -
 def _counted(
     rows: Sequence[_Said], usage: Any, prompt: int, *, each_its_own: bool = False
 ) -> list[Completion]:
-    """Rows with their part of a usage that counts all of them, and their prompt once; `prompt` is
-    its length where that is not told.
+    """Rows with their shares of a usage that counts all of them; the prompt is counted once, and
+    `prompt` is its length where the usage does not say.
 
     vLLM looks the prompt up for each row on its own, computes what is not in a whole block of its
-    cache, and tells of the row alone that ended last (0.32; seen beside its /metrics). That stands
-    for all of them: exact where they found the same, and right in the mean where the first did not.
+    cache, and reports the row alone that ended last (0.32; seen beside its /metrics). That stands
+    for all rows: exact where the same part was cached for all, and right on average where less was
+    for the first.
     """
     computed, cached = prompt_counts(usage, prompt)
     decoded = counted(usage) or guessed(*(row.text for row in rows))
@@ -585,12 +589,12 @@ def _parted(whole: int, cached: int | None) -> tuple[int, int]:
 
 
 def guessed(*texts: str) -> int:
-    """Tokens of what nobody counted: one in four bytes, as in English."""
+    """An estimate of the tokens of texts: one for four bytes, as in English."""
     return -(-sum(len(text.encode()) for text in texts) // 4)
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """A total that was not told by row, split in proportion; exact in sum."""
+    """A total split over rows in proportion to their weights; the shares add up to it."""
     whole, shares, seen, given = max(1, sum(weights)), [], 0, 0
     for weight in weights[:-1]:
         seen += weight
@@ -600,7 +604,7 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
 
 
 def _rows(rows: Any, count: int) -> list[Any]:
-    """At least one row and at most so many, in order where they are numbered."""
+    """The rows of a response: at least one, at most `count`, by their index where they have one."""
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise Malformed(f"no rows for {count} asked")
     numbered = {str(row.get("index")): row for row in rows}

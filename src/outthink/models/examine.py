@@ -15,11 +15,11 @@ class Finding:
     has: bool | None
     """`None`: it could not be found out."""
     means: str
-    """What it is good for; where it is not there, what that costs."""
+    """What the capability is good for; where it is missing, what that costs."""
 
 
 def findings(server: Capabilities) -> list[Finding]:
-    """In the order of how much they matter."""
+    """The findings, the most important ones first."""
 
     is_vllm = server.kind is Kind.VLLM
 

@@ -1,4 +1,4 @@
-"""One server over HTTP: a bounded pool of connections, retries that back off, errors with names.
+"""One server over HTTP: a bounded pool of connections, retries that back off, clear errors.
 
 It knows paths and JSON, not what they mean. A response counts once it was read whole and made
 sense; one that did not is asked for again, up to `RetryPolicy.tries` times, and then is a
@@ -30,12 +30,13 @@ OPENAI_KEY = "OPENAI_API_KEY"
 """Sent to OpenAI alone; every other server gets `OUTTHINK_API_KEY`, where there is one."""
 
 REQUESTS_IN_FLIGHT = 64
-"""As many as connections. More only wait in the server; vLLM and llama.cpp run fewer at once."""
+"""Most requests at once, each on a connection of its own. More would only wait in the server: vLLM
+and llama.cpp run fewer at once."""
 
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _SHOWN = 200
-"""Characters of a server's own words that an error repeats."""
+"""Characters of a server's message that an error repeats."""
 
 _T = TypeVar("_T")
 
@@ -49,13 +50,13 @@ _SENSELESS = (Malformed, KeyError, TypeError, ValueError, IndexError, AttributeE
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a server is waited for."""
+    """How often a failed request is sent again, and how long each wait is."""
 
     tries: int = 6
     first_wait_s: float = 0.5
-    """Doubles with each try; half of it is left to chance, so that clients do not come together."""
+    """Doubles with each try; half of it is random, so that clients do not return together."""
     longest_wait_s: float = 60.0
-    """Also the most that is waited because the server says so (`Retry-After`)."""
+    """Also bounds the wait that a server asks for (`Retry-After`)."""
     request_s: float = 600.0
     """From sending a request to the last byte of its response."""
     connect_s: float = 10.0
@@ -68,8 +69,8 @@ class RetryPolicy:
 
 
 class HttpClient:
-    """Requests to one server. `aclose` lets go of its connections; the next request makes new ones,
-    in whatever event loop it is made."""
+    """Requests to one server. `aclose` closes its connections; the next request opens new ones, in
+    whatever event loop it is made."""
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class HttpClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        """Raises `ServerRefused` for an address that is none."""
+        """Raises `ServerRefused` for what is no address of a server."""
         self.root = _root(url)
         self._requests_in_flight = requests_in_flight
         self._retry = retry
@@ -96,7 +97,7 @@ class HttpClient:
         self._variable = variable
         self._key = os.environ.get(variable, "").strip()
         self.headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        """What goes with every request."""
+        """Headers of every request."""
 
     def __repr__(self) -> str:
         return f"HttpClient({self.root!r})"
@@ -116,8 +117,8 @@ class HttpClient:
     async def once(
         self, path: str, body: dict[str, Any] | None = None, *, tries: int = 1
     ) -> httpx.Response | None:
-        """A response as it is, whatever its status; `None` where none came. For finding out what a
-        server can do: `tries` is how often it is asked where it fails or is busy."""
+        """The response, whatever its status; `None` where none came. For finding out what a server
+        can do: `tries` bounds how often it is asked where it fails or is busy."""
         response = None
         for number in range(tries):
             if number:
@@ -131,7 +132,7 @@ class HttpClient:
         return response
 
     async def aclose(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         clients, self._all, self._idle = self._all, [], []
         for client in clients:
             await client.aclose()
@@ -167,12 +168,12 @@ class HttpClient:
             except _SENSELESS as error:
                 trouble, cause = f"a response that makes no sense ({_short(_named(error))})", error
         raise ServerError(
-            f"{self.root}{path}: {trouble}, {retry.tries} times; see to the server and give the "
+            f"{self.root}{path}: {trouble}, {retry.tries} times; check the server and give the "
             "same command again"
         ) from cause
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """One request, once there is room for it."""
+        """One request, sent once fewer than `requests_in_flight` are open."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Connections of a loop that has ended cannot be closed any more, only forgotten.
@@ -184,7 +185,8 @@ class HttpClient:
             try:
                 response = await client.request(method, self.root + path, json=body)
             except BaseException:
-                # Its connection is in some state between two requests, above all when cancelled.
+                # Its connection may be in the middle of a response, above all where it was
+                # cancelled.
                 self._all = [other for other in self._all if other is not client]
                 closing = asyncio.ensure_future(client.aclose())
                 self._closing.add(closing)
@@ -208,20 +210,20 @@ class HttpClient:
             timeout=httpx.Timeout(self._retry.request_s, connect=self._retry.connect_s),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._verify,
-            # What the environment says of proxies is not meant for this machine itself.
+            # A proxy that the environment names is not meant for servers on this machine.
             trust_env=httpx.URL(self.root).host not in _THIS_MACHINE,
         )
         self._all.append(client)
         return client
 
     def _check(self, path: str, response: httpx.Response) -> None:
-        """Raises what a status that is final stands for."""
+        """Raises the error of a status that another try would not change."""
         code = status(response)
         if code == 200:
             return
         said = self.said(response)
         if code in (401, 403):
-            have = "was refused" if self._key else "is wanted"
+            have = "was refused" if self._key else "is needed"
             raise ServerRefused(f"{self.root}: a key {have} ({said}); set {self._variable}")
         self._check_quota(response)
         if _is_about_context(response):
@@ -248,7 +250,7 @@ class HttpClient:
             )
 
     def said(self, response: httpx.Response) -> str:
-        """A status and the server's own words, on one line, without the key."""
+        """A status and the server's message, on one line, without the key."""
         text = response.text
         try:
             error = json.loads(text)
@@ -262,7 +264,8 @@ class HttpClient:
         return _short(f"{code}: {text}" if text.strip() else f"{code}")
 
     def json(self, response: httpx.Response) -> Any:
-        """Raises `Malformed` where it is none, `ServerRefused` for a stream of it."""
+        """The JSON of a response. Raises `Malformed` where it is none, `ServerRefused` where it is
+        a stream."""
         try:
             return json.loads(response.content)
         except RecursionError as error:
@@ -293,7 +296,8 @@ def _root(url: str) -> str:
 
 
 def status(response: httpx.Response) -> int:
-    """Of a response; that of the error in it, where there is nothing else."""
+    """The status of a response; under 200, that of the error which it holds in place of an
+    answer."""
     if response.status_code != 200 or b'"error"' not in response.content:
         return response.status_code
     try:

@@ -73,7 +73,7 @@ class Kept:
 
 
 class Keep(Enum):
-    """Whether what is read is kept."""
+    """Whether the keys and values of a run are kept."""
 
     ALWAYS = auto()
     IF_ROOM = auto()
@@ -83,12 +83,12 @@ class Keep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Tokens to read, one at least, after what is kept of those before them."""
+    """At least one token to read, after a prefix whose keys and values are kept."""
 
     before: Kept | None
     tokens: Sequence[int]
     places: Sequence[int] | None = None
-    """Which of the tokens the model's outputs are wanted of; `None` stands for the last one."""
+    """Indices of the tokens whose outputs are returned; `None` stands for the last one."""
     keep: Keep = Keep.ALWAYS
 
     @property
@@ -99,7 +99,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """What came of a run."""
+    """The result of reading a run."""
 
     kept: Kept | None
     outputs: Tensor
@@ -144,7 +144,7 @@ class Reader:
         return [result for result in results if result is not None]
 
     def may_keep(self, tokens: int) -> bool:
-        """Whether so many more tokens may be kept for solutions."""
+        """Whether the keys and values of so many more tokens may be kept."""
         numbers = sum(heads * dim for heads, dim in self.shapes)
         width: int = next(self.model.parameters()).element_size()
         return self.kept_bytes + tokens * numbers * width <= self._most_bytes

@@ -1,12 +1,13 @@
-"""A proposer that is any OpenAI-compatible server: vLLM, llama.cpp, or whoever speaks chat alone.
+"""A proposer that is any OpenAI-compatible server: vLLM, llama.cpp, or one with chat alone.
 
 The first turn is a chat; what follows is appended to it as token ids where the server takes them
-(`dialects`). A step ends with the token in which its delimiter is complete, and keeps it. A step
-says something: a delimiter alone belongs to the step after it. What ended without a delimiter is a
-step too; what was cut off is none. End marks are told by `finished` and are in no solution.
+(`dialects`). A step ends with the token in which its delimiter is complete, and keeps it. A step is
+never blank: a delimiter alone belongs to the step after it. Text that ended without a delimiter is
+a step too; text that was cut off is none. `finished` says that there was an end mark; its token is
+not part of the solution.
 
 Rows of one request that extend the same prefix are one HTTP request as far as the server takes
-several (`n`), and rows that are missing are asked for again. A seed is what the server makes of it:
+several (`n`), and rows that are missing are asked for again. What a seed fixes is up to the server:
 vLLM and llama.cpp draw the same again as long as nothing else about a batch changes their
 arithmetic; hosted servers promise nothing.
 """
@@ -41,7 +42,7 @@ from outthink.types import END, SEED_STRIDE, Arrival, Draw, Drawn, Solution, Sta
 MOST_TOKENS = 2048
 STEP_END = "\n\n"
 _BLANK_STEPS = 8
-"""Delimiters in a row after which an answer is cut off: it will not say anything any more."""
+"""Blank steps in a row after which an answer is cut off."""
 _SEED_BITS = 31
 _MASK = (1 << 63) - 1
 _ROWS = pow(SEED_STRIDE, -1, 1 << 63)
@@ -52,7 +53,7 @@ Read = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What a model is told. `{prompt}` stands for the problem."""
+    """The prompts that a model is given. `{prompt}` stands for the problem."""
 
     system: str | None = None
     question: str = (
@@ -84,10 +85,10 @@ PROGRAMS = Wording(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a served model is used; part of its name, so that stores of two are never mixed."""
+    """How a model is asked; part of its name, so that draws of two settings are never mixed."""
 
     most_tokens: int = MOST_TOKENS
-    """Of one solution; one that needs more is truncated."""
+    """Most tokens of one solution; a longer one is truncated."""
     step_end: str = STEP_END
     wording: Wording = Wording()
 
@@ -134,10 +135,10 @@ class OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
 
         Raises `ServerRefused` where there is no server, or none that this can use, or no such
-        model; the message says what would do. `read` is that of the grader which will judge
-        (`outthink.grade.grading`) and `reader` its name; by default an answer is taken as it is
-        declared. `keep_alive` is kept as long as the proposer is: a server of this process, which
-        ends when nothing refers to it.
+        model; the message says what would do. `read` extracts an answer as the grader does that
+        will judge it (`outthink.grade.grading`), and `reader` is that grader's name; by default an
+        answer is taken as it is declared. The proposer refers to `keep_alive` as long as it exists:
+        a server of this process, which ends when nothing refers to it.
         """
         client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
         try:
@@ -174,7 +175,10 @@ class OpenAIProposer:
             asked = Ask(messages, tuple(row.tokens), left, draw.temperature, stop)
             completion = await self._together.ask(asked, _seed(draw.seed, parts))
             if completion.ending is Ending.STOP and not completion.tokens:
-                raise ServerError(f"{self._client.root}: stopped at nothing; see to the server")
+                raise ServerError(
+                    f"{self._client.root}: a row stopped at the end of a step without a token; "
+                    "check the server"
+                )
             parts += 1
             blank = 0 if completion.text.strip() else blank + 1
             # Up to where it stops there is one step.
@@ -192,22 +196,23 @@ class OpenAIProposer:
 
     @property
     def rescores(self) -> bool:
-        """Whether the server tells how likely the tokens of an answer were (`rescore`)."""
+        """Whether the server gives log probabilities of an answer (`rescore`)."""
         return isinstance(self._dialect, Vllm | LlamaCpp)
 
     def leave(self, top: int) -> None:
-        """From now on, leave the `top` likeliest log probabilities at each token in the state of a
-        solution, where the server tells them as it writes; it then need not be read again."""
+        """From now on, keep the `top` likeliest log probabilities at each token in the state of a
+        solution, where the server gives them as it writes; the solution then need not be read
+        again."""
         if isinstance(self._dialect, LlamaCpp):
             self._leaves = self._dialect.likely = max(self._leaves, top)
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """The `top` likeliest log probabilities at each token of a solution: as they were left in
-        its state, or else it is read again. Nothing at the last token of a step."""
+        """The `top` likeliest log probabilities at each token of a solution: those in its state, or
+        else from reading it again. None at the last token of a step."""
         if not isinstance(self._dialect, Vllm | LlamaCpp):
             raise ServerRefused(
-                f"{self._client.root} does not tell how likely the tokens of an answer were; serve "
-                "the model with vLLM or llama.cpp"
+                f"{self._client.root} gives no log probabilities of an answer; serve the model "
+                "with vLLM or llama.cpp"
             )
         tokens = solution.tokens
         if isinstance(self._dialect, Vllm):
@@ -226,7 +231,8 @@ class OpenAIProposer:
         for index, place in zip(missing, reread.top_logprobs, strict=True):
             places[index] = place
         if solution.state is not None:
-            solution.state.proposer = Left(tuple(places))  # what follows it need not ask again
+            # Solutions that extend it need not ask again.
+            solution.state.proposer = Left(tuple(places))
         told = tuple(() if index in spared else place[:top] for index, place in enumerate(places))
         return replace(reread, top_logprobs=told)
 
@@ -255,21 +261,22 @@ class OpenAIProposer:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left in the state of a solution (`OpenAIProposer.leave`)."""
+    """What `OpenAIProposer.leave` keeps in the state of a solution."""
 
     top_logprobs: tuple[Likely, ...]
-    """At every token; nothing where the server did not tell."""
+    """At every token; empty where the server gave none."""
 
 
 def _spared(solution: Solution) -> set[int]:
-    """Places that nobody is told of: llama.cpp does not tell of the token at which it stopped, so
-    that of no delimiter is looked at, and a solution is as sure however it was drawn."""
+    """Places whose log probabilities are not used. llama.cpp gives none for the token that it
+    stopped at, so those of all delimiters are left out: confidence then does not depend on how a
+    solution was drawn."""
     last = len(solution.tokens) if solution.finished else None
     return {end - 1 for end in solution.step_ends if end != last}
 
 
 def _known(prefix: Solution) -> list[Likely] | None:
-    """What was likely at each token of a prefix, where that was left in its state."""
+    """Log probabilities at each token of a prefix, where its state has them."""
     left = prefix.state.proposer if prefix.state else None
     if isinstance(left, Left):
         return list(left.top_logprobs)
@@ -285,13 +292,13 @@ class _Row:
         self.tokens = list(prefix.tokens)
         self._ends = list(prefix.step_ends)
         self.text = ""
-        """Of what was drawn here."""
+        """The text that was drawn here."""
         self._begun = b""
-        """Text of the step that is not over."""
+        """Text of the step that has not ended."""
         self.finished = self.truncated = False
         self._prompt = self._cached = self._decoded = 0
         self._likely = _known(prefix) if leaves else None
-        """At each token; `None` as soon as one is not known."""
+        """Log probabilities at each token; `None` once those of one token are not known."""
 
     def goes_on(self, until: int | None) -> bool:
         if self.finished or self.truncated:
@@ -299,8 +306,8 @@ class _Row:
         return until is END or len(self._ends) < self._prefix.steps + until
 
     def take(self, completion: Completion, pieces: Sequence[bytes]) -> None:
-        """Append a completion, cut into steps by the text of each token; without, it is of one
-        step at most."""
+        """Append a completion, cut into steps by the text of each token; without `pieces`, it holds
+        one step at most."""
         for piece, token in zip(pieces, completion.tokens, strict=bool(pieces)):
             self.tokens.append(token)
             self._begun += piece
@@ -350,8 +357,8 @@ class _Row:
 def _cut(text: str, step_end: str, parts: int) -> tuple[str, ...]:
     """A row's text in so many parts, each up to its delimiter; nothing is lost.
 
-    Not by the text of each token: a tokenizer may give that without the space in front of it, or
-    half a letter.
+    The text is not cut token by token: a tokenizer may give a token's text without the space in
+    front of it, or half a letter.
     """
     texts, start = [], 0
     for left in range(parts, 0, -1):
@@ -364,11 +371,11 @@ def _cut(text: str, step_end: str, parts: int) -> tuple[str, ...]:
 
 
 _BLANK = " \t\n\r\v\f"
-"""What says nothing, as it is of bytes."""
+"""White space, as `bytes.strip` has it."""
 
 
 class _Together:
-    """Makes one request of rows that ask for the same in the same turn of the loop."""
+    """Makes one request of rows that ask for the same in one turn of the event loop."""
 
     def __init__(
         self,
@@ -381,7 +388,7 @@ class _Together:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, ask: Ask, seed: int) -> Completion:
-        """One row. Cancelled, it cancels its request once no other row waits for it."""
+        """One row. A cancelled row cancels its request once no other row waits for it."""
         loop = asyncio.get_running_loop()
         row: asyncio.Future[Completion] = loop.create_future()
         if ask not in self._waiting:
@@ -433,7 +440,8 @@ class _Together:
 
 
 def _seed(seed: int, part: int) -> int:
-    """What the server is given: rows of one request count up in their first part."""
+    """The seed that the server is given; the first parts of the rows of a request have seeds that
+    count up."""
     if part:
         digest = hashlib.blake2b(f"{seed}/{part}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little") & ((1 << _SEED_BITS) - 1)

@@ -2,9 +2,10 @@
 
 The first turn is rendered with the model's chat template, earlier solutions of a revision as the
 turns before it; what the model writes is appended as token ids, and never rendered again. A step
-ends with the token in which its delimiter is complete, and keeps it. A step says something: a
-delimiter alone belongs to the step after it. What ended without a delimiter is a step too; what was
-cut off is none. End marks are told by `finished` and are in no solution.
+ends with the token in which its delimiter is complete, and keeps it. A step is never blank: a
+delimiter alone belongs to the step after it. Text that ended without a delimiter is a step too;
+text that was cut off is none. `finished` says that there was an end mark; its token is not part of
+the solution.
 
 A row that has its steps looks at one more token: if that is the end of the solution, the solution
 has ended with the step; if not, it is forgotten, and the next draw from there is conditioned on it
@@ -157,7 +158,7 @@ class HFProposer:
         return row
 
     def _read_starts(self, rows: Sequence[_Row]) -> None:
-        """Read what rows go on from and nobody has kept: a prompt once, and a prefix once."""
+        """Read the prompts and prefixes of rows that are not kept, each of them once."""
         unread = [row for row in rows if row.start is None]
         prompts = dict.fromkeys(row.prompt for row in unread)
         known = self._read_prompts(prompts)
@@ -187,7 +188,7 @@ class HFProposer:
                 # An open prefix has been found not to end where it stands.
                 logits[index, self._ends] = -torch.inf
         alive = list(rows)
-        """Rows of the batch; those that are over are read along until it is cut down."""
+        """Rows of the batch; finished rows stay in it until it is compacted."""
         while True:
             picked = _pick(logits, alive)
             for index, (row, token) in enumerate(zip(alive, picked, strict=True)):
@@ -203,7 +204,7 @@ class HFProposer:
             logits = batch.extend([[token] for token in picked])[:, 0]
 
     def _take(self, row: _Row, token: int, batch: Batch, index: int, logits: Tensor) -> None:
-        """What a row makes of its next token."""
+        """Append the next token to a row, or end the row."""
         if token in self._ends:
             row.decoded += 1
             row.finished = row.over = True
@@ -260,14 +261,14 @@ class _Row:
         self.ends = list(prefix.step_ends)
         self.start: Kept | None = None
         self.kept: Kept | None = None
-        """Of the solution as it is when it is handed back open."""
+        """Keys and values of a solution that is returned unfinished."""
         self.was_read = False
         self.decoded = 0
         self.over = self.finished = self.truncated = False
 
     @property
     def begun(self) -> int:
-        """Where the step that is not over begins."""
+        """Where the step that has not ended begins."""
         return self.ends[-1] if self.ends else 0
 
     @property
@@ -299,7 +300,7 @@ class Turns:
         return text
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """Of text that an answer goes on with."""
+        """The token ids of text that continues an answer."""
         return tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
 
     def ends_step(self, tokens: Sequence[int], begun: int) -> bool:
@@ -307,7 +308,7 @@ class Turns:
         last = tokens[-1]
         if last not in self._may_end:
             piece = self.decode([last])
-            # A letter that is cut in two tokens shows in neither.
+            # A letter that is split over two tokens shows in the text of neither.
             self._may_end[last] = self._step_end[-1] in piece or "\ufffd" in piece
         return self._may_end[last] and self._step_end in self.decode(tokens[begun:]).lstrip()
 
@@ -361,7 +362,8 @@ def _of_tokens(
 
 
 def _pick(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
-    """A token for every row: the likeliest, or by the row's number in the order of the ids."""
+    """A token for every row: the likeliest of a greedy row, else the one at which the row's random
+    number falls, in the order of the ids."""
     logits = logits.float()
     temperatures = [row.draw.temperature for row in rows]
     if not any(temperatures):

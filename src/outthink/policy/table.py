@@ -244,7 +244,8 @@ class Policy:
         if not places or sorted(places) != full:
             raise PolicyError(
                 f"policy has {len(places)} cells for {self.binning.count} bins and "
-                f"{len(self.budgets)} budgets; it needs one for each of both, fit it again"
+                f"{len(self.budgets)} budgets; it needs one for each bin at each budget; "
+                "fit it again"
             )
 
     @property

@@ -93,9 +93,8 @@ def confidence(proposer: Proposer | BatchProposer, *, top: int = TOP) -> Verifie
     elif getattr(proposer, "leaves_logprobs", False):
         return _Left(proposer.name)
     raise UsageError(
-        f"{proposer.name} does not tell how likely its tokens were, which confidence is made of; "
-        "run the model as hf:NAME, serve it with vLLM or llama.cpp, which tell, or name another "
-        "verifier"
+        f"{proposer.name} gives no log probabilities of its tokens, which confidence is computed "
+        "from; run the model as hf:NAME, serve it with vLLM or llama.cpp, or name another verifier"
     )
 
 

@@ -90,7 +90,8 @@ def own(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVerifi
     made = load(name)(proposer)
     if not hasattr(made, "name"):
         raise UsageError(
-            f"verifier {name}: what it makes has no name; give it one, which stores tell it by"
+            f"verifier {name}: the {type(made).__name__} that it returns has no attribute `name`; "
+            "give it one, by which stores know it"
         )
     if hasattr(made, "verify") or hasattr(made, "verify_batch"):
         return made  # type: ignore[no-any-return]
