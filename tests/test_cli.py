@@ -13,6 +13,7 @@ import pytest
 from outthink.cli import main
 from outthink.errors import StoreError
 from outthink.run.store import Store
+from outthink.study.record import Asked
 
 SWEEP = ["sweep", "lab:test?size=100&seed=3", "--strategies", "majority,best_of_n,beam"]
 SWEEP += ["--budgets", "1,4", "--pool", "8", "--oracle-samples", "8", "--difficulty-samples", "2"]
@@ -124,11 +125,11 @@ def test_without_a_verifier_votes_tell_the_difficulty_and_are_paid_for(folder, c
     assert "agree" in found["how"]
     with Store.open(store, write=False) as kept:  # two kinds of difficulty share no sample
         labelled, probed = (
-            kept.pool(problem.id, "majority", 4, stream)[0]
+            kept.view().pool(problem.id, "majority", 4, stream)[0]
             for problem in kept.problems()[:1]
             for stream in ("difficulty", "votes")
         )
-        assert kept.outcomes(stream="votes") and labelled and probed
+        assert list(kept.view().outcomes(stream="votes")) and labelled and probed
     assert main(["report", str(store), "-o", str(folder / "votes.html")]) == 0
     assert "Compute-optimal against Majority vote" in (folder / "votes.html").read_text()
 
@@ -150,18 +151,12 @@ def test_a_sweep_of_revisions_names_their_engines_and_draws_their_pool_once(revi
         (name, budget) for name in ("best_of_n", "revise(sequential=2)") for budget in (1, 4)
     ]
     with Store.open(revised, write=False) as store:
-        settings = store.identity.settings
-        drawn = {(o.strategy, o.budget) for o in store.outcomes()}
+        asked = Asked.read(store)
+        drawn = {(o.strategy, o.budget) for o in store.view().outcomes()}
     assert drawn == {("best_of_n", 4), ("chains", 4)}
-    assert settings["chains"] == "4"
-    assert settings["reviser"].startswith("lab-reviser-")
-    assert settings["revision_verifier"].startswith("lab-revision-")
-
-
-def test_a_store_of_other_revision_engines_is_left_alone(revised, capsys):
-    for words in (["--reviser", "lab:s"], ["--revision-verifier", "lab:prm"]):
-        assert main([*REVISE, "-o", str(revised), *words]) == 2
-        assert f"setting {words[0][2:].replace('-', '_')}" in capsys.readouterr().err
+    assert asked.plan.chains == 4
+    assert asked.reviser.startswith("lab-reviser-")
+    assert asked.revision_verifier.startswith("lab-revision-")
 
 
 def test_a_policy_of_revisions_is_followed_by_its_own_engines_alone(revised, folder, capsys):
@@ -188,7 +183,7 @@ def test_solve_revises_with_any_model(capsys):
 
 def test_a_sweep_that_does_not_revise_loads_no_reviser(store):
     with Store.open(store, write=False) as opened:
-        assert "reviser" not in opened.identity.settings
+        assert Asked.read(opened).reviser is None
 
 
 def test_report_writes_one_page(folder, store, capsys):
@@ -262,7 +257,7 @@ def test_demo_does_everything_and_goes_on_resume(tmp_path, monkeypatch, capsys):
     again = wire(capsys, "demo", "--problems", 100)
     assert again["rows"] == found["rows"]
     with Store.open(found["store"], write=False) as opened:
-        assert opened.counts().solutions > 0
+        assert opened.counts().draws > 0
     assert len(list((tmp_path / "runs").glob("*.store"))) == 1
 
 
@@ -298,7 +293,7 @@ def rows(found):
 def solutions(path):
     try:
         with Store.open(path, write=False) as store:
-            return store.counts().solutions
+            return store.counts().draws
     except StoreError:  # not there yet
         return 0
 
@@ -360,7 +355,7 @@ def test_a_bug_is_one_line(monkeypatch, capsys):
     def broken(*_, **__):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("outthink.jobs.solve", broken)
+    monkeypatch.setattr("outthink.policy.solve.solve", broken)
     assert main(["solve", PROBLEM]) == 1
     err = capsys.readouterr().err
     assert err == "outthink: RuntimeError: two lines (a bug; --debug shows where)\n"

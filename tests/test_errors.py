@@ -134,21 +134,17 @@ def test_a_problem_that_the_lab_does_not_know_is_named_by_its_line(here, refused
     assert not (here / "b.store").exists()
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (("lab:test?size=100&seed=7",), "setting problems"),
-        (("--seed", "1"), "seed 0 (asked for: 1)"),
-        (("--budgets", "1,2,4"), "setting budgets '1,2' (asked for: '1,2,4')"),
-        (("--model", "lab:l"), "proposer 'lab-s-"),
-        (("--verifier", "lab:orm"), "verifier 'lab-prm-"),
-    ],
-)
-def test_a_store_of_another_sweep_is_left_alone(here, refused, change, said):
-    words = ["sweep", *change, *SWEEP[2:]] if len(change) == 1 else [*SWEEP, *change]
-    before = (here / "a.store").read_bytes()
-    assert said in refused(*words, "-o", "a.store")
-    assert (here / "a.store").read_bytes() == before
+def test_a_problem_that_changed_under_its_id_is_refused_and_the_store_left_alone(here, refused):
+    def ask(prompt):
+        (here / "p.jsonl").write_text(json.dumps({"id": "x", "prompt": prompt}))
+        return ["sweep", "p.jsonl", *SWEEP[2:], "-o", "b.store"]
+
+    assert main(ask(PROBLEM)) == 0
+    before = (here / "b.store").read_bytes()
+    said = refused(*ask("40713 *7 *9"))
+    assert f"problem 'x' is recorded with prompt '{PROBLEM}', not '40713 *7 *9'" in said
+    assert "give a changed problem a new id, or use another store" in said
+    assert (here / "b.store").read_bytes() == before
 
 
 def test_a_store_of_another_version_is_left_alone(here, refused):

@@ -147,7 +147,8 @@ class Mortal:
 
     inner: object
     calls: int
-    name: str = "mortal"
+    name: str = "counted"
+    """That of `Counted`: rows are kept under the name of who drew them."""
 
     def propose_batch(self, draws):
         if self.calls == 0:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from outthink.cli import main
 from outthink.measure.difficulty import LEAST_PER_BIN
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
+from outthink.policy.fit import fit_study, lacks
 from outthink.policy.table import Policy
 from outthink.report.data import Provenance
-from outthink.report.study import Analysis, build, lacks
+from outthink.report.study import build
 from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.study import failures, partial
@@ -233,11 +234,10 @@ def shown(path, problems):
     """The same, and the page of it."""
     with Store.open(path, write=False) as store:
         study, missing = there(store, problems)
-        able = lacks(study) is None
-        analysis = Analysis.of(study, seed=0) if able else None
+        fitting = fit_study(study, seed=0) if lacks(study) is None else None
         made = build(
             study,
-            analysis,
+            fitting,
             provenance=Provenance("s", ("v",), "d", len(study.problems), 0, "0", "c"),
             text=None,
             title="t",

@@ -89,8 +89,11 @@ def test_a_policy_brings_its_models_and_a_sweep_names_its_store(tmp_path, monkey
         assert main([*solve, "--verifier", "judge:http://localhost:1"]) == 2  # named: not kept
         assert "http://localhost:1: no server answers" in capsys.readouterr().err
     with Store.open("asked.store", write=False) as store:
-        assert {o.strategy for o in store.outcomes()} == {"majority"}  # what needs no verifier
-        assert store.noted("models") and store.noted("nothing") is None
+        assert {o.strategy for o in store.view().outcomes()} == {
+            "majority"
+        }  # what needs no verifier
+    with reopened(tmp_path / "asked.store") as found:
+        assert Models.of(found.study.asked.spec).proposer
 
 
 def test_an_address_with_a_password_is_kept_nowhere():
@@ -190,16 +193,24 @@ def test_a_store_is_judged_by_the_grader_that_came_with_its_problems(
         # By the letter none of them is right.
         assert main(["sweep", "n.jsonl?grader=exact", *end, "-o", "b.store", "--json"]) == 0
         strict = json.loads(capsys.readouterr().out)
-        assert "a.store" in refused("sweep", "n.jsonl?grader=exact", *end)
+        # The same rows judged anew: nothing is drawn, and both judgements stand in one store.
+        with Store.open("a.store", write=False) as store:
+            drawn = store.counts().draws
+        assert main(["sweep", "n.jsonl?grader=exact", *end, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["rows"] == strict["rows"]
+        with Store.open("a.store", write=False) as store:
+            assert store.counts().draws == drawn
+        assert main(["sweep", "n.jsonl", *end, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == told
     assert {row["accuracy"] for row in told["rows"]} == {1.0}
     assert {row["accuracy"] for row in strict["rows"]} == {0.0}
     with reopened(tmp_path / "a.store") as found:
-        assert found.identity.settings["grader"] == "number"
+        assert found.study.asked.grader == "number"
         assert as_json.accuracies(6, accuracies(found.study))["rows"] == told["rows"]
-        answers, _ = found.study.store.pool("0", "majority", 4)
+        answers, _ = found.study.view.pool("0", "majority", 4)
         assert set(answers) == {"1000"}  # equal answers vote together
     with reopened(tmp_path / "b.store") as found:
-        assert "grader" not in found.identity.settings
+        assert found.study.asked.grader == "exact"
         assert as_json.accuracies(6, accuracies(found.study))["rows"] == strict["rows"]
 
 
@@ -221,7 +232,7 @@ def test_a_program_is_asked_for_as_a_program(problems, tmp_path, monkeypatch, ca
         ]
     assert any("```python block" in each for each in asked)
     with reopened(tmp_path / "c.store") as found:
-        answers, _ = found.study.store.pool("a", "majority", 4)
+        answers, _ = found.study.view.pool("a", "majority", 4)
         assert set(answers) <= {"def f(x):\n    return x + 1", "def f(x):\n    return x", None}
         assert list(found.study.pools[0].right) == ["+" in (answer or "") for answer in answers]
 
@@ -250,7 +261,7 @@ def test_a_sweep_that_lost_problems_says_so_and_goes_on_later(problems, capsys, 
         assert "searches failed, such as that on problem 'p3' (ServerError: " in said
         assert "the same command tries them again" in said
         with Store.open("a.store", write=False) as store:
-            kept = store.counts().finished_jobs
+            kept = store.counts().searches
         assert kept > 0
         with reopened("a.store") as found:
             assert (found.missing.done, len(found.study.problems)) == (kept, 5)
@@ -331,13 +342,13 @@ def test_a_report_shows_what_a_served_model_said(tmp_path, monkeypatch, capsys):
         words = [*FITTED, "--strategies", "best_of_n,beam"]
         assert main(["sweep", "n.jsonl", "-o", "a.store", *words, "--model", server.url]) == 0
     page, texts = shown(tmp_path)
-    assert "does not hold what its solutions say" not in page
+    assert "does not hold the text of its solutions" not in page
     answers = {r"\boxed{1,000}", r"\boxed{\$1000.00}"}
     assert answers < {*texts} and len(texts) > 20
     assert all(re.fullmatch(r"So \d+\.", text) for text in {*texts} - answers)
-    # A store of before texts were kept is shown without.
+    # A store without texts is shown without.
     with sqlite3.connect("a.store") as database:
-        database.execute("DROP TABLE text")
+        database.execute("DELETE FROM text")
     page, texts = shown(tmp_path)
-    assert "does not hold what its solutions say" in page
+    assert "does not hold the text of its solutions" in page
     assert all(re.fullmatch(r"\(\d+ tokens?\)", text) for text in texts)

@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -405,6 +406,35 @@ def test_a_job_searched_twice_at_once_is_paid_for_once(path):
         assert first == second
         assert (len(proposer.rows), len(verifier.rows)) == (4, 4)
         assert (store.counts().draws, store.counts().scores, store.counts().searches) == (4, 4, 1)
+
+
+def test_an_answer_that_two_searches_end_in_at_once_is_judged_once(path):
+    both_ended, judged = threading.Event(), []
+
+    def grade(answer, reference):
+        judged.append(answer)
+        assert both_ended.wait(60)
+        return True
+
+    def ending(is_last):
+        def search(problem, budget):
+            pool = yield Propose([Solution.start(problem)])
+            if is_last:
+                both_ended.set()
+            return Choice(pool[0].answer, 0, tuple(pool))
+
+        return search
+
+    problem = Problem("p", "how many?", "right")
+    wanted = [
+        Job(problem, searching(ending(is_last), name), Budget(1))
+        for name, is_last in (("first", False), ("last", True))
+    ]
+    with writing(path) as store:
+        came = results(Team.of(ScriptedProposer()), wanted, grader=grade, journal=store)
+        assert [result.outcome.right for result in came] == [True, True]
+        assert judged == [came[0].outcome.answer]
+        assert store.counts().verdicts == 1
 
 
 def test_the_first_outcome_stays(path):

@@ -37,6 +37,7 @@ from outthink.study.models import IN_PROCESS, Models, reads_any_text, setting_of
 from outthink.study.plan import Plan
 from outthink.study.results import Accuracies, accuracies
 from outthink.study.sweep import OpenStudy, Sweep, Watch, make_place, reopened, swept, swept_async
+from outthink.study.verifiers import VerifierQuality, require_one, side_by_side
 from outthink.version import VERSION
 
 DEMO = Plan(pool=128, oracle_samples=128)
@@ -110,11 +111,16 @@ async def sweep_async(asked: Sweep, store: Path) -> Accuracies:
         return _accuracies(found)
 
 
-def fit(store: Path, out: Path | None) -> FitResult:
-    """Fit a policy on a store, and save it where `out` says; what it is worth."""
+def fit(store: Path, out: Path | None, verifier: str | None = None) -> FitResult:
+    """Fit a policy on a store, and save it where `out` says; what it is worth.
+
+    Raises `UsageError` where several verifiers scored its samples and none is named.
+    """
     if out is not None:
         make_place(out)
-    with reopened(store) as found:
+    with reopened(store, verifier=verifier) as found:
+        if verifier is None:
+            require_one(found.store, found.asked)
         fitting = replace(fit_study(found.study, seed=found.asked.seed), path=out)
         fitting = replace(fitting, notes=(*_missing(found), *fitting.notes))
         if out is not None:
@@ -122,10 +128,10 @@ def fit(store: Path, out: Path | None) -> FitResult:
         return fitting
 
 
-def report(store: Path, out: Path, *, command: str) -> Reported:
+def report(store: Path, out: Path, *, command: str, verifier: str | None = None) -> Reported:
     """Write the page of a store: all that can be told of it, even of an unfinished sweep."""
     make_place(out)
-    with reopened(store) as found:
+    with reopened(store, verifier=verifier) as found:
         return _reported(found, out, None, command)
 
 
@@ -332,6 +338,7 @@ def _accuracies(found: OpenStudy) -> Accuracies:
         len(study.problems),
         accuracies(study),
         found.missing,
+        side_by_side(found.store, study),
     )
 
 
@@ -340,10 +347,11 @@ def _reported(found: OpenStudy, out: Path, policy: Path | None, command: str) ->
     why = lacks(found.study)
     fitting = None if why else fit_study(found.study, seed=found.asked.seed)
     notes = (*_missing(found), *(fitting.notes if fitting else (f"No policy: {why}.",)))
-    write(_page(found, fitting, command, notes), out)
+    shown = _accuracies(found)
+    write(_page(found, fitting, command, notes, shown.verifiers), out)
     if fitting is not None:
         fitting = replace(fitting, path=policy, notes=notes)
-    return Reported(out, _accuracies(found), fitting, notes)
+    return Reported(out, shown, fitting, notes)
 
 
 def _missing(found: OpenStudy) -> tuple[str, ...]:
@@ -352,7 +360,11 @@ def _missing(found: OpenStudy) -> tuple[str, ...]:
 
 
 def _page(
-    found: OpenStudy, fitting: FitResult | None, command: str, notes: Sequence[str]
+    found: OpenStudy,
+    fitting: FitResult | None,
+    command: str,
+    notes: Sequence[str],
+    compared: Sequence[VerifierQuality],
 ) -> page.Report:
     asked = found.asked
     verifiers = (asked.verifier,) if asked.verifier else ()
@@ -371,4 +383,5 @@ def _page(
         text=decode if asked.proposer.startswith(WRITER) else None,
         title="How should this model think?",
         notes=notes,
+        verifiers=compared,
     )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from outthink.study.models import Models
     from outthink.study.plan import Plan
     from outthink.study.results import Accuracies
+    from outthink.study.verifiers import VerifierQuality
 
 INTERRUPTED = 128 + 2
 """Exit code after Ctrl-C, as a shell gives it."""
@@ -127,6 +128,7 @@ def _parser() -> _Parser:
     _command(commands, "fit", _run_fit, _fit, "fit the compute-optimal policy on a store")
     _command(commands, "solve", _run_solve, _solve, "solve one problem by a policy or a strategy")
     _command(commands, "report", _run_report, _report, "write a store's report, one HTML page")
+    _command(commands, "convert", _run_convert, _convert, "take over a store of the format before")
     _command(
         commands, "exchange", _run_exchange, _exchange, "a larger model, or a longer-thinking one?"
     )
@@ -521,14 +523,24 @@ def _fit(parser: _Parser) -> None:
         "not finished is fitted on what there is."
     )
     parser.add_argument("store", type=Path, metavar="STORE", help="what 'outthink sweep' made")
+    _verifier_option(parser)
     _out_option(parser, "POLICY", "where the policy goes, a JSON file")
+
+
+def _verifier_option(parser: _Parser) -> None:
+    parser.add_argument(
+        "--verifier",
+        metavar="NAME",
+        help="whose scores are meant where several verifiers scored the samples: what the sweep "
+        "was given, or the name that a report shows, or how that begins",
+    )
 
 
 def _run_fit(options: argparse.Namespace) -> None:
     from outthink.jobs import fit
     from outthink.policy import as_json
 
-    outcome = fit(options.store, options.out)
+    outcome = fit(options.store, options.out, options.verifier)
     if options.json:
         return _print_json(as_json.fitting(outcome))
     _print_policy(outcome)
@@ -610,6 +622,7 @@ def _report(parser: _Parser) -> None:
         "is, also of a sweep that is not finished or failed in part, and says what is missing."
     )
     parser.add_argument("store", type=Path, metavar="STORE", help="what 'outthink sweep' made")
+    _verifier_option(parser)
     _out_option(parser, "REPORT", "where the page goes (default: %(default)s)", "report.html")
 
 
@@ -617,7 +630,9 @@ def _run_report(options: argparse.Namespace) -> None:
     from outthink.jobs import report
     from outthink.policy import as_json
 
-    outcome = report(options.store, options.out, command=options.command_line)
+    outcome = report(
+        options.store, options.out, command=options.command_line, verifier=options.verifier
+    )
     if options.json:
         return _print_json(as_json.reported(outcome))
     _print_swept(outcome.accuracies)
@@ -625,6 +640,24 @@ def _run_report(options: argparse.Namespace) -> None:
         _print_policy(outcome.fitting)
     _print_notes(outcome.notes)
     return _say(f"\nreport: {options.out}")
+
+
+def _convert(parser: _Parser) -> None:
+    parser.description = (
+        "Makes a store of the present format of one of format 2, in its place: nothing that was\n"
+        "paid for is lost. The old one stays beside it, as STORE.format2."
+    )
+    parser.epilog = "Killed at any moment, the same command begins again; the store is as it was."
+    parser.add_argument("store", type=Path, metavar="STORE", help="what 'outthink sweep' made")
+
+
+def _run_convert(options: argparse.Namespace) -> None:
+    from outthink.study.convert import convert
+
+    kept = convert(options.store)
+    if options.json:
+        return _print_json({"store": str(options.store), "kept": str(kept)})
+    return _say(f"store: {options.store}\nkept:  {kept}, which can be removed")
 
 
 # train -------------------------------------------------------------------------------------------
@@ -1455,6 +1488,19 @@ def _print_swept(found: Accuracies) -> None:
         ]
         print("\nthe same over all problems, were those left out all wrong, and all right")
         _print_cells(bounds)
+    if found.verifiers:
+        _print_verifiers(found.verifiers)
+
+
+def _print_verifiers(compared: Sequence[VerifierQuality]) -> None:
+    print("\nverifiers side by side, on the same samples")
+    budgets = compared[0].budgets
+    rows = [
+        (one.verifier, how, _number(one.auc, 3), *map(_between, values))
+        for one in compared
+        for how, values in (("weighted", one.weighted), ("plain", one.plain))
+    ]
+    _print_table(("verifier", "best-of-N", "AUC", *(f"N = {budget}" for budget in budgets)), rows)
 
 
 def _print_notes(notes: Sequence[str]) -> None:

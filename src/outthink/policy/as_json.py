@@ -10,6 +10,7 @@ from outthink.measure.intervals import Interval
 from outthink.policy.results import FitResult, Reported, Solved, VersusBaseline
 from outthink.study.forecast import Forecast
 from outthink.study.results import Accuracies, Accuracy
+from outthink.study.verifiers import VerifierQuality
 
 
 def accuracies(graded: int, rows: Sequence[Accuracy]) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def sweep(result: Accuracies) -> dict[str, Any]:
         "problems": result.problems,
         **accuracies(result.graded, result.rows),
         **({} if result.missing is None else {"missing": asdict(result.missing)}),
+        **({"verifiers": [_quality(one) for one in result.verifiers]} if result.verifiers else {}),
     }
 
 
@@ -89,6 +91,18 @@ def _accuracy(row: Accuracy) -> dict[str, Any]:
         "decoded_tokens_per_problem": row.decoded_tokens,
         "verifier_tokens_per_problem": row.verifier_tokens,
         "verifier_computed_share": row.verifier_computed,
+    }
+
+
+def _quality(one: VerifierQuality) -> dict[str, Any]:
+    columns = zip(one.budgets, one.weighted, one.plain, strict=True)
+    return {
+        "verifier": one.verifier,
+        "auc_within_problems": one.auc,
+        "rows": [
+            {"budget": budget, "weighted": _interval(weighted), "plain": _interval(plain)}
+            for budget, weighted, plain in columns
+        ],
     }
 
 

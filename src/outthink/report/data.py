@@ -253,6 +253,19 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifierCurves:
+    """How well one verifier chooses among samples that others chose among too."""
+
+    verifier: str
+    auc: float | None
+    """Chance that a right sample of a problem scores above a wrong one."""
+    weighted: tuple[Point, ...]
+    """Best-of-N weighted."""
+    plain: tuple[Point, ...]
+    """Plain best-of-N."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything on the page, in the order it is shown."""
 
@@ -269,6 +282,8 @@ class Report:
     agreement: Agreement | None = None
     spending: tuple[Spending, ...] = ()
     trees: tuple[Tree, ...] = ()
+    verifiers: tuple[VerifierCurves, ...] = ()
+    """All that scored the same samples, where more than one did."""
 
     def to_json(self) -> dict[str, Any]:
         """As a plain dict. Raises `UsageError` naming the field of a number that is not finite."""

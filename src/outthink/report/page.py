@@ -28,6 +28,7 @@ from outthink.report.style import MARKERS, Styles
 from outthink.report.summary import provenance, summary
 from outthink.report.tokens import tokens
 from outthink.report.trees import explorer
+from outthink.report.verifiers import verifiers
 
 SECTIONS = (
     accuracy,
@@ -35,6 +36,7 @@ SECTIONS = (
     comparison,
     choices,
     calibration,
+    verifiers,
     agreement,
     tokens,
     explorer,

@@ -15,7 +15,7 @@ from outthink.measure import difficulty
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Method
 from outthink.measure.equivalence import Equivalence
-from outthink.measure.intervals import intervals
+from outthink.measure.intervals import Interval, intervals
 from outthink.measure.quality import auc, calibration_error, reliability
 from outthink.policy.results import FitResult
 from outthink.policy.table import Fit
@@ -24,6 +24,7 @@ from outthink.run.store import Node, SearchTree
 from outthink.search import strategy
 from outthink.study.plan import STRATEGIES
 from outthink.study.read import Study
+from outthink.study.verifiers import VerifierQuality
 
 LABELS = {
     "majority": ("Majority vote", "N samples; the most frequent answer"),
@@ -62,6 +63,7 @@ def build(
     text: Text | None,
     title: str,
     notes: Sequence[str] = (),
+    verifiers: Sequence[VerifierQuality] = (),
 ) -> data.Report:
     """The report of a study, with its policy where one could be fitted.
 
@@ -98,7 +100,16 @@ def build(
             if study.problems and study.is_known(name, budget)
         ),
         trees=tuple(tree(stored, number, text) for stored, number in searched),
+        verifiers=tuple(map(_verifier, verifiers)),
     )
+
+
+def _verifier(one: VerifierQuality) -> data.VerifierCurves:
+    def curve(values: Sequence[Interval]) -> tuple[data.Point, ...]:
+        pairs = zip(one.budgets, values, strict=True)
+        return tuple(data.Point(n, value.mean, value.low, value.high) for n, value in pairs)
+
+    return data.VerifierCurves(one.verifier, one.auc, curve(one.weighted), curve(one.plain))
 
 
 def points(budgets: Sequence[float], accuracy: Floats, seed: int = 0) -> tuple[data.Point, ...]:

@@ -222,24 +222,39 @@ def draw_keys(stream: str, position: int, rows: Sequence[int], draws: Sequence[D
     `rows` are their places in the request: with `position` they say which random number they get.
     """
     keys: list[int] = []
-    known: dict[int, bytes] = {}
+    bases: dict[int, int] = {}
     for row, draw in zip(rows, draws, strict=True):
         prefix = draw.prefix
-        content = known.get(id(prefix))
-        if content is None:
-            content = known[id(prefix)] = _content(prefix)
-        fixed = f"{stream}\0{position}\0{row}\0{draw.until}\0{draw.temperature}\0".encode()
-        keys.append(_digest(fixed + content))
+        base = bases.get(id(prefix))
+        if base is None:
+            fixed = f"{stream}\0{position}\0{draw.until}\0{draw.temperature}\0".encode()
+            base = bases[id(prefix)] = _digest(fixed + _content(prefix))
+        keys.append((base + row * _STRIDE) & _MASK)
     return keys
 
 
-def score_key(solution: Solution, draw: int) -> int:
-    """The key of a solution that is scored: the key it was drawn under, and what it says.
+_MASK = (1 << 63) - 1
+_STRIDE = 0x9E3779B97F4A7C15
+"""Keys of the rows of one prefix are this far apart; odd, so that no two are the same."""
+
+
+def solution_keys(writer: Writer, draws: Sequence[int]) -> list[int]:
+    """Keys of the solutions that a writer drew under these keys: rows of two writers have the same
+    keys, and verifiers must not take their solutions for one another."""
+    mixed = _digest(f"{writer.name}\0{writer.asked}\0{writer.seed}".encode())
+    return [key ^ mixed for key in draws]
+
+
+def score_key(solution: Solution, key: int, *, as_drawn: bool) -> int:
+    """The key of a solution that is scored: its own, and where a search has changed what was drawn,
+    what it says.
 
     Solutions that say the same are scored apart, as what their scores cost depends on which of
     their prefixes were scored before.
     """
-    how = f"score\0{draw}\0{solution.finished}\0{solution.truncated}\0".encode()
+    if as_drawn:
+        return key
+    how = f"score\0{key}\0{solution.finished}\0{solution.truncated}\0".encode()
     return _digest(how + _content(solution))
 
 

@@ -433,6 +433,14 @@ class _Run:
             made.set_result(None)
 
 
+async def _next(arrivals: AsyncIterator[Arrival[_Row]]) -> Arrival[_Row] | None:
+    """The next row of an engine; `None` after the last."""
+    try:
+        return await anext(arrivals, None)
+    except RunError as error:
+        raise _EngineFailed(error) from error
+
+
 async def _all(parts: Sequence[Awaitable[None]]) -> None:
     """Wait for all parts; the first error is raised once the others are done, unless it would fail
     them all."""
@@ -452,14 +460,6 @@ class _EngineFailed(Exception):
     def __init__(self, error: RunError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-async def _next(arrivals: AsyncIterator[Arrival[_Row]]) -> Arrival[_Row] | None:
-    """The next row of an engine; `None` after the last."""
-    try:
-        return await anext(arrivals, None)
-    except RunError as error:
-        raise _EngineFailed(error) from error
 
 
 def _checked(name: str, search: Search, yielded: object) -> Request:

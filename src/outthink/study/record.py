@@ -63,7 +63,7 @@ class Asked:
     @property
     def digest(self) -> str:
         """Sixteen hex digits of what was typed, and for which problems."""
-        return typed(self.plan, self.problems_digest, self.spec, self.seed)
+        return typed(self.plan, self.problems_digest, self.grader, self.spec, self.seed)
 
     def write(self, store: Store) -> None:
         """Remember it as what was asked last, and among all that was asked."""
@@ -91,6 +91,11 @@ class Asked:
         return None if text is None else cls._parse(text)
 
     @classmethod
+    def all(cls, store: Store) -> list[Asked]:
+        """Every sweep that was asked for."""
+        return [cls._parse(text) for text in store.metas(f"{_META} ").values()]
+
+    @classmethod
     def _parse(cls, text: str) -> Asked:
         wire: dict[str, Any] = json.loads(text)
         plan = {
@@ -106,9 +111,9 @@ class Asked:
         return cls(Plan(**plan), problem_ids=ids, team=team, spec=spec, **wire)  # type: ignore[arg-type]
 
 
-def typed(plan: Plan, problems_digest: str, spec: Mapping[str, str], seed: int) -> str:
+def typed(plan: Plan, problems_digest: str, grader: str, spec: Mapping[str, str], seed: int) -> str:
     """Sixteen hex digits of what was typed for a sweep."""
-    text = json.dumps([asdict(plan), problems_digest, dict(spec), seed])
+    text = json.dumps([asdict(plan), problems_digest, grader, dict(spec), seed])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -12,6 +12,7 @@ from outthink.measure.difficulty import BINS
 from outthink.measure.intervals import Interval, interval
 from outthink.study.partial import Missing
 from outthink.study.read import Study
+from outthink.study.verifiers import VerifierQuality
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Accuracies:
     """Empty where no problem has a reference: an accuracy that cannot be had is not 0."""
     missing: Missing | None = None
     """What is not there; `None` where the sweep is finished."""
+    verifiers: tuple[VerifierQuality, ...] = ()
+    """All that scored the same samples, where more than one did."""
 
 
 def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ...]:

@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +25,8 @@ from outthink.study.plan import Plan, asks, revises
 from outthink.study.read import Study
 from outthink.study.record import Asked, typed
 from outthink.study.run import engines_of, judge, key, run
-from outthink.types import VERIFIER, Usage
+from outthink.study.verifiers import asked_with
+from outthink.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +84,20 @@ def swept(sweep: Sweep, store: Path | Store, pace: Watch | None = None) -> Itera
 
     Where all of it is there, no model is loaded. `pace` is told of what is drawn.
     """
+    ready = None if _is_there(store) else _loaded(sweep, source.read(sweep.problems))
     with _opened(store) as opened:
-        asyncio.run(_run(sweep, opened, pace))
+        asyncio.run(_run(sweep, opened, ready, pace))
         yield _study(opened, Asked.read(opened))
 
 
 @asynccontextmanager
 async def swept_async(sweep: Sweep, store: Path) -> AsyncIterator[OpenStudy]:
     """The same from a running event loop, which goes on with whatever else it does."""
+    ready = None
+    if not _is_there(store):
+        ready = await asyncio.to_thread(_loaded, sweep, source.read(sweep.problems))
     with _opened(store) as opened:
-        await _run(sweep, opened)
+        await _run(sweep, opened, ready)
         yield _study(opened, Asked.read(opened))
 
 
@@ -104,21 +109,18 @@ def reopened(store: Path, *, verifier: str | None = None) -> Iterator[OpenStudy]
     Raises `StoreError` where no sweep made it, `UsageError` for a verifier it has no scores of.
     """
     with Store.open(store, write=False) as opened:
-        asked = Asked.read(opened)
-        if verifier is not None:
-            asked = replace(asked, team={**asked.team, VERIFIER: _verifier(opened, verifier)})
-        yield _study(opened, asked)
-
-
-def _verifier(store: Store, name: str) -> str:
-    there = store.verifiers()
-    fits = [known for known in there if name in (known, known.partition("@")[0])]
-    if len(fits) != 1:
-        raise UsageError(
-            f"{store.path}: has scores of {', '.join(there) or 'no verifier'}, not of {name!r}; "
-            "name one of these"
+        yield _study(
+            opened, Asked.read(opened) if verifier is None else asked_with(opened, verifier)
         )
-    return fits[0]
+
+
+def _is_there(store: Path | Store) -> bool:
+    """Whether there is a store. One is made only for a sweep that can begin: its problems can be
+    read, its models loaded."""
+    if isinstance(store, Store):
+        return True
+    make_place(store)
+    return store.exists()
 
 
 @contextmanager
@@ -127,23 +129,28 @@ def _opened(store: Path | Store) -> Iterator[Store]:
     if isinstance(store, Store):
         yield store
         return
-    make_place(store)
     with Store.open(store, write=True) as opened:
         yield opened
 
 
-async def _run(sweep: Sweep, store: Store, pace: Watch | None = None) -> None:
-    """Run what is missing of a sweep, and remember that it was asked for."""
+async def _run(
+    sweep: Sweep, store: Store, ready: _Loaded | None, pace: Watch | None = None
+) -> None:
+    """Run what is missing of a sweep, and remember that it was asked for. `ready` is the sweep
+    where it was loaded already."""
     problems = source.read(sweep.problems)
     spec = sweep.models.spec
-    digest = typed(sweep.plan, source.digest(problems), spec, sweep.seed)
+    judged_by = grading(problems.grader).name
+    digest = typed(sweep.plan, source.digest(problems), judged_by, spec, sweep.seed)
     known = Asked.find(store, digest) if spec else None
     if known is not None and _study(store, known).missing is None:
         known.write(store)
         await judge_again(known, store)
         return
     # Loading reads files, or asks a server in an event loop of its own.
-    ready = await asyncio.to_thread(_loaded, sweep, problems)
+    if ready is None:
+        ready = await asyncio.to_thread(_loaded, sweep, problems)
+    store.add_problems(problems)  # refused where one of them changed
     if pace is not None:
         pace.begin()
     ready.asked.write(store)

@@ -25,8 +25,9 @@ from outthink.run.journal import (
     Writer,
     draw_keys,
     score_key,
+    solution_keys,
 )
-from outthink.run.store import codec
+from outthink.run.store import codec, schema
 from outthink.run.store.file import connect, stranger, trouble
 from outthink.run.store.schema import APPLICATION, USAGE_COLUMNS
 from outthink.run.store.write import Store
@@ -95,6 +96,26 @@ def convert(
             raise trouble(old, "read", error) from error
 
 
+def require(path: Path) -> None:
+    """Raises `StoreError` where a file is no store of format 2."""
+    if not path.exists():
+        raise StoreError(f"{path}: no such store")
+    with closing(connect(path, write=False)) as database:
+        try:
+            _identity(path, database)
+        except sqlite3.Error as error:
+            raise trouble(path, "read", error) from error
+
+
+def fold(path: Path) -> None:
+    """Bring what a writer that was killed left in the log into the file itself."""
+    with closing(connect(path, write=True)) as database:
+        try:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise trouble(path, "written", error) from error
+
+
 def _convert(
     path: Path,
     database: sqlite3.Connection,
@@ -127,8 +148,13 @@ def _identity(path: Path, database: sqlite3.Connection) -> Old:
     ((version,),) = database.execute("PRAGMA user_version")
     if application != APPLICATION:
         raise stranger(path)
+    if version == schema.FORMAT:
+        raise StoreError(f"{path}: is of format {version} already; nothing is to be converted")
     if version != FORMAT:
-        raise StoreError(f"{path}: is of format {version}; only format {FORMAT} is converted")
+        raise StoreError(
+            f"{path}: is of format {version}; only format {FORMAT} is converted, "
+            "so use the outthink that wrote it"
+        )
     ((text,),) = database.execute("SELECT json FROM identity")
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
     notes = database.execute("SELECT name, value FROM note") if "note" in tables else ()
@@ -160,6 +186,7 @@ class _Replay:
             ).fetchall()
         )
         self._keys: dict[int, int] = {}
+        self._solutions_drawn: dict[int, Solution] = {}
         self._scores: dict[int, Scores] = {}
         self._asked: dict[str, Writer | str] = {}
         self._solutions = 0
@@ -196,18 +223,23 @@ class _Replay:
             return None
         draws = [Draw(prefix, request.until, request.temperature, 0) for prefix in opened]
         keys = draw_keys(self._job.stream, self._position, places, draws)
+        apart = draw_keys(f"{self._job.stream}\0{self._number}", self._position, places, draws)
         known = self._book.draws(writer, keys, opened)
         drawn: list[Drawn] = []
-        for prefix, key, row, there in zip(opened, keys, rows, known, strict=True):
-            kept = there or self._drawn(prefix, *row)
+        for place, (prefix, row, there) in enumerate(zip(opened, rows, known, strict=True)):
+            own = self._drawn(prefix, *row)
+            if there is not None and not _same(there.row.solution, own.row.solution):
+                # A server wrote something else than for another search: both were paid for.
+                keys[place], there = apart[place], None
             if there is None:
-                self._book.keep_draw(writer, key, prefix, kept)
-            solution = kept.row.solution
+                self._book.keep_draw(writer, keys[place], prefix, own)
             number = self._solutions
             self._solutions += 1
-            self._keys[number] = key
-            drawn.append(_numbered(kept.row, solution, number))
+            (mine,) = solution_keys(writer, [keys[place]])
+            self._keys[number] = mine
+            drawn.append(replace(own.row, solution=replace(own.row.solution, number=number)))
         self._book.numbered(writer, keys, [prefix.number for prefix in opened], drawn)
+        self._solutions_drawn.update((row.solution.number, row.solution) for row in drawn)
         fresh = iter(drawn)
         return [next(fresh).solution if prefix.is_open else prefix for prefix in request.prefixes]
 
@@ -252,8 +284,15 @@ class _Replay:
             unknown.values(), rows, strict=True
         ):
             verified = Verified(Scores(codec.unpack_scores(wide, scores)), computed, cached)
-            key = score_key(solution, self._keys.get(number, 0))
-            if self._book.scores(verifier, [key])[0] is None:
+            key = score_key(
+                solution,
+                self._keys.get(number, 0),
+                as_drawn=self._solutions_drawn.get(number) is solution,
+            )
+            (there,) = self._book.scores(verifier, [key])
+            if there is not None and there.row.scores != verified.scores:
+                key, there = score_key(solution, key ^ self._number, as_drawn=False), None
+            if there is None:
                 self._book.keep_score(verifier, key, KeptScore(verified, 0.0, False, False))
             self._book.scored(verifier, number, key, verified)
             self._scores[number] = verified.scores
@@ -304,8 +343,14 @@ class _Replay:
         self._book.finish(Result(job, outcome, choice), self._asked)
 
 
-def _numbered(row: Drawn, solution: Solution, number: int) -> Drawn:
-    return replace(row, solution=replace(solution, number=number))
+def _same(one: Solution, other: Solution) -> bool:
+    """Whether two rows drawn from the same prefix say the same."""
+    return (one.tokens, one.step_ends, one.finished, one.truncated) == (
+        other.tokens,
+        other.step_ends,
+        other.finished,
+        other.truncated,
+    )
 
 
 _SOLUTION = "parent, flags, prompt_tokens, cached_tokens, decoded_tokens, answer, ends, tokens"

@@ -382,13 +382,36 @@ class _Book:
         one."""
         self._scored: list[tuple[int, int, int, int, int]] = []
         """Solution, rows of `verifier` and `score`, computed and cached tokens of each score."""
+        self._kept_alive: list[Writer] = []
+        self._writers: dict[int, tuple[int, int, dict[int, int]]] = {}
+        """By the identity of a writer: its row, that of its reader, and the rows of its keys."""
+        self._verifiers: dict[str, tuple[int, dict[int, int]]] = {}
+        """By name: its row, and the rows of its keys."""
         store._open_book(problem)
+
+    def _writer(self, writer: Writer) -> tuple[int, int, dict[int, int]]:
+        known = self._writers.get(id(writer))
+        if known is None:
+            store = self._store
+            row = store._writer_id(writer)
+            reader = store._name_id("grader", writer.reader) if writer.reader else 0
+            known = (row, reader, store._keys_of("draw", self._problem, row))
+            self._writers[id(writer)] = known
+            self._kept_alive.append(writer)
+        return known
+
+    def _verifier(self, name: str) -> tuple[int, dict[int, int]]:
+        known = self._verifiers.get(name)
+        if known is None:
+            row = self._store._name_id("verifier", name)
+            known = row, self._store._keys_of("score", self._problem, row)
+            self._verifiers[name] = known
+        return known
 
     def draws(
         self, writer: Writer, keys: Sequence[int], prefixes: Sequence[Solution]
     ) -> list[KeptDraw | None]:
-        store = self._store
-        known = store._keys_of("draw", self._problem, store._writer_id(writer))
+        _, _, known = self._writer(writer)
         places = {place: known[key] for place, key in enumerate(keys) if key in known}
         if not places:
             return [None] * len(keys)
@@ -427,7 +450,7 @@ class _Book:
         )
 
     def _reader_id(self, writer: Writer) -> int:
-        return self._store._name_id("grader", writer.reader) if writer.reader else 0
+        return self._writer(writer)[1]
 
     def _read_again(self, writer: Writer, row_id: int, prefix: Solution) -> str | None:
         """The answer of a draw as another grader reads it: as it was read before, or from its
@@ -490,7 +513,7 @@ class _Book:
             store._waiting["text"].append((row_id, codec.pack_texts(row.texts)))
         token_width, token_bytes = codec.pack_ids(tokens)
         end_width, end_bytes = codec.pack_ids(ends)
-        writer_id = store._writer_id(writer)
+        writer_id, reader_id, known = self._writer(writer)
         store._waiting["draw"].append(
             (
                 row_id,
@@ -503,19 +526,18 @@ class _Book:
                 row.decoded_tokens,
                 row.shared_tokens,
                 round(draw.seconds * 1e6),
-                self._reader_id(writer),
+                reader_id,
                 answer,
                 end_bytes,
                 token_bytes,
             )
         )
-        store._keys_of("draw", self._problem, writer_id)[key] = row_id
+        known[key] = row_id
 
     def numbered(
         self, writer: Writer, keys: Sequence[int], parents: Sequence[int], rows: Sequence[Drawn]
     ) -> None:
-        store = self._store
-        known = store._keys_of("draw", self._problem, store._writer_id(writer))
+        _, _, known = self._writer(writer)
         for key, parent, row in zip(keys, parents, rows, strict=True):
             solution = row.solution
             if solution.is_open:
@@ -523,8 +545,7 @@ class _Book:
             self._tree.append((known[key], parent, row.prompt_tokens, row.cached_tokens))
 
     def scores(self, verifier: str, keys: Sequence[int]) -> list[KeptScore | None]:
-        store = self._store
-        known = store._keys_of("score", self._problem, store._name_id("verifier", verifier))
+        _, known = self._verifier(verifier)
         places = {place: known[key] for place, key in enumerate(keys) if key in known}
         if not places:
             return [None] * len(keys)
@@ -544,7 +565,7 @@ class _Book:
         flags = wide * codec.WIDE
         flags |= score.has_state * codec.SCORE_HAS_STATE | score.reread * codec.SCORE_REREAD
         row_id = store._row_id("score")
-        verifier_id = store._name_id("verifier", verifier)
+        verifier_id, known = self._verifier(verifier)
         store._waiting["score"].append(
             (
                 row_id,
@@ -559,12 +580,11 @@ class _Book:
                 packed,
             )
         )
-        store._keys_of("score", self._problem, verifier_id)[key] = row_id
+        known[key] = row_id
 
     def scored(self, verifier: str, number: int, key: int, row: Verified) -> None:
-        store = self._store
-        verifier_id = store._name_id("verifier", verifier)
-        row_id = store._keys_of("score", self._problem, verifier_id)[key]
+        verifier_id, known = self._verifier(verifier)
+        row_id = known[key]
         self._scored.append((number, verifier_id, row_id, row.computed_tokens, row.cached_tokens))
 
     def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
