@@ -269,25 +269,25 @@ class RandomTree:
     holes: float = 0.0
     """Share of words without a value, and of ended words without an answer."""
 
-    def dice(self, *about):
+    def rng(self, *about):
         return random.Random(f"{self.seed} {about}")
 
     def ended(self, word):
-        return len(word) >= self.longest or (word != "" and self.dice("end", word).random() < 0.25)
+        return len(word) >= self.longest or (word != "" and self.rng("end", word).random() < 0.25)
 
     def letter(self, word, i):
-        return self.dice("letter", word, i).choice("abc")
+        return self.rng("letter", word, i).choice("abc")
 
     def greedy(self, word):
-        return self.dice("greedy", word).choice("abc")
+        return self.rng("greedy", word).choice("abc")
 
     def value(self, word):
-        dice = self.dice("value", word)
-        return None if dice.random() < self.holes else dice.randrange(9) / 8
+        rng = self.rng("value", word)
+        return None if rng.random() < self.holes else rng.randrange(9) / 8
 
     def answer(self, word):
-        dice = self.dice("answer", word)
-        return None if dice.random() < self.holes else dice.choice("xyz")
+        rng = self.rng("answer", word)
+        return None if rng.random() < self.holes else rng.choice("xyz")
 
 
 PROMPT_TOKENS = 10
@@ -383,10 +383,10 @@ class Chain:
         return " ".join(map(str, tokens))
 
     def _extend(self, draw):
-        tokens, dice = list(draw.prefix.tokens), random.Random(draw.seed)
+        tokens, rng = list(draw.prefix.tokens), random.Random(draw.seed)
         last = self.length if draw.until is END else len(tokens) + draw.until
         while len(tokens) < min(last, self.length):
-            tokens.append(1 if draw.temperature == 0 else dice.randrange(1, 100))
+            tokens.append(1 if draw.temperature == 0 else rng.randrange(1, 100))
         over = len(tokens) == self.length
         finished = over and self.ending in ("answer", "unparsable")
         solution = Solution(
@@ -412,8 +412,8 @@ class Patchy:
         return [Verified(Scores(self._steps(s.tokens, s.step_ends)), 0, 0) for s in solutions]
 
     def _steps(self, tokens, ends):
-        dice = [(tokens[end - 1] * 7919 + end * 104729) % 1009 / 1009 for end in ends]
-        return tuple(None if value < self.missing else value for value in dice)
+        rng = [(tokens[end - 1] * 7919 + end * 104729) % 1009 / 1009 for end in ends]
+        return tuple(None if value < self.missing else value for value in rng)
 
 
 @dataclass

@@ -63,19 +63,19 @@ def write(prompt, seed, temperature, most, stop):
     at = len(prompt) - prompt[::-1].index(ROLE["assistant"])
     begun = text_of(prompt[at:])
     steps = 1 + random.Random(str(prompt[:at])).randrange(4)
-    dice = random.Random(f"{begun} {seed if temperature > 0 else ''} {prompt[:at]}")
+    rng = random.Random(f"{begun} {seed if temperature > 0 else ''} {prompt[:at]}")
     tokens = []
     for number in range(prompt[at:].count(IDS[".\n\n"]), steps + 1):
-        if number == 1 and IDS["\n\n"] not in prompt[at:] and dice.random() < 0.2:
+        if number == 1 and IDS["\n\n"] not in prompt[at:] and rng.random() < 0.2:
             tokens.append(IDS["\n\n"])  # says nothing
             if stop:
                 break
         if number < steps:
-            tokens += [IDS["So"], *map(ord, f" {dice.randrange(100)}"), IDS[".\n\n"]]
+            tokens += [IDS["So"], *map(ord, f" {rng.randrange(100)}"), IDS[".\n\n"]]
             if stop:
                 break
         else:
-            word = "right" if dice.random() < 0.6 else "wrong"
+            word = "right" if rng.random() < 0.6 else "wrong"
             tokens += [IDS["\\boxed{"], IDS[word], IDS["}"], EOS]
     if len(tokens) > most:
         return tokens[:most], "length"

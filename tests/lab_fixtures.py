@@ -147,9 +147,9 @@ class Killed:
 
     def run_through(self, folder, *, kills, longest_s, seed):
         """Kill it up to `kills` times at random moments, then let it end; how often it was hit."""
-        dice = random.Random(seed)
+        rng = random.Random(seed)
         for kill in range(kills):
-            if self.run(folder, dice.uniform(0.01, longest_s)):
+            if self.run(folder, rng.uniform(0.01, longest_s)):
                 return kill
         assert self.run(folder)
         return kills

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from contract import SPENDS, problems
 
 from outthink.errors import ServerError
-from outthink.models.http import Patience
+from outthink.models.http import RetryPolicy
 from outthink.models.openai import OpenAIProposer
 from outthink.run.journal import Job
 from outthink.run.runner import Runner
@@ -223,8 +223,8 @@ class Watched(Store):
 
 def served(url):
     """A model of a server, whose rows are written down as they arrive."""
-    patience = Patience(tries=1)
-    proposer = asyncio.run(OpenAIProposer.connect(url, patience=patience))
+    retry = RetryPolicy(tries=1)
+    proposer = asyncio.run(OpenAIProposer.connect(url, retry=retry))
     return lambda log: (Paid(proposer, log),)
 
 

@@ -96,7 +96,7 @@ def test_a_problem_that_a_server_fails_is_its_own(monkeypatch):
         solving = (outthink.solve(prompt, **words) for prompt in ("problem 1", "problem 2"))
         return await asyncio.gather(*solving, return_exceptions=True)
 
-    monkeypatch.setattr("outthink.models.http.Patience.wait_s", lambda *_: 0.0)
+    monkeypatch.setattr("outthink.models.http.RetryPolicy.wait_s", lambda *_: 0.0)
     with FakeServer("vllm") as server:
         server.lost = "problem 2"
         solved, failed = outthink.run(apart())
@@ -120,7 +120,7 @@ def test_sweep_fit_and_report_give_values(tmp_path):
         (name, budget) for name in SMALL.strategies for budget in (1, 2)
     ]
     assert swept.problems == swept.graded == swept.rows[0].accuracy.problems == 100
-    assert fitting.path is None and len(fitting.policy.cells) == 10 and fitting.worth
+    assert fitting.path is None and len(fitting.policy.cells) == 10 and fitting.versus_baseline
     assert reported.accuracies == swept
     assert reported.page.read_text("utf-8").startswith("<!doctype html>")
     solved = outthink.run(outthink.solve("40713 *7 *13", policy=fitting.policy, budget=2))

@@ -10,16 +10,15 @@ from fake_server import FakeServer
 from outthink.bench.served import Load, StandIn, decoded, served
 from outthink.cli import main
 from outthink.errors import RunError, ServerRefused
-from outthink.models import http as wire
-from outthink.models import metrics
-from outthink.models.http import Wire
+from outthink.models import http, metrics
+from outthink.models.http import HttpClient
 from outthink.types import Problem, Solution
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Backing off takes no time here, and no key comes from outside."""
-    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
+    monkeypatch.setattr(http.RetryPolicy, "wait_s", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -160,7 +159,7 @@ def test_what_a_page_does_not_tell_is_not_guessed():
 
 def test_metrics_are_read_from_a_server():
     async def asked(url):
-        connection = Wire(url)
+        connection = HttpClient(url)
         try:
             return await metrics.read(connection)
         finally:

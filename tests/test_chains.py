@@ -89,8 +89,8 @@ def test_a_flat_vote_over_all_chains_of_a_pool_is_counted_once(pairs, length):
 
 
 def test_a_flat_vote_over_some_chains_is_unbiased():
-    dice = np.random.default_rng(3)
-    pairs = [(str(a), None) for a in dice.choice(list("aabc"), sum(pool_lengths(8)))]
+    rng = np.random.default_rng(3)
+    pairs = [(str(a), None) for a in rng.choice(list("aabc"), sum(pool_lengths(8)))]
     for budget, length in SPLITS:
         expected = slow(pairs, 8, budget, length, MAJORITY)
         found = [chains_of(pairs, f"p{i}").accuracy(budget, length, MAJORITY) for i in range(200)]

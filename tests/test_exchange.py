@@ -18,8 +18,8 @@ from outthink.measure.exchange import (
     Accounting,
     Match,
     Measured,
+    SmallerWins,
     Threshold,
-    Verdict,
     compare,
     crossover_ratio,
     crossovers,
@@ -120,11 +120,11 @@ def test_the_crossover_inverts_the_matched_budget(r, m, accounting):
         return
     found = crossover_ratio(k, m, accounting)
     # Where R is huge, k is all but what the larger model's one answer costs, and digits are lost.
-    if found.verdict is Verdict.BELOW:
+    if found.smaller_wins is SmallerWins.BELOW:
         assert found.budget == k
         assert matched_budget(found.token_ratio, m, accounting) == pytest.approx(k)
     else:
-        assert found.verdict is Verdict.ALWAYS and r > 1e3
+        assert found.smaller_wins is SmallerWins.ALWAYS and r > 1e3
 
 
 @given(st.floats(1, 1000), ratios, accountings)
@@ -140,15 +140,15 @@ def test_the_matched_size_inverts_the_matched_budget(k, r, accounting):
 
 
 def test_a_budget_no_dearer_than_one_answer_of_the_larger_model_wins_at_every_ratio():
-    assert crossover_ratio(14.2, 14.2) == Threshold(Verdict.ALWAYS, 14.2, None)
-    assert crossover_ratio(7.1, 14.2, CHARGED).verdict is Verdict.ALWAYS
+    assert crossover_ratio(14.2, 14.2) == Threshold(SmallerWins.ALWAYS, 14.2, None)
+    assert crossover_ratio(7.1, 14.2, CHARGED).smaller_wins is SmallerWins.ALWAYS
     above = crossover_ratio(14.3, 14.2)
-    assert above.verdict is Verdict.BELOW
+    assert above.smaller_wins is SmallerWins.BELOW
     assert above.token_ratio == pytest.approx(3 * 13.2 / 0.1)
 
 
 def test_what_is_never_reached_wins_at_no_ratio():
-    assert crossover_ratio(None, 14.2) == Threshold(Verdict.NEVER, None, None)
+    assert crossover_ratio(None, 14.2) == Threshold(SmallerWins.NEVER, None, None)
 
 
 def test_difficulty_comes_out_of_the_budget():
@@ -156,7 +156,7 @@ def test_difficulty_comes_out_of_the_budget():
     assert matched_budget(1, 14, charged) == pytest.approx(53 - 32)
     assert matched_budget(100, 14, charged) < 0
     assert crossover_ratio(21, 14, charged).token_ratio == pytest.approx(1)
-    assert crossover_ratio(1, 14, charged).verdict is Verdict.BELOW
+    assert crossover_ratio(1, 14, charged).smaller_wins is SmallerWins.BELOW
 
 
 # Crossovers --------------------------------------------------------------------------------------
@@ -167,8 +167,8 @@ def test_difficulty_comes_out_of_the_budget():
 def test_a_curve_that_catches_up_at_k_crosses_over_at_its_ratio(k, accounting):
     (found,) = crossovers(measured(level_with(k)), accounting, resamples=20)
     exact = crossover_ratio(k, 14.2, accounting)
-    for end in (found.found, found.low, found.high):
-        assert end.verdict is Verdict.BELOW
+    for end in (found.estimate, found.low, found.high):
+        assert end.smaller_wins is SmallerWins.BELOW
         assert end.budget == pytest.approx(k)
         assert end.token_ratio == pytest.approx(exact.token_ratio)
     assert (found.bin, found.problems, found.at_most, found.note) == (None, 100, False, None)
@@ -177,11 +177,11 @@ def test_a_curve_that_catches_up_at_k_crosses_over_at_its_ratio(k, accounting):
 def test_the_three_cases_are_told_apart():
     always, never = level_with(10), level_with(300)
     (found,) = crossovers(measured(always), resamples=20)
-    for end in (found.found, found.low, found.high):
-        assert (end.verdict, end.token_ratio) == (Verdict.ALWAYS, None)
+    for end in (found.estimate, found.low, found.high):
+        assert (end.smaller_wins, end.token_ratio) == (SmallerWins.ALWAYS, None)
         assert end.budget == pytest.approx(10)
     (found,) = crossovers(measured(never), resamples=20)
-    assert found.found == found.low == found.high == Threshold(Verdict.NEVER, None, None)
+    assert found.estimate == found.low == found.high == Threshold(SmallerWins.NEVER, None, None)
     assert "within 256 generations" in found.note and "not measured" in found.note
 
 
@@ -190,21 +190,21 @@ def test_a_falling_curve_counts_at_its_best_so_far():
     budgets, large = (1, 4, 16, 64), np.full(20, 0.5)
     (found,) = crossovers(Measured(budgets, small, large, 2.0), resamples=20)
     # From 0.4, the best so far, to 0.6: half way between 16 and 64 in log2.
-    assert found.found.budget == pytest.approx(32)
+    assert found.estimate.budget == pytest.approx(32)
     (found,) = crossovers(Measured(budgets, small, np.full(20, 0.35), 2.0), resamples=20)
-    assert found.found.budget == pytest.approx(2**1.5)
+    assert found.estimate.budget == pytest.approx(2**1.5)
 
 
 def test_a_curve_that_starts_above_is_said_to_bound():
     late = (32, 64, 128)
     (found,) = crossovers(measured(level_with(16), budgets=late), resamples=20)
-    assert found.at_most and found.found.budget == 32
+    assert found.at_most and found.estimate.budget == 32
     assert "at least" in found.note
     # One generation is the least there is: nothing is unknown below it.
     charged = replace(V1, difficulty=32)
     (found,) = crossovers(measured(level_with(0.5)), charged, resamples=20)
     assert not found.at_most and found.note is None
-    assert (found.found.budget, found.found.verdict) == (1, Verdict.BELOW)
+    assert (found.estimate.budget, found.estimate.smaller_wins) == (1, SmallerWins.BELOW)
 
 
 def test_an_interval_may_end_in_never_and_nothing_of_it_is_infinite():
@@ -212,14 +212,18 @@ def test_an_interval_may_end_in_never_and_nothing_of_it_is_infinite():
     small = np.clip(rising() + noise, 0, 1)
     large = np.clip(level_with(200) + (small.mean(axis=1)[-1] - rising().mean(axis=1)[-1]), 0, 1)
     (found,) = crossovers(measured(large, small=small))
-    assert found.found.verdict is found.high.verdict is Verdict.BELOW
-    assert found.low.verdict is Verdict.NEVER
-    assert found.high.budget < found.found.budget
-    assert found.high.token_ratio > found.found.token_ratio
+    assert found.estimate.smaller_wins is found.high.smaller_wins is SmallerWins.BELOW
+    assert found.low.smaller_wins is SmallerWins.NEVER
+    assert found.high.budget < found.estimate.budget
+    assert found.high.token_ratio > found.estimate.token_ratio
     (again,) = crossovers(measured(large, small=small), seed=1)
-    assert again.found == found.found and again.high != found.high
+    assert again.estimate == found.estimate and again.high != found.high
     written = json.dumps(asdict(found), allow_nan=False)
-    assert json.loads(written)["low"] == {"verdict": "never", "budget": None, "token_ratio": None}
+    assert json.loads(written)["low"] == {
+        "smaller_wins": "never",
+        "budget": None,
+        "token_ratio": None,
+    }
 
 
 def test_a_bin_gets_what_it_would_get_alone():
@@ -242,9 +246,12 @@ def test_easy_bins_win_always_and_hard_ones_never():
     small = np.array([0.6, 0.3, 0.0])[bins] + 0.04 * np.log2(BUDGETS)[:, None] * (bins < 2)
     large = hard + np.array([0.65, 0.5, 0.2])[bins]
     easy, middle, last = crossovers(Measured(BUDGETS, small, large, 14.2, bins), resamples=50)[1:]
-    assert easy.found.verdict is Verdict.ALWAYS
-    assert middle.found.verdict is Verdict.BELOW and middle.found.budget == pytest.approx(32)
-    assert last.found.verdict is Verdict.NEVER
+    assert easy.estimate.smaller_wins is SmallerWins.ALWAYS
+    assert (
+        middle.estimate.smaller_wins is SmallerWins.BELOW
+        and middle.estimate.budget == pytest.approx(32)
+    )
+    assert last.estimate.smaller_wins is SmallerWins.NEVER
 
 
 def test_crossover_intervals_hold_a_known_budget():
@@ -258,7 +265,7 @@ def test_crossover_intervals_hold_a_known_budget():
         # Half way in accuracy between 16 and 64 samples is 32, half way in log2.
         large = (rng.random(150) < coverage(p, [16, 64]).mean(axis=0)).astype(float)
         (found,) = crossovers(Measured(budgets, small, large, 14.2), resamples=300, seed=seed)
-        never = found.low.verdict is Verdict.NEVER
+        never = found.low.smaller_wins is SmallerWins.NEVER
         held += found.high.budget <= k and (never or k <= found.low.budget)
     assert 0.93 * 1000 <= held <= 0.97 * 1000
 
@@ -338,10 +345,10 @@ def test_the_small_model_is_ahead_exactly_where_the_crossover_says(rises, target
     for one in compare(both, exact, resamples=2) if exact else ():
         assert one.match is Match.EXACT
         wins = {
-            Verdict.ALWAYS: True,
-            Verdict.NEVER: False,
-            Verdict.BELOW: one.token_ratio <= (found.found.token_ratio or 0) * (1 + 1e-9),
-        }[found.found.verdict]
+            SmallerWins.ALWAYS: True,
+            SmallerWins.NEVER: False,
+            SmallerWins.BELOW: one.token_ratio <= (found.estimate.token_ratio or 0) * (1 + 1e-9),
+        }[found.estimate.smaller_wins]
         if abs(one.difference.mean) > 1e-9:  # nearer than that, both are as good
             assert wins == (one.difference.mean > 0)
 

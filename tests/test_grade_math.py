@@ -6,6 +6,7 @@ The tables are the grader's promises; each adversarial pair has fooled some grad
 import threading
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -561,6 +562,20 @@ def test_a_worker_that_was_killed_is_replaced(hasty):
     process._process.kill()
     process._process.wait()
     assert hasty.ask("same", "x+1", "1+x") is True
+
+
+@needs_algebra
+def test_a_worker_sees_no_secret_of_the_environment(monkeypatch):
+    monkeypatch.setenv("OUTTHINK_API_KEY", "sk-secret")
+    monkeypatch.setenv("SOME_PASSWORD", "hunter2")
+    made = worker.Workers(1)
+    assert made.ask("same", "x+1", "1+x") is True
+    [process] = made._idle
+    seen = Path(f"/proc/{process._process.pid}/environ").read_bytes().split(b"\0")
+    made.close()
+    names = {entry.partition(b"=")[0] for entry in seen if entry}
+    assert names == {b"PATH", b"LANG", b"PYTHONHASHSEED"}
+    assert not any(b"sk-secret" in entry or b"hunter2" in entry for entry in seen)
 
 
 def test_without_the_extra_the_message_says_which(monkeypatch):

@@ -14,7 +14,7 @@ from test_hf_train import a_or_b
 import outthink.grade
 from outthink.cli import main
 from outthink.grade import Grading
-from outthink.models import http as wire
+from outthink.models import http
 from outthink.models.transformers import HFProposer
 from outthink.run.store import Store
 from outthink.verify.named import named
@@ -145,7 +145,7 @@ def test_hf_a_verifier_is_not_taken_for_a_model_that_writes(
 
 @pytest.mark.parametrize("kind", ["prm", "orm", "revise"])
 def test_hf_trains_on_what_a_server_drew(tmp_path, kind, monkeypatch, capsys):
-    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
+    monkeypatch.setattr(http.RetryPolicy, "wait_s", lambda *_: 0.0)
     model = f"hf:{saved(tmp_path / 'writer', causal(max_position_embeddings=2000))}"
     path, out = tmp_path / "p.jsonl", tmp_path / "out"
     rows = [{"id": p.id, "prompt": p.prompt, "reference": "right"} for p in asked(10)]

@@ -60,8 +60,8 @@ def language_model(kind, folder, seed=0):
 def lessons(reads, count, seed):
     """Solutions of one to three steps; labels differ within a solution, so a score that is read a
     step off, or a token late, is chance."""
-    dice = random.Random(seed)
-    found = [example(dice) for _ in range(count)]
+    rng = random.Random(seed)
+    found = [example(rng) for _ in range(count)]
     return [
         reads.example(
             SolutionText(Solution.start(Problem("p", problem)), tuple(steps)),
@@ -88,8 +88,8 @@ def test_train_makes_a_prm_of_every_family_that_separates_two_labels_where_it_is
     fitted.model.save_pretrained(tmp_path / "made")
     KINDS[name].tokenizer.save_pretrained(tmp_path / "made")
     reader = prm.load(str(tmp_path / "made"), name, device="cpu")
-    dice = random.Random(3)
-    fresh = [example(dice) for _ in range(40)]
+    rng = random.Random(3)
+    fresh = [example(rng) for _ in range(40)]
     said = [SolutionText(Solution.start(Problem("p", p)), tuple(steps)) for p, steps, _ in fresh]
     scores = [score for row in reader.score_batch(said) for score in row.scores.steps]
     labels = [float(label) for _, _, right in fresh for label in right]
@@ -101,10 +101,10 @@ def test_train_a_verifier_of_revisions_sees_the_answers_before(tmp_path):
     # Whether a solution is right is told by the answer that it revises, and by nothing else.
     folder = str(saved(tmp_path / "base", causal(initializer_range=0.05)))
     reads = Reading.of("orm", folder, "trl", 256, earlier=True)
-    dice = random.Random(0)
+    rng = random.Random(0)
 
     def revision(good):
-        earlier = "".join(dice.choice("abc") for _ in range(4)) + ("y" if good else "n")
+        earlier = "".join(rng.choice("abc") for _ in range(4)) + ("y" if good else "n")
         return solution("ab.\n", history=(solution(earlier).tokens,))
 
     some = [(revision(good), float(good)) for good in [True, False] * 64]

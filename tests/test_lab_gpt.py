@@ -113,10 +113,10 @@ PROBLEM = some_problems(1)[0]
 
 def written(lengths, seed=0):
     """Solutions of these lengths in steps, of any digits."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     found = []
     for steps in lengths:
-        factors, values = dice.integers(10, 18, steps), dice.integers(0, 10, (steps, DIGITS))
+        factors, values = rng.integers(10, 18, steps), rng.integers(0, 10, (steps, DIGITS))
         tokens = []
         for factor, value in zip(factors.tolist(), values.tolist(), strict=True):
             tokens += [factor, EQUALS, *value, LINE]

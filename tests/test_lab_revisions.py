@@ -29,10 +29,10 @@ def line(digit):
 
 def follow(count, seed=0):
     """Solutions that say one more than the last one before them, which is not always there."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
-        said = dice.integers(0, 10, dice.integers(1, 5)).tolist()
+        said = rng.integers(0, 10, rng.integers(1, 5)).tolist()
         history = tuple(line(digit) for digit in said)
         found.append(RevisionExample(PROBLEM.prompt, history, line((said[-1] + 1) % 10)))
     return found
@@ -40,11 +40,11 @@ def follow(count, seed=0):
 
 def judged(count, seed=0):
     """Solutions that are right if they say the same as the last one before them."""
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     found = []
     for at in range(count):
-        said = dice.integers(0, 10, dice.integers(1, 5)).tolist()
-        digit = said[-1] if at % 2 else (said[-1] + int(dice.integers(1, 10))) % 10
+        said = rng.integers(0, 10, rng.integers(1, 5)).tolist()
+        digit = said[-1] if at % 2 else (said[-1] + int(rng.integers(1, 10))) % 10
         history = tuple(line(earlier) for earlier in said)
         found.append(RevisionExample(PROBLEM.prompt, history, line(digit), float(at % 2)))
     return found

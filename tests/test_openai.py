@@ -15,7 +15,7 @@ from fake_server import EOS, FAULTS, IDS, MODEL, ROLE, FakeServer, rendered, tex
 from outthink.errors import ContextError, RunError, ServerError, ServerRefused
 from outthink.models.capabilities import Kind, examine
 from outthink.models.dialects import Message
-from outthink.models.http import Patience, Wire
+from outthink.models.http import HttpClient, RetryPolicy
 from outthink.models.openai import OpenAIProposer, Setting, Wording
 from outthink.models.scripted import ScriptedVerifier
 from outthink.run.journal import Job
@@ -43,14 +43,14 @@ class Waits:
         await asyncio.sleep(0)
 
 
-def wire_to(server, **options):
-    given = {"patience": Patience(request_s=20.0), "sleep": Waits()}
-    return Wire(server.url, **given | {"dice": random.Random(0)} | options)
+def client_to(server, **options):
+    given = {"retry": RetryPolicy(request_s=20.0), "sleep": Waits()}
+    return HttpClient(server.url, **given | {"rng": random.Random(0)} | options)
 
 
 async def proposer_of(server, setting=PLAIN, **options):
-    wire = wire_to(server, **options)
-    found = OpenAIProposer(wire, await examine(wire), setting)
+    client = client_to(server, **options)
+    found = OpenAIProposer(client, await examine(client), setting)
     await found.aclose()
     server.usage.clear()
     server.requests.clear()
@@ -370,11 +370,11 @@ def test_a_thousand_faults_lose_named_problems_and_count_nothing_twice(kind):
     jobs = jobs_of(*names, n=4, of=100 if kind == "chat" else 40)
     with playing(kind) as (_, proposer):
         clean = {_job(r): r for r in solved(proposer, jobs)}
-    dice = random.Random(kind)
+    rng = random.Random(kind)
     faults = list(FAULTS) * 38 + [None] * 150
-    dice.shuffle(faults)
+    rng.shuffle(faults)
     waits = Waits()
-    with playing(kind, options={"sleep": waits, "patience": Patience(tries=3)}) as (
+    with playing(kind, options={"sleep": waits, "retry": RetryPolicy(tries=3)}) as (
         server,
         proposer,
     ):
@@ -405,7 +405,7 @@ def _job(result):
 @every_kind
 def test_a_server_that_hangs_is_given_up_on(kind):
     with playing(kind) as (server, proposer):
-        proposer._wire._patience = Patience(tries=2, request_s=0.05)
+        proposer._client._retry = RetryPolicy(tries=2, request_s=0.05)
         server.faults = ["hang"] * 10**4
         results = solved(proposer, jobs_of("majority", n=1, of=3))
         assert {r.outcome.error.partition(":")[0] for r in results} == {"ServerError"}
@@ -441,15 +441,15 @@ def test_waits_double_up_to_a_limit_and_are_left_to_chance_by_half():
     waits = Waits()
     with FakeServer("vllm") as server:
         server.faults = ["500"] * 9
-        wire = wire_to(server, sleep=waits, patience=Patience(tries=9, longest_wait_s=20))
+        client = client_to(server, sleep=waits, retry=RetryPolicy(tries=9, longest_wait_s=20))
 
         async def run():
             try:
-                await wire.post("/v1/completions", {}, dict)
+                await client.post("/v1/completions", {}, dict)
             finally:
-                await wire.aclose()
+                await client.aclose()
 
-        with pytest.raises(ServerError, match="500: out of luck, 9 times; see to the server"):
+        with pytest.raises(ServerError, match="500: out of luck, 9 times; check the server"):
             asyncio.run(run())
     assert len(waits.seconds) == 8
     for number, seconds in enumerate(waits.seconds):
@@ -499,18 +499,18 @@ def test_a_server_that_goes_away_is_a_named_error():
 )
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ServerRefused, match="write http://HOST:PORT"):
-        Wire(url)
+        HttpClient(url)
 
 
 def test_an_address_with_a_password_is_refused_and_not_repeated():
     with pytest.raises(ServerRefused) as refused:
-        Wire("http://me:hunter2@host:8000")
+        HttpClient("http://me:hunter2@host:8000")
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("tail", ["", "/", "/v1", "/v1/"])
 def test_an_address_may_end_in_v1(tail):
-    assert Wire(f"http://host:8000{tail}").root == "http://host:8000"
+    assert HttpClient(f"http://host:8000{tail}").root == "http://host:8000"
 
 
 @pytest.mark.parametrize(
@@ -540,7 +540,9 @@ def test_a_key_comes_from_the_environment_and_shows_up_nowhere(monkeypatch):
     with playing("vllm", key="sk-secret") as (server, proposer):
         results = solved(proposer, jobs_of("majority", n=2, of=2))
         assert not any(r.outcome.error for r in results)
-        shown = [repr(each) for each in (proposer, proposer._wire, proposer.capabilities, results)]
+        shown = [
+            repr(each) for each in (proposer, proposer._client, proposer.capabilities, results)
+        ]
         server.key = "sk-other"
         with pytest.raises(ServerRefused, match="a key was refused") as refused:
             solved(proposer, jobs_of("majority"))
@@ -551,7 +553,7 @@ def test_a_key_comes_from_the_environment_and_shows_up_nowhere(monkeypatch):
 
 def test_a_missing_key_says_where_it_goes(monkeypatch):
     monkeypatch.delenv("OUTTHINK_API_KEY", raising=False)
-    wanted = pytest.raises(ServerRefused, match=r"a key is wanted .* set OUTTHINK_API_KEY")
+    wanted = pytest.raises(ServerRefused, match=r"a key is needed .* set OUTTHINK_API_KEY")
     with FakeServer("vllm", key="sk-other") as server, wanted:
         asyncio.run(OpenAIProposer.connect(server.url))
 
@@ -559,9 +561,9 @@ def test_a_missing_key_says_where_it_goes(monkeypatch):
 def test_the_key_of_openai_goes_to_openai_alone(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai")
     monkeypatch.setenv("OUTTHINK_API_KEY", "sk-own")
-    assert Wire("https://api.openai.com/v1")._key == "sk-openai"
-    assert Wire("http://localhost:8000")._key == "sk-own"
-    assert Wire("https://api.openai.com.example.org")._key == "sk-own"
+    assert HttpClient("https://api.openai.com/v1")._key == "sk-openai"
+    assert HttpClient("http://localhost:8000")._key == "sk-own"
+    assert HttpClient("https://api.openai.com.example.org")._key == "sk-own"
 
 
 # Names and answers -------------------------------------------------------------------------------
@@ -602,11 +604,11 @@ def test_a_server_is_known_by_what_it_does(kind):
     with FakeServer(kind) as server:
 
         async def run():
-            wire = wire_to(server)
+            client = client_to(server)
             try:
-                return await examine(wire)
+                return await examine(client)
             finally:
-                await wire.aclose()
+                await client.aclose()
 
         found = asyncio.run(run())
     assert found.kind is {"vllm": Kind.VLLM, "llama.cpp": Kind.LLAMA_CPP, "chat": Kind.CHAT}[kind]

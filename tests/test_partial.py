@@ -109,7 +109,7 @@ SERVED += ["--verifier", "confidence", "--strategies", "best_of_n,beam"]
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """What fails is tried again without a pause."""
-    monkeypatch.setattr("outthink.models.http.Patience.wait_s", lambda *_: 0.0)
+    monkeypatch.setattr("outthink.models.http.RetryPolicy.wait_s", lambda *_: 0.0)
 
 
 @pytest.fixture

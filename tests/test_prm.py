@@ -40,8 +40,8 @@ def solution(problem, steps, *, begun="", finished=False, state=None):
 
 
 def examples(count, seed=1, **options):
-    dice = random.Random(seed)
-    return [example(dice, **options) for _ in range(count)]
+    rng = random.Random(seed)
+    return [example(rng, **options) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")

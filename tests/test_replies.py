@@ -12,7 +12,7 @@ import pytest
 from fake_server import EOS, MODEL, FakeServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_openai import ask, draws, jobs_of, playing, solved, start, wire_to
+from test_openai import ask, client_to, draws, jobs_of, playing, solved, start
 
 from outthink.errors import ContextError, ServerError, ServerRefused
 from outthink.models.capabilities import Kind, examine
@@ -560,14 +560,14 @@ def test_what_stays_senseless_loses_one_problem_and_is_named(fault, said):
 
 
 def examined(kind="chat", model=None, **server):
-    async def run(wire):
+    async def run(client):
         try:
-            return await examine(wire, model)
+            return await examine(client, model)
         finally:
-            await wire.aclose()
+            await client.aclose()
 
     with FakeServer(kind, **server) as running:
-        return asyncio.run(run(wire_to(running)))
+        return asyncio.run(run(client_to(running)))
 
 
 def has(capabilities):

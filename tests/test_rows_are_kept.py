@@ -35,7 +35,7 @@ from paid_sweep import (
 )
 
 from outthink.errors import UsageError
-from outthink.models.http import Patience
+from outthink.models.http import RetryPolicy
 from outthink.models.in_process import SharedTime, in_flight
 from outthink.models.openai import OpenAIProposer
 from outthink.run.runner import Runner
@@ -273,7 +273,7 @@ FAULTS = (None, None, None, "500", "reset", "cut", "null")
 def test_rows_are_kept_of_a_server_that_fails_at_random_requests(tmp_path, kind):
     rng, errors = random.Random(kind), []
     with FakeServer(kind) as server, Store.open(tmp_path / "a.store", write=True) as store:
-        connect = OpenAIProposer.connect(server.url, patience=Patience(tries=1))
+        connect = OpenAIProposer.connect(server.url, retry=RetryPolicy(tries=1))
         runner = Runner(Team.of(asyncio.run(connect)), journal=store, rows_in_flight=ROWS)
         server.answered.clear()  # what it was asked to find out what it can do
         for _ in range(100):

@@ -37,7 +37,7 @@ def boxed():
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"/box/main.py" in command or b"sandbox/warden.py" in command:
+            if b"/box/main.py" in command or b"sandbox/supervisor.py" in command:
                 found.add(folder.name)
     return found
 
@@ -440,9 +440,9 @@ except OSError: print('refused')
 
 
 def test_without_a_sandbox_nothing_is_run(monkeypatch, tmp_path):
-    broken = tmp_path / "warden.py"
+    broken = tmp_path / "supervisor.py"
     broken.write_text('print(\'{"refused": "unshare: Operation not permitted"}\')')
-    monkeypatch.setattr(sandbox, "_WARDEN", broken)
+    monkeypatch.setattr(sandbox, "_SUPERVISOR", broken)
     with pytest.raises(RunError, match="never outside a sandbox"):
         sandbox.run("open('/tmp/outthink-escaped', 'w')")
     assert not Path("/tmp/outthink-escaped").exists()

@@ -308,26 +308,26 @@ def test_a_crossing_is_where_the_slow_reference_finds_it(apart):
     found = crossing(budgets, alike(0.5 + np.array(apart)), alike([0.5] * len(apart)), resamples=2)
     exact = last_overtaking(apart)
     if exact is None:
-        assert found.found == Overtaking(Lead.ALWAYS, None)
+        assert found.estimate == Overtaking(Lead.ALWAYS, None)
     elif exact == math.inf:
-        assert found.found == Overtaking(Lead.NEVER, None)
+        assert found.estimate == Overtaking(Lead.NEVER, None)
     else:
-        assert found.found.lead is Lead.FROM
-        assert found.found.budget == pytest.approx(2**exact)
+        assert found.estimate.lead is Lead.FROM
+        assert found.estimate.budget == pytest.approx(2**exact)
 
 
 def test_a_search_that_wins_early_and_loses_late_is_overtaken():
     beam, best_of_n = alike(0.3 + 0.01 * X), alike(0.2 + 0.03 * X)
     found = crossing(BUDGETS, best_of_n, beam, resamples=20)
-    for end in (found.found, found.low, found.high):
+    for end in (found.estimate, found.low, found.high):
         assert end.lead is Lead.FROM and end.budget == pytest.approx(32)
     assert (found.changes, found.problems) == (1, 20)
-    assert crossing(BUDGETS, beam, best_of_n, resamples=20).found.lead is Lead.NEVER
+    assert crossing(BUDGETS, beam, best_of_n, resamples=20).estimate.lead is Lead.NEVER
 
 
 def test_equal_curves_lead_each_other_always():
     found = crossing(BUDGETS, alike(X / 10), alike(X / 10), resamples=20)
-    assert found.found.lead is found.low.lead is found.high.lead is Lead.ALWAYS
+    assert found.estimate.lead is found.low.lead is found.high.lead is Lead.ALWAYS
     assert found.changes == 0
 
 

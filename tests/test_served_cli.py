@@ -12,7 +12,7 @@ from fake_server import FakeServer
 
 from outthink.cli import main
 from outthink.grade.sandbox import why_not
-from outthink.models import http as wire
+from outthink.models import http
 from outthink.policy import as_json
 from outthink.run.store import Store
 from outthink.study import run as study
@@ -27,7 +27,7 @@ PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Backing off takes no time here, and no key comes from outside."""
-    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
+    monkeypatch.setattr(http.RetryPolicy, "wait_s", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -93,13 +93,13 @@ def test_a_policy_brings_its_models_and_a_sweep_names_its_store(tmp_path, monkey
             "majority"
         }  # what needs no verifier
     with reopened(tmp_path / "asked.store") as found:
-        assert Models.of(found.study.asked.words).proposer
+        assert Models.of(found.study.asked.spec).proposer
 
 
 def test_an_address_with_a_password_is_kept_nowhere():
-    assert Models("http://me:secret@host:1/v1", "none", revision_verifier="none").words == {}
+    assert Models("http://me:secret@host:1/v1", "none", revision_verifier="none").spec == {}
     models = Models("lab:l", "none", Path("w"), "lab:s", "lab:orm", 9)
-    assert Models.of(models.words) == models
+    assert Models.of(models.spec) == models
 
 
 def test_doctor_names_the_option_of_vllm_that_tells_what_was_cached(capsys):

@@ -454,7 +454,7 @@ def repeated(problems, repeats, seed):
 
 
 def held(truth, measured):
-    return np.mean([found.low <= truth <= found.high for found in intervals])
+    return np.mean([found.low <= truth <= found.high for found in measured])
 
 
 @pytest.mark.parametrize("row", range(len(KS)))

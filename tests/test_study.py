@@ -411,6 +411,6 @@ def test_a_fit_compares_at_every_budget(study):
     result = fit_study(study, seed=0)
     assert result.oracle is not None
     assert result.baseline.shape == (len(PLAN.pool_budgets), 100)
-    costs = [row.equivalence.cost for row in result.worth]
+    costs = [row.equivalence.cost for row in result.versus_baseline]
     assert costs == [1, 4, 5, 8, 1, 4]  # predicted; with its 4 samples charged; oracle
-    assert [row.charged for row in result.worth] == [False] * 2 + [True] * 2 + [False] * 2
+    assert [row.charged for row in result.versus_baseline] == [False] * 2 + [True] * 2 + [False] * 2

@@ -14,8 +14,8 @@ from test_prm import Letters, examples, solution, verifier_of
 from tiny_prms import BYTES, CHATML, KINDS, bytes_tokenizer, sequence_model
 
 from outthink.errors import ServerError, ServerRefused, UsageError
-from outthink.models import http as wire
-from outthink.models.http import Patience
+from outthink.models import http
+from outthink.models.http import RetryPolicy
 from outthink.models.openai import OpenAIProposer
 from outthink.run.runner import exact
 from outthink.study.models import Models
@@ -28,12 +28,12 @@ from outthink.verify.named import named
 from outthink.verify.served import PoolingPRM
 from outthink.verify.written import SolutionText, reading
 
-QUICK = Patience(tries=3, request_s=20.0)
+QUICK = RetryPolicy(tries=3, request_s=20.0)
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(wire.Patience, "wait_s", lambda *_: 0.0)
+    monkeypatch.setattr(http.RetryPolicy, "wait_s", lambda *_: 0.0)
     for name in ("OUTTHINK_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -84,9 +84,7 @@ def test_a_served_prm_scores_as_the_slow_way_does(name, honest):
     model = kind.make()
     pool = pooled(kind, model, honest=honest, **SERVED[name])
     with FakeServer("vllm", pool=pool) as server:
-        connecting = PoolingPRM.connect(
-            server.url, row=name, tokenizer=kind.tokenizer, patience=QUICK
-        )
+        connecting = PoolingPRM.connect(server.url, row=name, tokenizer=kind.tokenizer, retry=QUICK)
         verifier = reading(asyncio.run(connecting), Letters())
         asked = [solution(problem, steps) for problem, steps, _ in examples(6)]
         rows = Waiting(verifier).verify_batch(asked)
@@ -155,7 +153,7 @@ def test_rows_that_are_neither_of_tokens_nor_of_tags_are_no_scores():
     kind = KINDS["trl"]
     with FakeServer("vllm", pool=pool) as server:
         connecting = PoolingPRM.connect(
-            server.url, row="trl", tokenizer=kind.tokenizer, patience=QUICK
+            server.url, row="trl", tokenizer=kind.tokenizer, retry=QUICK
         )
         verifier = Waiting(reading(asyncio.run(connecting), Letters()))
         with pytest.raises(ServerError, match="1 rows for"):
@@ -210,7 +208,7 @@ def judged(says, ask, **server):
     with FakeServer("chat", says=says, **server) as server:
 
         async def run():
-            judge = await Judge.connect(server.url, patience=QUICK)
+            judge = await Judge.connect(server.url, retry=QUICK)
             try:
                 return await ask(judge)
             finally:
@@ -308,7 +306,7 @@ def test_a_step_is_as_confident_as_its_tokens_on_average():
 
 def test_confidence_of_a_served_model_is_one_more_request_a_solution():
     async def run(server):
-        proposer = await OpenAIProposer.connect(server.url, patience=QUICK)
+        proposer = await OpenAIProposer.connect(server.url, retry=QUICK)
         verifier = confidence(proposer, top=5)
         draw = Draw(Solution.start(Problem("p", "problem 3")), END, 1.0, 7)
         found = (await only(proposer.propose([draw]))).solution
@@ -335,7 +333,7 @@ def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_tha
     start = Solution.start(Problem("p", "problem 3"))
 
     async def run(server):
-        proposer = await OpenAIProposer.connect(server.url, patience=QUICK)
+        proposer = await OpenAIProposer.connect(server.url, retry=QUICK)
         verifier = confidence(proposer, top=5)
         first = (await only(proposer.propose([Draw(start, 1, 1.0, 7)]))).solution
         found = (await only(proposer.propose([Draw(first, END, 1.0, 8)]))).solution
@@ -364,10 +362,10 @@ def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_tha
 
 def test_confidence_says_what_it_needs_where_a_server_does_not_tell():
     with FakeServer("chat") as server:
-        proposer = asyncio.run(OpenAIProposer.connect(server.url, patience=QUICK))
+        proposer = asyncio.run(OpenAIProposer.connect(server.url, retry=QUICK))
         with pytest.raises(UsageError, match="serve it with vLLM"):
             confidence(proposer)
-    with pytest.raises(UsageError, match="does not tell how likely"):
+    with pytest.raises(UsageError, match="gives no log probabilities"):
         confidence(Letters())
 
 

@@ -11,7 +11,7 @@ from test_runner import facts, jobs_of
 from test_runner_served import FIVE_STEPS, Remote, RemoteVerifier
 
 from outthink.errors import ContextError, RunError, ServerError, UsageError
-from outthink.models.http import Patience
+from outthink.models.http import RetryPolicy
 from outthink.models.openai import OpenAIProposer
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.models.wrappers import Cached, Retrying
@@ -79,14 +79,14 @@ def test_only_the_rows_that_did_not_come_are_asked_again():
 
 def test_waits_are_those_of_its_policy():
     waits = Waits()
-    policy = Patience(tries=5, first_wait_s=4.0, longest_wait_s=9.0)
+    policy = RetryPolicy(tries=5, first_wait_s=4.0, longest_wait_s=9.0)
     rows_of(Retrying(Remote(Chain(3), lost(4)), policy, sleep=waits, rng=random.Random(0)), draws())
     for wait, low, high in zip(waits.seconds, (2, 4, 8, 9), (4, 8, 9, 9), strict=True):
         assert low <= wait <= high
 
 
 def test_rows_that_came_are_given_before_it_gives_up():
-    engine, came = Retrying(Remote(Chain(3), lost(9)), Patience(tries=3), sleep=Waits()), []
+    engine, came = Retrying(Remote(Chain(3), lost(9)), RetryPolicy(tries=3), sleep=Waits()), []
 
     async def run():
         async for arrival in engine.propose(draws(5)):
@@ -176,7 +176,7 @@ NAMES = ("majority", "best_of_n", "beam(width=2)", "lookahead", "revise(sequenti
 
 
 def around(engine):
-    return Retrying(Cached(engine), Patience(tries=4), sleep=Waits())
+    return Retrying(Cached(engine), RetryPolicy(tries=4), sleep=Waits())
 
 
 def test_wrapped_engines_come_to_the_same_and_are_asked_for_each_row_once():
@@ -250,7 +250,7 @@ def test_attributes_of_the_engine_are_those_of_what_is_around_it():
 def test_confidence_is_that_of_the_model_behind_what_is_around_it():
     jobs = jobs_of("best_of_n", n=4, of=3)
     with FakeServer("vllm") as server:
-        proposer = asyncio.run(OpenAIProposer.connect(server.url, patience=Patience(tries=1)))
+        proposer = asyncio.run(OpenAIProposer.connect(server.url, retry=RetryPolicy(tries=1)))
         expected = facts(run_all(jobs, proposer, confidence(proposer)))
         wrapped = around(proposer)
         scored = around(confidence(wrapped))

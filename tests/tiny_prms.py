@@ -311,25 +311,25 @@ KINDS = {
 }
 
 
-def example(dice, steps=None):
+def example(rng, steps=None):
     """A problem, steps, and which of them are right: those without a `q`."""
-    right = [dice.random() < 0.5 for _ in range(steps or dice.randrange(1, 4))]
-    said = ["".join(dice.choice("abc") for _ in range(3)) for _ in right]
+    right = [rng.random() < 0.5 for _ in range(steps or rng.randrange(1, 4))]
+    said = ["".join(rng.choice("abc") for _ in range(3)) for _ in right]
     texts = [t if ok else t[:1] + "q" + t[2:] for t, ok in zip(said, right, strict=True)]
-    return f"{dice.randrange(10, 99)}?", texts, right
+    return f"{rng.randrange(10, 99)}?", texts, right
 
 
 def train(kind, model, most=300, rows=8, seed=0):
     """Binary cross-entropy at the places that the slow way reads, until little of it is left: a few
     dozen steps, and more where it begins badly."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     model.train()
     best = torch.optim.AdamW(model.parameters(), 5e-3)
     losses = []
     for _ in range(most):
         loss = torch.zeros(())
         for _ in range(rows):
-            problem, steps, right = example(dice)
+            problem, steps, right = example(rng)
             ids, places = kind.slow(kind.tokenizer, problem, steps)
             scores = kind.read(model, kind.tokenizer, ids, places)
             loss = loss + F.binary_cross_entropy(

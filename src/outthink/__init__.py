@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outthink.api import fit, run, solve, sweep, write_report
 from outthink.errors import OutthinkError, RunError, UsageError
-from outthink.policy.results import FitResult, Reported, Solved, Worth
+from outthink.policy.results import FitResult, Reported, Solved, VersusBaseline
 from outthink.policy.table import Policy
 from outthink.run.journal import Job, Result
 from outthink.run.runner import Runner
@@ -67,7 +67,7 @@ __all__ = [
     "UsageError",
     "Verified",
     "Verify",
-    "Worth",
+    "VersusBaseline",
     "__version__",
     "describe",
     "fit",

@@ -254,9 +254,9 @@ def _compared(found: Comparison) -> dict[str, Any]:
 def _crossed(found: Crossover) -> dict[str, Any]:
     return {
         "bin": None if found.bin is None else found.bin + 1,
-        "verdict": found.found.verdict.value,
-        "k_star": found.found.budget,
-        "R_star": found.found.token_ratio,
+        "verdict": found.estimate.smaller_wins.value,
+        "k_star": found.estimate.budget,
+        "R_star": found.estimate.token_ratio,
         "low": _end(found.low),
         "high": _end(found.high),
         "problems": found.problems,
@@ -266,7 +266,7 @@ def _crossed(found: Crossover) -> dict[str, Any]:
 
 def _end(found: Threshold) -> dict[str, Any]:
     """One end of the interval of R*."""
-    return {"verdict": found.verdict.value, "R_star": found.token_ratio}
+    return {"verdict": found.smaller_wins.value, "R_star": found.token_ratio}
 
 
 def doctor(url: str) -> dict[str, Any]:
@@ -275,14 +275,14 @@ def doctor(url: str) -> dict[str, Any]:
     # The HTTP client takes a while to import, which no other command needs.
     from outthink.models.capabilities import examine
     from outthink.models.examine import findings, strategies
-    from outthink.models.http import Wire
+    from outthink.models.http import HttpClient
     from outthink.models.local import is_local, serve
 
     server = serve(url) if is_local(url) else None
 
     async def examined() -> dict[str, Any]:
         address, _, model = (server.url if server else url).partition("#")
-        wire = Wire(address)
+        wire = HttpClient(address)
         try:
             found = await examine(wire, model or None)
         finally:

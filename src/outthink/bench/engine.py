@@ -46,7 +46,7 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
     """Every strategy at every budget on fresh test problems, with paired comparisons.
 
     Bins are by oracle difficulty from samples that the accuracies do not use. Without `store`,
-    everything is forgotten afterwards.
+    nothing is kept.
     """
     count = len(source.read(asked.problems))
     if asked.plan.oracle_samples and count < BINS:
@@ -56,15 +56,15 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
         )
     with (
         tempfile.TemporaryDirectory() as scratch,
-        swept(asked, store or Path(scratch) / "bench.store") as found,
+        swept(asked, store or Path(scratch) / "bench.store") as result,
     ):
-        study = found.study
+        study = result.study
         numbers = bins(study.oracle.values)[0] if asked.plan.oracle_samples else None
         return {
-            "problems": found.problems,
+            "problems": result.problems,
             "seed": asked.seed,
-            "proposer": found.asked.proposer,
-            "verifier": found.asked.verifier,
+            "proposer": result.asked.proposer,
+            "verifier": result.asked.verifier,
             **as_json.accuracies(len(study.problems), accuracies(study, numbers)),
             "pairs": list(_pairs(study, numbers)),
         }
@@ -81,17 +81,17 @@ def _pairs(study: Study, numbers: np.ndarray[Any, Any] | None) -> Iterator[dict[
             yield {**named, "bins": None, **_difference(a[column], b[column])}
             if numbers is not None:
                 inside = np.isin(numbers + 1, MIDDLE)
-                found = _difference(a[column][inside], b[column][inside])
-                yield {**named, "bins": list(MIDDLE), **found}
+                difference = _difference(a[column][inside], b[column][inside])
+                yield {**named, "bins": list(MIDDLE), **difference}
 
 
 def _difference(a: Floats, b: Floats) -> dict[str, Any]:
-    found = paired(a, b)
+    interval = paired(a, b)
     return {
-        "problems": found.problems,
-        "difference": found.mean,
-        "low": found.low,
-        "high": found.high,
+        "problems": interval.problems,
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
     }
 
 
@@ -103,7 +103,7 @@ def engine(*, problems: int, pool: int, weights: Path | None) -> dict[str, Any]:
     models = LabModels(weights or SHIPPED)
     asked = task.problems(task.Stream.TEST, problems, 0)
     figures: dict[str, Any] = {"problems": problems, "workers": WORKERS}
-    # First, while nothing else has used memory: what a process once had counts for ever.
+    # Measured first: the peak memory of a process never falls.
     figures |= _pool(models, asked, pool)
     figures |= _search(models, asked, "best_of_n", 64)
     figures |= _search(models, asked, "beam", 16)
@@ -191,7 +191,7 @@ def _pool(models: LabModels, asked: Sequence[Problem], pool: int) -> dict[str, A
 
 
 class Timed:
-    """A journal that adds up the seconds spent in another, and in the books of its jobs."""
+    """A journal that hands every call to another, and adds up the seconds that these take."""
 
     keeps = True
 
@@ -222,7 +222,7 @@ class Timed:
 
 
 class _TimedCalls:
-    """A book whose every call is on the clock."""
+    """A job's book that adds up the seconds of its calls."""
 
     def __init__(self, book: Book, timed: Timed) -> None:
         self._book = book

@@ -1,14 +1,14 @@
 """How much of a server's speed searches get, measured on any server that proposers speak to.
 
-    best-of-N     through the driver, with its store, against a bare client that sends the same
-                  requests again, at the same concurrency: turn by turn, the first one in turn too
+    best-of-N     through the runner, with a store, against a bare client that sends the same
+                  requests at the same concurrency; they alternate, and so does which goes first
     beam search   of all problems at once against one problem after the other
-    prefix cache  what share of the prompts of that beam search it held, by the server's own metrics
+    prefix cache  the share of that beam search's prompts that were in it, by the server's metrics
 
-The model's tokens are real, the scores are not: a stand-in for a verifier gives each step a number
-that follows from its tokens, so that a beam search goes on as with any verifier and costs what its
-proposer costs. Beam search runs first, when no prompt is in the cache yet; searched one by one, the
-problems find all of them there.
+The verifier is a stand-in that computes the score of a step from its tokens, so that a beam search
+runs as usual and costs only what its proposer costs. The beam search of all problems at once runs
+first, with an empty cache; the search of one problem after the other then finds every prompt in the
+cache.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from outthink.errors import RunError
 from outthink.grade import Grading, grading
 from outthink.models import metrics
 from outthink.models.capabilities import Capabilities, examine
-from outthink.models.http import Wire
+from outthink.models.http import HttpClient
 from outthink.models.openai import OpenAIProposer, Setting
 from outthink.run.journal import Job
 from outthink.run.progress import Progress
@@ -56,7 +56,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of the server."""
+    """The work that the server is measured on."""
 
     problems: str
     """As `outthink.data.source` reads it."""
@@ -64,7 +64,7 @@ class Load:
     """Generations a problem, of both searches."""
     beam: str = "beam"
     repeats: int = 5
-    """Pairs of one run through the driver and one of the bare client."""
+    """Pairs of one run through the runner and one of the bare client."""
     concurrency: int = 32
     """Requests in flight."""
     most_tokens: int = 256
@@ -87,15 +87,18 @@ class Run:
 
 
 class StandIn:
-    """A verifier whose scores follow from the tokens alone: any, but always the same."""
+    """A verifier that computes scores from the tokens: they mean nothing, but are always the
+    same."""
 
     name = "stand-in"
 
     def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order; no tokens are read."""
         return [
-            Verified(Scores(tuple(_score(each.tokens[:end]) for end in each.step_ends)), 0, 0)
-            for each in solutions
+            Verified(
+                Scores(tuple(_score(solution.tokens[:end]) for end in solution.step_ends)), 0, 0
+            )
+            for solution in solutions
         ]
 
 
@@ -104,8 +107,8 @@ def _score(tokens: tuple[int, ...]) -> float:
     return int.from_bytes(digest, "little") / 2**32
 
 
-class Recorder(Wire):
-    """Keeps what drew something, and what the server counted of it."""
+class Recorder(HttpClient):
+    """A client that records the requests that drew tokens, and how many the server counted."""
 
     def __init__(self, url: str, *, requests_in_flight: int) -> None:
         super().__init__(url, requests_in_flight=requests_in_flight)
@@ -113,19 +116,19 @@ class Recorder(Wire):
         self.decoded_tokens = 0
 
     async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], _T]) -> _T:
-        """As `Wire.post`."""
+        """As `HttpClient.post`."""
 
         def kept(value: Any) -> _T:
-            found = read(value)
+            result = read(value)
             if path in _DRAWS:
                 self.sent.append((path, body))
                 self.decoded_tokens += decoded(value)
-            return found
+            return result
 
         return await super().post(path, body, kept)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Drop what was recorded."""
         self.sent, self.decoded_tokens = [], 0
 
 
@@ -151,20 +154,20 @@ def served(url: str, load: Load) -> dict[str, Any]:
 async def _served(
     url: str, model: str | None, load: Load, problems: Sequence[Problem], judge: Grading
 ) -> dict[str, Any]:
-    wire = Recorder(url, requests_in_flight=load.concurrency)
+    client = Recorder(url, requests_in_flight=load.concurrency)
     try:
-        bench = _Bench(wire, await examine(wire, model), load, problems, judge)
+        bench = _Bench(client, await examine(client, model), load, problems, judge)
         beam = await bench.beams()
         return {
             **asdict(load),
-            "server": bench.found.server,
-            "model": bench.found.model,
+            "server": bench.server.server,
+            "model": bench.server.model,
             "count": len(problems),
             "beam_search": beam,
             "best_of_n": await bench.pairs(),
         }
     finally:
-        await wire.aclose()
+        await client.aclose()
 
 
 class _Bench:
@@ -172,23 +175,23 @@ class _Bench:
 
     def __init__(
         self,
-        wire: Recorder,
-        found: Capabilities,
+        client: Recorder,
+        server: Capabilities,
         load: Load,
         problems: Sequence[Problem],
         judge: Grading,
     ) -> None:
-        self.found = found
-        self._wire = wire
+        self.server = server
+        self._client = client
         self._load = load
         self._problems = problems
         self._judge = judge
 
     async def beams(self) -> dict[str, Any]:
         """Beam search of all problems at once, then of one after the other."""
-        before = await metrics.read(self._wire)
+        before = await metrics.read(self._client)
         together, usage = await self._search(self._load.beam, "beam, all at once")
-        counted = await metrics.read(self._wire) - before
+        counted = await metrics.read(self._client) - before
         alone, _ = await self._search(self._load.beam, "beam, one by one", at_once=False)
         return {
             "together": _told(together),
@@ -206,14 +209,14 @@ class _Bench:
         }
 
     async def pairs(self) -> dict[str, Any]:
-        """Best-of-N through the driver and by a bare client, turn by turn."""
+        """Best-of-N through the runner and by a bare client, alternating."""
         await self._search("best_of_n", "best-of-N, not counted")
-        sent = [(path, json.dumps(body).encode()) for path, body in self._wire.sent]
+        sent = [(path, json.dumps(body).encode()) for path, body in self._client.sent]
         rows = []
         for number in range(self._load.repeats):
             label = f"best-of-N, {number + 1} of {self._load.repeats}"
             bare = await self._bare(sent, label) if number % 2 == 0 else None
-            driven, usage = await self._search("best_of_n", f"{label}, driver")
+            driven, usage = await self._search("best_of_n", f"{label}, runner")
             rows.append((driven, bare or await self._bare(sent, label), usage))
         ratios = [driven.speed / bare.speed for driven, bare, _ in rows]
         return {
@@ -233,13 +236,13 @@ class _Bench:
 
     async def _search(self, name: str, label: str, *, at_once: bool = True) -> tuple[Run, Usage]:
         """All problems searched, as a sweep would: into a store, answers read and judged."""
-        load, wire = self._load, self._wire
+        load, client = self._load, self._client
         setting = Setting(load.most_tokens, load.step_end)
-        # A new one each time: it remembers prompts that were made token ids.
-        proposer = OpenAIProposer(wire, self.found, setting, self._judge.read)
+        # A new proposer each time: an old one remembers the token ids of prompts.
+        proposer = OpenAIProposer(client, self.server, setting, self._judge.read)
         made, usage = strategy(name), Usage()
         jobs = [Job(problem, made, Budget(load.budget)) for problem in self._problems]
-        wire.forget()
+        client.forget()
         with (
             tempfile.TemporaryDirectory() as scratch,
             Store.open(Path(scratch) / "bench.store", write=True) as store,
@@ -260,23 +263,23 @@ class _Bench:
                         usage += result.outcome.usage
                         bar.advance(1)
             seconds = time.perf_counter() - began
-        return Run(seconds, len(wire.sent), wire.decoded_tokens), usage
+        return Run(seconds, len(client.sent), client.decoded_tokens), usage
 
     async def _bare(self, sent: Sequence[tuple[str, bytes]], label: str) -> Run:
         """The same requests from as many clients as there may be requests in flight, each reading
         its response before it sends the next."""
         waiting = iter(sent)
         total = 0
-        headers = {**self._wire.headers, "Content-Type": "application/json"}
+        headers = {**self._client.headers, "Content-Type": "application/json"}
 
         async def client(http: httpx.AsyncClient) -> None:
             nonlocal total
             for path, body in waiting:
-                response = await http.post(self._wire.root + path, content=body)
+                response = await http.post(self._client.root + path, content=body)
                 if response.status_code != 200:
                     raise RunError(
-                        f"{self._wire.root}{path}: {response.status_code} to a bare client; see to "
-                        "the server and give the same command again"
+                        f"{self._client.root}{path}: {response.status_code} to a bare client; see "
+                        "to the server and give the same command again"
                     )
                 total += decoded(response.json())
                 bar.advance(1)
@@ -291,8 +294,8 @@ class _Bench:
                 await asyncio.gather(*map(client, clients))
             return Run(time.perf_counter() - began, len(sent), total)
         finally:
-            for each in clients:
-                await each.aclose()
+            for connection in clients:
+                await connection.aclose()
 
 
 def _told(run: Run) -> dict[str, Any]:
@@ -300,7 +303,7 @@ def _told(run: Run) -> dict[str, Any]:
 
 
 def _ledger(usage: Usage) -> dict[str, Any]:
-    """What the driver counted."""
+    """What the runner counted."""
     return {
         "decoded_tokens": usage.decoded_tokens,
         "computed_prompt_tokens": usage.prompt_tokens,

@@ -27,7 +27,7 @@ from outthink.version import VERSION
 if TYPE_CHECKING:
     from outthink.lab.facts import Facts, ModelFacts, RevisionFacts
     from outthink.measure.intervals import Interval
-    from outthink.policy.results import FitResult, Worth
+    from outthink.policy.results import FitResult, VersusBaseline
     from outthink.study.models import Models
     from outthink.study.plan import Plan
     from outthink.study.results import Accuracies
@@ -594,7 +594,7 @@ def _run_solve(options: argparse.Namespace) -> None:
     if options.policy is not None and options.strategy is not None:
         raise UsageError("--policy and --strategy both say how to think; give one")
     policy = None if options.policy is None else Policy.load(options.policy)
-    kept = None if policy is None else policy.provenance.words
+    kept = None if policy is None else policy.provenance.spec
     solving = solve(
         options.prompt,
         policy=policy,
@@ -1556,7 +1556,7 @@ def _print_policy(found: FitResult) -> None:
             _points(row.difference.mean, row.difference.low, row.difference.high),
             _factor(row),
         )
-        for row in found.worth
+        for row in found.versus_baseline
     ]
     _print_table(("bins", "N", "cost", "policy", found.base, "difference", "CEF"), compared)
 
@@ -1587,7 +1587,7 @@ def _points(mean: float, low: float, high: float) -> str:
     return f"{100 * mean:+.1f} [{100 * low:+5.1f}, {100 * high:+5.1f}]"
 
 
-def _factor(row: Worth) -> str:
+def _factor(row: VersusBaseline) -> str:
     found = row.equivalence
     high = None if found.high_at_least else found.high
     return _cef(

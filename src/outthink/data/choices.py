@@ -7,7 +7,8 @@
     A, B, C, D, with answer                  tables of MMLU
 
 Where the right option always comes first, it must not stay there: a model that likes one letter
-would be right or wrong for nothing. The order depends on the question and its options alone.
+would score high or low without knowing anything. The order depends on the question and its options
+alone.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def recognised(first: Row, reference: str | None) -> Read | None:
 
 
 def prompt(question: str, options: Sequence[str]) -> str:
-    """The question with its options, each with its letter, and what an answer is."""
+    """The question, its options by letter, and the form that an answer has to have."""
     letters = string.ascii_uppercase[: len(options)]
     listed = (f"({letter}) {option}" for letter, option in zip(letters, options, strict=True))
     return "\n".join([question.rstrip(), "", *listed, "", "Answer with the letter of one option."])

@@ -18,8 +18,8 @@ PREFIX = "reasoning-gym:"
 
 
 def problems(name: str, options: Mapping[str, str], *, size: int, seed: int) -> list[Problem]:
-    """What a generator makes. Raises `UsageError` for a generator or option there is not,
-    `RunError` where there is no sandbox."""
+    """The problems that a generator makes. Raises `UsageError` for a generator or option there is
+    not, `RunError` where there is no sandbox."""
     known = gym.generators()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3) or known[:5]

@@ -32,7 +32,7 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns that the caller named; what is `None` is found by its name."""
+    """Columns that the caller named; a column that is `None` is recognised by its name."""
 
     prompt: str | None = None
     reference: str | None = None
@@ -55,27 +55,27 @@ def recognised(rows: Sequence[Row], columns: Columns) -> Layout:
     """The layout of these rows. Raises `ProblemFileError` listing the columns there are."""
     first = rows[0]
     names = tuple(first.values)
-    found = _column(first, columns.id, IDS, "id", needed=False)
+    ids = _column(first, columns.id, IDS, "id", needed=False)
     if columns.prompt is None and columns.reference is None:
         if {"prompt", "test", "entry_point"} <= set(names):
-            return Layout("humaneval", "code", _humaneval, found)
+            return Layout("humaneval", "code", _humaneval, ids)
         if "test_list" in names and {"text", "prompt"} & set(names):
-            return Layout("mbpp", "code", _mbpp, found)
+            return Layout("mbpp", "code", _mbpp, ids)
     prompt = _column(first, columns.prompt, PROMPTS, "prompt")
     assert prompt is not None
     if columns.reference == NONE and NONE not in first.values:
-        return _table(rows, prompt, None, found)
+        return _table(rows, prompt, None, ids)
     if read := choices.recognised(first, columns.reference):
-        return Layout("choices", "choice", lambda row: read(row, _needed(row, prompt)), found)
+        return Layout("choices", "choice", lambda row: read(row, _needed(row, prompt)), ids)
     reference = _column(
         first,
         columns.reference,
         REFERENCES,
         "reference",
-        needed=bool(first.values.keys() - {prompt, found}),
+        needed=bool(first.values.keys() - {prompt, ids}),
         other=prompt,
     )
-    return _table(rows, prompt, reference, found)
+    return _table(rows, prompt, reference, ids)
 
 
 def _column(
@@ -87,7 +87,8 @@ def _column(
     needed: bool = True,
     other: str | None = None,
 ) -> str | None:
-    """The column of this name, or of a likely one that is not the `other`."""
+    """The column `named`, or else the first of the `likely` names that the row has, but not
+    `other`."""
     if named is not None:
         if named not in row.values:
             raise ProblemFileError(
@@ -96,15 +97,15 @@ def _column(
             )
         return named
     named_so = {plain(name): name for name in reversed(row.values) if name != other}
-    found = next((named_so[plain(name)] for name in likely if plain(name) in named_so), None)
-    if found is None and needed:
+    column = next((named_so[plain(name)] for name in likely if plain(name) in named_so), None)
+    if column is None and needed:
         without = f", or FILE?{option}={NONE} where none does" if option == "reference" else ""
         raise ProblemFileError(
             f"{row.where}: none of its columns is called {', '.join(likely[:3])}; it has "
             f"{_listed(row)}, so write FILE?{option}=COLUMN with the one that holds the {option}"
             f"{without}"
         )
-    return found
+    return column
 
 
 def _listed(row: Row) -> str:
@@ -151,23 +152,23 @@ _HASHES = re.compile(r"####[ \t]*([^\n#]+?)\s*\Z")
 
 
 def _after_hashes(row: Row, column: str, text: str) -> str:
-    found = _HASHES.search(text)
-    if found is None:
+    match = _HASHES.search(text)
+    if match is None:
         raise ProblemFileError(
             f"{row.where}: {column!r} does not end in '#### ANSWER' as in the rows before, "
             f"saw {text[-40:]!r}"
         )
-    return re.sub(r"(?<=\d),(?=\d{3})", "", found[1])
+    return re.sub(r"(?<=\d),(?=\d{3})", "", match[1])
 
 
 def _in_box(row: Row, column: str, text: str) -> str:
-    found = extract.boxed(text)
-    if found is None:
+    answer = extract.boxed(text)
+    if answer is None:
         raise ProblemFileError(
             f"{row.where}: {column!r} has no \\boxed{{...}} as in the rows before, "
             f"saw {text[-40:]!r}"
         )
-    return found
+    return answer
 
 
 def _needed(row: Row, column: str) -> str:
@@ -208,7 +209,7 @@ def _mbpp(row: Row) -> tuple[str, str | None]:
         raise ProblemFileError(f"{row.where}: 'test_list' is empty; give every problem a test")
     setup = row.values.get("test_setup_code") or ""
     imports = _sources(row, "test_imports") if "test_imports" in row.values else []
-    # The tests name the function: without one of them nobody could know what to call it.
+    # The prompt shows a test, since only the tests say how the function is called.
     prompt = f"{asked.strip()}\nYour code should pass this test:\n{tests[0].strip()}"
     return prompt, code.mbpp(tests, setup, imports).dump()
 
@@ -229,10 +230,11 @@ def _sources(row: Row, column: str) -> list[str]:
     return value
 
 
-def grader_named(name: str | None, found: str) -> str:
-    """The grader that the caller named, or the one that was found. Raises `UsageError`."""
+def grader_named(name: str | None, fitting: str) -> str:
+    """The grader that the caller named, or else `fitting`. Raises `UsageError` for an unknown
+    name."""
     if name is None:
-        return found
+        return fitting
     from outthink.grade import names
 
     if name not in names():

@@ -45,7 +45,7 @@ class Problems(Sequence[Problem]):
     problems: tuple[Problem, ...]
     grader: str
     layout: str
-    """How they were understood: `lab`, `table`, `gsm8k`, `math`, `humaneval`, `mbpp` or
+    """The layout of the source: `lab`, `table`, `gsm8k`, `math`, `humaneval`, `mbpp` or
     `reasoning-gym`."""
 
     def __len__(self) -> int:
@@ -64,28 +64,28 @@ class Problems(Sequence[Problem]):
         return iter(self.problems)
 
 
-def read(words: str) -> Problems:
-    """The problems that words name. Raises `UsageError` naming what is wrong and where."""
-    if words.startswith(LAB):
-        return Problems(tuple(_generated(words)), EXACT, "lab")
-    if words.startswith(gym.PREFIX):
-        return _from_gym(words)
-    return _from_file(words)
+def read(spec: str) -> Problems:
+    """The problems that `spec` names. Raises `UsageError` naming what is wrong and where."""
+    if spec.startswith(LAB):
+        return Problems(tuple(_generated(spec)), EXACT, "lab")
+    if spec.startswith(gym.PREFIX):
+        return _from_gym(spec)
+    return _from_file(spec)
 
 
-def called(words: str) -> str:
-    """What to name after these problems: `gsm8k` for gsm8k.jsonl, `lab-test` for lab:test."""
-    plain = words.partition("?")[0].rstrip("/")
+def called(spec: str) -> str:
+    """A name for files about these problems: `gsm8k` for gsm8k.jsonl, `lab-test` for lab:test."""
+    plain = spec.partition("?")[0].rstrip("/")
     if plain.startswith(LAB):
         return plain.replace(":", "-")
     return Path(plain.rpartition(":")[2]).stem
 
 
-def require_lab(problems: Problems, words: str) -> None:
+def require_lab(problems: Problems, spec: str) -> None:
     """Raises `ProblemFileError` where the lab's models cannot read these problems."""
     if problems.layout != "lab":
         raise ProblemFileError(
-            f"{words}: the lab's models read problems of the lab's task alone; write lab:test, "
+            f"{spec}: the lab's models read problems of the lab's task alone; write lab:test, "
             "or name another model"
         )
 
@@ -112,37 +112,37 @@ def _generated(source: str) -> list[Problem]:
     return task.problems(task.Stream(name), _checked(source, size), int(seed))
 
 
-def _from_gym(words: str) -> Problems:
-    name, _, query = words.removeprefix(gym.PREFIX).partition("?")
+def _from_gym(spec: str) -> Problems:
+    name, _, query = spec.removeprefix(gym.PREFIX).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     size, seed = options.pop("size", "200"), options.pop("seed", "0")
     if not name or not all(re.fullmatch("[0-9]{1,18}", number) for number in (size, seed)):
         raise UsageError(
-            f"{words!r} names no problems; write {gym.PREFIX}GENERATOR?size=200&seed=0, "
+            f"{spec!r} names no problems; write {gym.PREFIX}GENERATOR?size=200&seed=0, "
             "with options of the generator after an '&'"
         )
-    made = gym.problems(name, options, size=_checked(words, size), seed=int(seed))
+    made = gym.problems(name, options, size=_checked(spec, size), seed=int(seed))
     return Problems(tuple(made), "reasoning-gym", "reasoning-gym")
 
 
-def _checked(words: str, size: str) -> int:
+def _checked(spec: str, size: str) -> int:
     if not 1 <= int(size) <= MOST:
-        raise UsageError(f"{words!r} asks for {size} problems; give a size of 1 to {MOST}")
+        raise UsageError(f"{spec!r} asks for {size} problems; give a size of 1 to {MOST}")
     return int(size)
 
 
 # Files -------------------------------------------------------------------------------------------
 
 
-def _from_file(words: str) -> Problems:
-    path, options = _options(words)
+def _from_file(spec: str) -> Problems:
+    path, options = _options(spec)
     rows = list(tables.rows(path))
     if not rows:
         raise ProblemFileError(f"{path}: no problems in it; write one JSON object a line")
     if _is_lab(rows[0]):
         problems = [_lab(row) for row in rows]
         grader = grader_named(options.get("grader"), EXACT)
-        found = Problems(tuple(_distinct(problems, rows)), grader, "lab")
+        source = Problems(tuple(_distinct(problems, rows)), grader, "lab")
     else:
         columns = Columns(options.get("prompt"), options.get("reference"), options.get("id"))
         layout = recognised(rows, columns)
@@ -151,44 +151,44 @@ def _from_file(words: str) -> Problems:
             for number, row in enumerate(rows, 1)
         ]
         grader = grader_named(options.get("grader"), layout.grader)
-        found = Problems(tuple(_distinct(problems, rows)), grader, layout.name)
-    return _sampled(found, options, words)
+        source = Problems(tuple(_distinct(problems, rows)), grader, layout.name)
+    return _sampled(source, options, spec)
 
 
-def _options(words: str) -> tuple[Path, dict[str, str]]:
+def _options(spec: str) -> tuple[Path, dict[str, str]]:
     """The file, and what is said about it after a '?'."""
-    path = Path(words)
-    if "?" not in words or path.exists():
+    path = Path(spec)
+    if "?" not in spec or path.exists():
         return path, {}
-    name, _, query = words.rpartition("?")
+    name, _, query = spec.rpartition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = options.keys() - _OPTIONS
     if unknown or not options:
         raise UsageError(
-            f"{words!r}: unknown option {', '.join(sorted(unknown)) or query!r}; a file takes "
+            f"{spec!r}: unknown option {', '.join(sorted(unknown)) or query!r}; a file takes "
             f"{', '.join(sorted(_OPTIONS))}"
         )
     return Path(name), options
 
 
-def _sampled(found: Problems, options: dict[str, str], words: str) -> Problems:
+def _sampled(problems: Problems, options: dict[str, str], spec: str) -> Problems:
     """`size` problems: the first ones, or with a seed any, in the order of the file."""
     size, seed = options.get("size"), options.get("seed")
     if not all(
         re.fullmatch("[0-9]{1,18}", number) for number in (size, seed) if number is not None
     ):
-        raise UsageError(f"{words!r}: size and seed have to be whole numbers")
+        raise UsageError(f"{spec!r}: size and seed have to be whole numbers")
     if size is None:
         if seed is not None:
-            raise UsageError(f"{words!r}: a seed without a size chooses nothing; add size=200")
-        return found
-    wanted = _checked(words, size)
-    if wanted > len(found):
-        raise UsageError(f"{words!r} asks for {wanted} problems; there are {len(found)}")
+            raise UsageError(f"{spec!r}: a seed without a size chooses nothing; add size=200")
+        return problems
+    wanted = _checked(spec, size)
+    if wanted > len(problems):
+        raise UsageError(f"{spec!r} asks for {wanted} problems; there are {len(problems)}")
     places = range(wanted)
     if seed is not None:
-        places = sorted(random.Random(int(seed)).sample(range(len(found)), wanted))  # type: ignore[assignment]
-    return Problems(tuple(found[place] for place in places), found.grader, found.layout)
+        places = sorted(random.Random(int(seed)).sample(range(len(problems)), wanted))  # type: ignore[assignment]
+    return Problems(tuple(problems[place] for place in places), problems.grader, problems.layout)
 
 
 def _id(row: Row, column: str | None, number: int) -> str:
@@ -204,7 +204,7 @@ def _id(row: Row, column: str | None, number: int) -> str:
 
 
 def _distinct(problems: Sequence[Problem], rows: Sequence[Row]) -> Iterator[Problem]:
-    """The problems, if each has a name of its own."""
+    """The same problems. Raises `ProblemFileError` where two have one id."""
     lines: dict[str, str] = {}
     for problem, row in zip(problems, rows, strict=True):
         if problem.id in lines:

@@ -1,7 +1,7 @@
 """Rows of a file: JSON Lines, JSON, CSV, tab-separated values, Parquet, or a folder of JSON files.
 
-A row is what its columns hold, and where it stands, so that its reader can name the place. The kind
-of a file is its ending. Knows nothing of problems.
+A row has the values of its columns and its place in the file, which errors name. A file's ending
+says of which kind it is. Knows nothing of problems.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Row:
     """How the place is called within its file, such as `line 3`."""
     values: dict[str, Any]
     text: str = ""
-    """As it is written, where the file is text."""
+    """The row as it is written, where the file is text."""
 
 
 def rows(path: Path) -> Iterator[Row]:

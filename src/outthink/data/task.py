@@ -145,12 +145,12 @@ def problems(stream: Stream, count: int, seed: int) -> list[Problem]:
     """`count` different problems of a stream; the same seed gives the same ones in the same order,
     so a shorter list is the beginning of a longer one."""
     rng = np.random.default_rng([seed, list(Stream).index(stream)])
-    found: dict[str, Problem] = {}
-    while len(found) < count:
+    distinct: dict[str, Problem] = {}
+    while len(distinct) < count:
         for chain in draw(stream, _CHUNK, rng):
             problem = chain.problem()
-            found.setdefault(problem.id, problem)
-    return list(found.values())[:count]
+            distinct.setdefault(problem.id, problem)
+    return list(distinct.values())[:count]
 
 
 def stream_of(chain: Chain) -> Stream:

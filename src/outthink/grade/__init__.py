@@ -1,10 +1,10 @@
-"""Graders by name: how an answer is found in a solution, written in one way, and judged.
+"""Graders by name: how an answer is extracted, written in a canonical form, and judged.
 
     grading = outthink.grade.grading("math")
     answer = grading.extract(solution)          # None where it declares none
     grading.canonical(answer)                   # what votes are counted by; itself an answer
     grading.grade(answer, reference)            # right or wrong
-    grading.read(solution)                      # found and written in one way: what a proposer does
+    grading.read(solution)                      # extracted and canonical: what a proposer does
 
 `exact` is for answers with one way to be written, `number` for GSM8K and its kin, `math` for MATH,
 `choice` for letters, `code` for programs judged by tests, `reasoning-gym` for its generators.
@@ -32,20 +32,20 @@ EXACT = "exact"
 
 
 class Extractor(Protocol):
-    """Finds the answer in a finished solution's text; `None` where it has none."""
+    """Extracts the answer from a finished solution's text; `None` where it has none."""
 
     def __call__(self, text: str, /) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """How one kind of answer is found, written in one way, and judged."""
+    """How one kind of answer is extracted, written in a canonical form, and judged."""
 
     name: str
     grade: Grader
     extract: Extractor
     canonical: Callable[[str], str]
-    """Equal answers give equal text, and the text is graded as the answer is."""
+    """Makes the same text of equal answers; the text is graded as the answer is."""
     require: Callable[[], None] = lambda: None
     """Raises `UsageError` or `RunError` where something is missing without which nothing can be
     judged: a package, a sandbox. To be asked before anything is spent."""
@@ -53,8 +53,8 @@ class Grading:
     def read(self, text: str) -> str | None:
         """The answer of a finished solution in its canonical form, so that equal answers vote
         together; `None` where it declares none."""
-        found = self.extract(text)
-        return None if found is None else self.canonical(found) or None
+        answer = self.extract(text)
+        return None if answer is None else self.canonical(answer) or None
 
 
 def _mathematics(text: str) -> str | None:
@@ -62,8 +62,8 @@ def _mathematics(text: str) -> str | None:
 
 
 _GRADINGS = {
-    found.name: found
-    for found in (
+    grader.name: grader
+    for grader in (
         Grading(EXACT, text.exact, text.answer, text.canonical),
         Grading("number", number.grade, extract.answer, number.canonical),
         Grading("math", math.grade, _mathematics, math.canonical, worker.require),

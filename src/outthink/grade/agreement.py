@@ -35,7 +35,7 @@ class Graded:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A solution that we judge otherwise."""
+    """A solution that the grader judges otherwise than was published."""
 
     graded: Graded
     ours: bool
@@ -59,18 +59,18 @@ class Agreement:
 
     @property
     def undeclared(self) -> int:
-        """Published as right, and ending in no answer that says it is one."""
-        return sum(found.graded.answer is None for found in self.disagreements)
+        """Solutions published as right that declare no answer."""
+        return sum(disagreement.graded.answer is None for disagreement in self.disagreements)
 
     @property
     def too_strict(self) -> int:
-        """Published as right, and wrong for us."""
-        return sum(not found.ours for found in self.disagreements)
+        """Solutions published as right that the grader takes for wrong."""
+        return sum(not disagreement.ours for disagreement in self.disagreements)
 
     @property
     def too_lenient(self) -> int:
-        """Published as wrong, and right for us."""
-        return sum(found.ours for found in self.disagreements)
+        """Solutions published as wrong that the grader takes for right."""
+        return sum(disagreement.ours for disagreement in self.disagreements)
 
 
 def measure(
@@ -88,14 +88,14 @@ def agreement(
 ) -> Agreement:
     """Compare a grader with verdicts. An unanswered solution is wrong."""
     total = 0
-    found: list[Disagreement] = []
+    disagreements: list[Disagreement] = []
     for graded in solutions:
         ours = graded.answer is not None and grading.grade(graded.answer, graded.reference)
         total += 1
         if ours is not graded.right:
-            found.append(Disagreement(graded, ours))
+            disagreements.append(Disagreement(graded, ours))
         advance(1)
-    return Agreement(total, total - len(found), tuple(found))
+    return Agreement(total, total - len(disagreements), tuple(disagreements))
 
 
 def read(path: Path, grading: Grading) -> Iterator[Graded]:
@@ -124,16 +124,16 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
-def summary(found: Agreement) -> dict[str, Any]:
-    """What was found, as JSON holds it."""
-    low, high = found.interval
+def summary(result: Agreement) -> dict[str, Any]:
+    """The result as an object for JSON."""
+    low, high = result.interval
     return {
-        "solutions": found.solutions,
-        "agreed": found.agreed,
-        "share": found.share,
+        "solutions": result.solutions,
+        "agreed": result.agreed,
+        "share": result.share,
         "low": low,
         "high": high,
-        "undeclared": found.undeclared,
+        "undeclared": result.undeclared,
         "disagreements": [
             {
                 "id": one.graded.id,
@@ -142,21 +142,21 @@ def summary(found: Agreement) -> dict[str, Any]:
                 "published": one.graded.right,
                 "ours": one.ours,
             }
-            for one in found.disagreements
+            for one in result.disagreements
         ],
     }
 
 
-def report(found: Agreement) -> Iterator[str]:
+def report(result: Agreement) -> Iterator[str]:
     """Lines for a reader: the share with its interval, then every disagreement."""
-    low, high = found.interval
+    low, high = result.interval
     yield (
-        f"{found.agreed} of {found.solutions} verdicts agree: {found.share:.2%} "
+        f"{result.agreed} of {result.solutions} verdicts agree: {result.share:.2%} "
         f"(95 % interval {low:.2%} to {high:.2%}); "
-        f"{found.too_strict} right by the file alone, {found.undeclared} of them without a "
-        f"declared answer, {found.too_lenient} right by us alone"
+        f"{result.too_strict} right by the file alone, {result.undeclared} of them without a "
+        f"declared answer, {result.too_lenient} right by us alone"
     )
-    for disagreement in summary(found)["disagreements"]:
+    for disagreement in summary(result)["disagreements"]:
         yield json.dumps(disagreement, ensure_ascii=False)
 
 

@@ -59,8 +59,8 @@ def letters(answer: str) -> str | None:
     match = re.compile(_OPTION.pattern, re.IGNORECASE if len(text) < 12 else 0).match(text)
     if match is None:
         return None
-    found = next(group for group in match.groups() if group is not None)
-    return found.upper()
+    option = next(group for group in match.groups() if group is not None)
+    return option.upper()
 
 
 def answer(text: str) -> str | None:
@@ -71,8 +71,8 @@ def answer(text: str) -> str | None:
     said = extract.spoken(text)
     if said is None:
         return None
-    for found in (extract.answer(text), extract.declared(said)):
-        if found is not None and (named := letters(found)):
+    for candidate in (extract.answer(text), extract.declared(said)):
+        if candidate is not None and (named := letters(candidate)):
             return named
     chosen = list(_CHOSEN.finditer(said))
     if chosen:

@@ -22,7 +22,7 @@ from outthink.grade.sandbox import Ended, Limits
 
 _TRIAL = Path(__file__).with_name("trial.py")
 LIMITS = Limits(cpu_s=10, wall_s=30.0)
-"""Of one program with all its tests."""
+"""Limits of one program with all its tests."""
 
 _PYTHON = re.compile(r"\{?\.?(?:i?python|py)\d*(?![a-z]).*", re.IGNORECASE)
 _BEGINS = re.compile(r"(?:async\s+def|def|class|import|from)\s+\w|@\w")
@@ -31,12 +31,12 @@ MOST_TRIED = 10
 _TRIES = re.compile(
     r"tests?|test_?[A-Z_]\w*|test_\w+|\w+_tests?|Tests?\w*|\w+Tests?|main|demo|check"
 )
-"""Names of what tries a program, where it asserts or prints something."""
+"""Names of functions and classes that try a program, if they assert or print something."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What a program is judged by."""
+    """The tests that a program is judged by."""
 
     tests: tuple[str, ...]
     """Python source, run in order in one namespace; a test fails by raising."""
@@ -55,15 +55,15 @@ class Suite:
         """Raises `UsageError` where a reference holds no tests."""
         try:
             value = json.loads(reference)
-            found = cls(tuple(value["tests"]), value.get("prompt", ""), value.get("entry_point"))
+            suite = cls(tuple(value["tests"]), value.get("prompt", ""), value.get("entry_point"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(
                 f"reference {reference[:60]!r} holds no tests; read the problems from a file in "
                 "HumanEval's or MBPP's layout"
             ) from error
-        if not found.tests or not all(isinstance(test, str) for test in found.tests):
+        if not suite.tests or not all(isinstance(test, str) for test in suite.tests):
             raise UsageError(f"reference {reference[:60]!r} holds no tests; give each problem one")
-        return found
+        return suite
 
 
 def humaneval(prompt: str, test: str, entry_point: str) -> Suite:
@@ -79,7 +79,7 @@ def mbpp(test_list: Sequence[str], setup: str = "", imports: Sequence[str] = ())
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How a program did."""
+    """The result of trying a program."""
 
     passed: bool
     why: str
@@ -98,14 +98,14 @@ def attempt(answer: str, tests: Suite, *, limits: Limits = LIMITS) -> Trial:
         "tests": tests.tests,
         "entry_point": tests.entry_point,
     }
-    found = sandbox.run(_TRIAL.read_text(encoding="utf-8"), stdin=json.dumps(task), limits=limits)
-    if found.ended is not Ended.EXIT:
-        return Trial(False, f"ended: {found.ended}")
+    process = sandbox.run(_TRIAL.read_text(encoding="utf-8"), stdin=json.dumps(task), limits=limits)
+    if process.ended is not Ended.EXIT:
+        return Trial(False, f"ended: {process.ended}")
     try:
-        verdict = json.loads(found.stdout)
+        verdict = json.loads(process.stdout)
     except ValueError:
-        if found.code == 1 and "Error" in found.stderr:
-            raise RunError(f"the tests could not be run: {found.stderr[-200:].strip()}") from None
+        if process.code == 1 and "Error" in process.stderr:
+            raise RunError(f"the tests could not be run: {process.stderr[-200:].strip()}") from None
         return Trial(False, "ended: before a verdict")
     return Trial(verdict["passed"] is True, verdict["why"])
 
@@ -155,8 +155,8 @@ def answer(text: str) -> str | None:
             return None
         if not blocks:
             spoken = before
-    found = _program(blocks) if blocks else _unfenced(spoken)
-    return found.rstrip() if found.strip() else None
+    program = _program(blocks) if blocks else _unfenced(spoken)
+    return program.rstrip() if program.strip() else None
 
 
 def _program(blocks: Sequence[fenced.Block]) -> str:
@@ -180,7 +180,7 @@ def _program(blocks: Sequence[fenced.Block]) -> str:
 
 
 def _unfenced(text: str) -> str:
-    """The program of a text without fences: all of it, or without the talk around it."""
+    """The program of a text without fences: all of it, or without the prose around it."""
     lines = text.split("\n")
     begins = [number for number, line in enumerate(lines) if _BEGINS.match(line)]
     if not begins or _parses(text) or _Part.of(text).continues:
@@ -285,7 +285,7 @@ def _tree(source: str) -> ast.Module | None:
     """The program's syntax tree; `None` where it is no program."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the program, which is not ours
+            warnings.simplefilter("ignore")  # they are about the model's program
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None

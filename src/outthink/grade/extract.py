@@ -136,14 +136,14 @@ def answer(text: str, same: Same = number.grade) -> str | None:
         return None
     # What looked like an answer may be none: then the question stands before the solution.
     for part in dict.fromkeys((_of_one_question(said), said)):
-        if found := boxed(part, same) if _BOX.search(part) else _declared_once(part, same):
-            return found if len(found) <= LONGEST else None
+        if value := boxed(part, same) if _BOX.search(part) else _declared_once(part, same):
+            return value if len(value) <= LONGEST else None
     return None
 
 
 def _declared_once(text: str, same: Same) -> str | None:
-    found = declared(text)
-    return None if found is None else _once(found, same)
+    value = declared(text)
+    return None if value is None else _once(value, same)
 
 
 def boxed(text: str, same: Same = number.grade) -> str | None:
@@ -175,8 +175,8 @@ def boxed(text: str, same: Same = number.grade) -> str | None:
         begin = place
         if content not in parts and not any(_one(content, part, same) for part in parts):
             parts.insert(0, content)
-    found = ", ".join(parts).strip()
-    return _bracketed(text, begin, finish, found) or None
+    values = ", ".join(parts).strip()
+    return _bracketed(text, begin, finish, values) or None
 
 
 def tagged(text: str) -> str | None:
@@ -196,7 +196,7 @@ def declared(text: str) -> str | None:
         return _trimmed(tags[-1])
     if hashed := _hashed(text):
         return hashed
-    found = None
+    value = None
     matches = sorted(
         (*_DECLARED.finditer(text), *_HEADING.finditer(text)), key=lambda match: match.end()
     )
@@ -209,12 +209,12 @@ def declared(text: str) -> str | None:
         plain = rest.strip(_EDGES)
         if _DECLARED.match(plain):  # "Final answer: the final answer is ..."
             continue
-        if found is not None and _JUDGED.match(plain):
+        if value is not None and _JUDGED.match(plain):
             continue
-        found = _clause(rest) or found
-    if found is None and (last := _LAST_LINE.search(text)):
-        found = _clause(last["answer"])
-    return found
+        value = _clause(rest) or value
+    if value is None and (last := _LAST_LINE.search(text)):
+        value = _clause(last["answer"])
+    return value
 
 
 def spoken(text: str) -> str | None:
@@ -252,13 +252,13 @@ def _follows(between: str) -> bool:
     return len(between) < 40 and _JOINED.fullmatch(between) is not None and "\n\n" not in between
 
 
-def _bracketed(text: str, start: int, end: int, found: str) -> str:
+def _bracketed(text: str, start: int, end: int, values: str) -> str:
     """A list in boxes with the brackets that stand around them."""
     opening = _OPENING.search(text, max(0, start - 20), start)
     closing = _CLOSING.match(text, end)
-    if "," not in found or opening is None or closing is None:
-        return found
-    return f"{opening[1]}{found}{closing[1]}"
+    if "," not in values or opening is None or closing is None:
+        return values
+    return f"{opening[1]}{values}{closing[1]}"
 
 
 def _of_one_question(text: str) -> str:
@@ -269,10 +269,10 @@ def _of_one_question(text: str) -> str:
     return text if following is None else text[: following.start()]
 
 
-def _once(found: str, same: Same) -> str:
+def _once(values: str, same: Same) -> str:
     """One of the values where all that 'or' joins are one: `1/2, or 0.5`."""
-    parts = re.split(r",?\s+(?:or|that is,?|i\.e\.,?)\s+", found)
-    return parts[0] if all(_one(parts[0], part, same) for part in parts[1:]) else found
+    parts = re.split(r",?\s+(?:or|that is,?|i\.e\.,?)\s+", values)
+    return parts[0] if all(_one(parts[0], part, same) for part in parts[1:]) else values
 
 
 def _one(a: str, b: str, same: Same) -> bool:
@@ -334,10 +334,10 @@ def _clause(text: str) -> str | None:
     while adverb := _ADVERB.match(text):
         text = text[adverb.end() :].strip(_EDGES)
     if formulas := _formulas(text):
-        found, rest = formulas
-        if _SYMBOL.fullmatch(found) and (said := _EQUALS.match(rest)):
-            return _clause(rest[said.end() :]) or found  # "$x$ is $5$"
-        return found
+        formula, rest = formulas
+        if _SYMBOL.fullmatch(formula) and (said := _EQUALS.match(rest)):
+            return _clause(rest[said.end() :]) or formula  # "$x$ is $5$"
+        return formula
     sentence = _SENTENCE.split(text)[0].strip(_EDGES)
     if _VALUE.match(sentence):
         return _value(sentence)
@@ -378,8 +378,8 @@ def _formulas(text: str) -> tuple[str, str] | None:
         return None
     rest = text[position:]
     unit = re.match(r"\s*(\\?%|percent\b)", rest)
-    found = _trimmed(", ".join(parts) + ("%" if unit else ""))
-    return None if found is None else (found, rest)
+    values = _trimmed(", ".join(parts) + ("%" if unit else ""))
+    return None if values is None else (values, rest)
 
 
 def _is_money(match: re.Match[str]) -> bool:

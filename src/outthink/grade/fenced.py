@@ -40,15 +40,15 @@ class Block:
 def blocks(text: str) -> Iterator[Block]:
     """The outermost fenced blocks of a text, in order."""
     lines = text.split("\n")
-    at = 0
-    while at < len(lines):
-        opening = _OPENING.fullmatch(lines[at])
+    line = 0
+    while line < len(lines):
+        opening = _OPENING.fullmatch(lines[line])
         if opening is None:
-            at += 1
+            line += 1
             continue
-        end, last = _end(lines, at, opening)
+        end, last = _end(lines, line, opening)
         margin = len(opening["indent"].expandtabs(4))
-        inside = [*lines[at + 1 : end], *([] if last is None else [last])]
+        inside = [*lines[line + 1 : end], *([] if last is None else [last])]
         inside = _outdented(inside, margin)
         info = (opening["info"] or opening["language"] or "").strip()
         if _CODE.fullmatch(info):
@@ -58,9 +58,9 @@ def blocks(text: str) -> Iterator[Block]:
             info.partition(" ")[0],
             "".join(f"{line}\n" for line in inside),
             end < len(lines),
-            at,
+            line,
         )
-        at = end + 1
+        line = end + 1
 
 
 def _end(lines: list[str], start: int, opening: re.Match[str]) -> tuple[int, str | None]:

@@ -36,7 +36,7 @@ class Entry:
     """Which problem it is."""
 
     answer: str
-    """As the generator has it; others may be right as well."""
+    """The generator's answer; others may be right as well."""
     generator: str
     configuration: str
     """JSON, with size and seed."""
@@ -69,18 +69,18 @@ def grade(answer: str, reference: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def score(answer: str, reference: str) -> float:
-    """What the generator's own scorer gives, in [0, 1]. Raises as `grade` does."""
+    """The score by the generator's own scorer, in [0, 1]. Raises as `grade` does."""
     require()
     entry = Entry.load(reference)
-    found = _ask(
+    reply = _ask(
         ["score", entry.generator, entry.configuration, entry.index, entry.question, answer]
     )
-    if "error" in found:
+    if "error" in reply:
         raise UsageError(
-            f"problem {entry.index} of {entry.generator} cannot be made again ({found['error']}); "
+            f"problem {entry.index} of {entry.generator} cannot be made again ({reply['error']}); "
             "read the problems anew"
         )
-    return float(found["score"])
+    return float(reply["score"])
 
 
 def generators() -> list[str]:
@@ -93,15 +93,15 @@ def make(generator: str, configuration: str, size: int) -> list[Entry]:
     entries: list[Entry] = []
     for first in range(0, size, _AT_ONCE):
         last = min(size, first + _AT_ONCE)
-        found = _ask(["make", generator, configuration, first, last])
-        if "error" in found:
+        reply = _ask(["make", generator, configuration, first, last])
+        if "error" in reply:
             raise UsageError(
                 f"reasoning-gym:{generator} cannot be made with {configuration}: "
-                + " ".join(found["error"].split())
+                + " ".join(reply["error"].split())
             )
         entries += [
             Entry(answer, generator, configuration, index, question)
-            for index, (question, answer) in enumerate(found["entries"], first)
+            for index, (question, answer) in enumerate(reply["entries"], first)
         ]
     return entries
 
@@ -117,8 +117,8 @@ def _ask(request: list[object]) -> dict[str, Any]:
         said = session.ask(json.dumps(request), seconds=_SECONDS)
     if said is None:
         raise RunError(f"reasoning-gym did not answer ({session.last_words})")
-    found: dict[str, Any] = json.loads(said)
-    return found
+    reply: dict[str, Any] = json.loads(said)
+    return reply
 
 
 def answer(text: str) -> str | None:
@@ -127,7 +127,7 @@ def answer(text: str) -> str | None:
 
 
 def canonical(answer: str) -> str:
-    """The text without space around it: what may differ is the scorer's to say."""
+    """The text without space around it: which other answers are equal, the scorer decides."""
     return answer.strip()
 
 

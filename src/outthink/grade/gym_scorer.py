@@ -69,9 +69,9 @@ def score(name: str, configuration: str, index: int, question: str, answer: str)
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as file:
-        found = file.read()
+        points = file.read()
     os.waitpid(child, 0)
-    return {"score": float(found or b"0")}
+    return {"score": float(points or b"0")}
 
 
 def main() -> None:
@@ -87,10 +87,10 @@ def main() -> None:
         for line in asked:
             what, *about = json.loads(line)
             try:
-                found = work[what](*about)
+                reply = work[what](*about)
             except Exception as error:
-                found = {"error": f"{type(error).__name__}: {error}"[:300]}
-            told.write(json.dumps(found) + "\n")
+                reply = {"error": f"{type(error).__name__}: {error}"[:300]}
+            told.write(json.dumps(reply) + "\n")
             told.flush()
 
 

@@ -62,12 +62,12 @@ def _canonical(answer: str) -> str:
     if isinstance(form, Words):
         # Words without their marks must not be read as something that the answer was not read as.
         return form.text if _same_words(read(form.text), form) else clean(answer)
-    found = _written(form)
+    text = _written(form)
     for _ in range(3):
-        again = _written(read(found))
-        if again == found:
-            return found
-        found = again  # what algebra does to its own result
+        again = _written(read(text))
+        if again == text:
+            return text
+        text = again  # what algebra does to its own result
     return clean(answer)
 
 
@@ -289,8 +289,8 @@ def _written(form: Form) -> str:
     simplest = _ask("simplest", form.latex)
     if not isinstance(simplest, str):
         return form.latex
-    found = read(simplest)
-    return simplest if isinstance(found, Formula | Words) else _written(found)
+    simplest_form = read(simplest)
+    return simplest if isinstance(simplest_form, Formula | Words) else _written(simplest_form)
 
 
 def written_number(number: Number) -> str:

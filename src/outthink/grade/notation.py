@@ -172,13 +172,13 @@ def _read_union(text: str, depth: int) -> Form | None:
 def _flat(kind: str, members: list[Form]) -> Group:
     """A group in which the members of a list, such as `1 \\pm 2` is one, are its own."""
     inner = {"union": "union"}.get(kind, "list")
-    found: list[Form] = []
+    flat: list[Form] = []
     for member in members:
         if isinstance(member, Group) and member.kind == inner:
-            found.extend(member.members)
+            flat.extend(member.members)
         else:
-            found.append(member)
-    return Group(kind, tuple(found))
+            flat.append(member)
+    return Group(kind, tuple(flat))
 
 
 def _read_relation(text: str, depth: int) -> Form | None:
@@ -210,15 +210,15 @@ def _read_relation(text: str, depth: int) -> Form | None:
 
 def _relations(text: str) -> list[re.Match[str]]:
     """The relation signs that `split` cuts at."""
-    found: list[re.Match[str]] = []
+    relations: list[re.Match[str]] = []
     position = 0
     for part in split(text, _RELATION)[:-1]:
         position += len(part)
         match = _RELATION.match(text, position)
         assert match is not None
-        found.append(match)
+        relations.append(match)
         position = match.end()
-    return found
+    return relations
 
 
 def _turned(left: Form, sign: str, right: Form) -> Equation:

@@ -24,10 +24,10 @@ def grade(answer: str, reference: str) -> bool:
 
 def canonical(answer: str) -> str:
     """The number by its value: `0.5` for 0.50 or 1/2, `1/3` as it is; other text stays as it is."""
-    found = number(answer)
-    if found is None:
+    parsed = number(answer)
+    if parsed is None:
         return clean(answer)
-    value = found.value
+    value = parsed.value
     if value.denominator == 1 or 10**PLACES % value.denominator:
         return str(value)
     digits = str(abs(value.numerator) * (10**PLACES // value.denominator)).rjust(PLACES + 1, "0")

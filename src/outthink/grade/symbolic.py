@@ -2,10 +2,9 @@
 
 Two formulas are equal where math-verify says so and an evaluation to 30 digits agrees, so that
 nothing is equal because both are tiny; or where an evaluation to 80 digits at five points does.
-This is the far side of `worker`:
-it reads requests from standard input, one JSON object a line, and answers in kind. A formula that
-takes too long ends the process, by a timer on CPU time that no library can swallow. Formulas come
-as LaTeX; nothing is ever evaluated as Python.
+It is what runs in a process of `worker`: it reads requests from standard input, one JSON object a
+line, and answers in kind. A formula that takes too long ends the process, by a timer on CPU time
+that no library can swallow. Formulas come as LaTeX; nothing is ever evaluated as Python.
 
 Needs the packages of the extra `math`. math-verify: Kydlicek 2025, Apache-2.0.
 """
@@ -36,14 +35,15 @@ LONGEST = 400
 
 _DIGITS = 30
 _AGREES = sympy.Float("1e-12")
-"""Relative difference of two exact values that is rounding."""
+"""Two exact values with a smaller relative difference differ by rounding alone."""
 _NEAR = sympy.Float("1e-6")
 """The same where a formula holds a decimal fraction, which may be rounded."""
 _PROOF_DIGITS = 80
 _PROVES = sympy.Float("1e-60", _PROOF_DIGITS)
 """Relative difference, at every point tried, of two formulas that are one."""
 _POINTS = ("37/101", "113/89", "-29/71", "-197/83", "1009/97")
-"""Where letters are put: the first two disprove what is said to be equal, all of them prove."""
+"""Values for the letters of two formulas: the first two can disprove that they are equal, all of
+them prove it."""
 _NORMALIZATION = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none",
     equations=False,
@@ -84,8 +84,8 @@ def same_equation(left: str, right: str) -> bool:
 
 def value(latex: str) -> str | None:
     """The decimal value of a formula without letters, to 25 digits; `None` where it has none."""
-    found = _number(_parsed(latex))
-    return str(sympy.Float(found, 25)) if found is not None and found.is_real else None
+    number = _number(_parsed(latex))
+    return str(sympy.Float(number, 25)) if number is not None and number.is_real else None
 
 
 def simplest(latex: str) -> str | None:
@@ -122,17 +122,17 @@ def _parsed(latex: str) -> Any:
         pass
     # Integrals, sums and limits. A parser that takes `2(3)` for a mixed number would add the two.
     times = re.sub(r"((?<![\w^.\\])\d+(?:\.\d+)?|\))(?=\()", r"\1 \\cdot ", latex)
-    found = latex2sympy(
+    expression = latex2sympy(
         times, is_real=True, conversion_config=_CONVERSION, normalization_config=_NORMALIZATION
     )
-    if not isinstance(found, sympy.Basic) or found.has(sympy.logic.boolalg.BooleanAtom):
+    if not isinstance(expression, sympy.Basic) or expression.has(sympy.logic.boolalg.BooleanAtom):
         return None
     # The parser decides by what stands around a letter whether it is real, and i the unit.
     letters = {
         letter: sympy.I if letter.name == "i" else algebra.symbol(letter.name)
-        for letter in found.free_symbols
+        for letter in expression.free_symbols
     }
-    return found.subs(letters, simultaneous=True) if letters else found
+    return expression.subs(letters, simultaneous=True) if letters else expression
 
 
 def _number(expression: Any, digits: int = _DIGITS, places: dict[Any, Any] | None = None) -> Any:
@@ -140,8 +140,8 @@ def _number(expression: Any, digits: int = _DIGITS, places: dict[Any, Any] | Non
     if not isinstance(expression, sympy.Expr) or expression.free_symbols - set(places or {}):
         return None
     # Numbers are put in while evaluating: exact powers of fractions would take for ever.
-    found = expression.doit().evalf(digits, subs=places)
-    return found if found.is_number and found.is_finite else None
+    value = expression.doit().evalf(digits, subs=places)
+    return value if value.is_number and value.is_finite else None
 
 
 def _agree(a: Any, b: Any) -> bool:
@@ -200,8 +200,8 @@ def serve(cpu_seconds: float) -> None:
     answers = sys.stdout
     sys.stdout = sys.stderr
 
-    def tell(found: bool | str | None) -> None:
-        answers.write(json.dumps(found) + "\n")
+    def tell(answer: bool | str | None) -> None:
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
     tell("ready")
@@ -209,8 +209,8 @@ def serve(cpu_seconds: float) -> None:
         name, *formulas = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
-            found = _REQUESTS[name](*formulas)
-        except Exception:  # what a library makes of text that is no mathematics
-            found = None
+            answer = _REQUESTS[name](*formulas)
+        except Exception:  # the libraries raise anything for text that is no mathematics
+            answer = None
         signal.setitimer(signal.ITIMER_PROF, 0)
-        tell(found)
+        tell(answer)

@@ -19,7 +19,7 @@ def canonical(answer: str) -> str:
 
 def answer(text: str) -> str | None:
     """What the text declares as its answer, or else all of it where it is a single line."""
-    found, whole = extract.answer(text), canonical(text)
-    if found is None and "\n" not in whole:
-        found = whole
-    return (found and canonical(found)) or None
+    declared, whole = extract.answer(text), canonical(text)
+    if declared is None and "\n" not in whole:
+        declared = whole
+    return (declared and canonical(declared)) or None

@@ -72,7 +72,7 @@ _SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset, collections.deque)
 
 
 class Handles:
-    """Objects that stay on this side, by number."""
+    """Objects of this process that the other one has numbers of."""
 
     def __init__(self) -> None:
         self._objects: list[Any] = []
@@ -170,7 +170,7 @@ class Remote:
 
 
 class Program:
-    """The other process, as the tests see it."""
+    """The process of the program, as the tests see it."""
 
     def __init__(self, source: str) -> None:
         to_read, to_write = os.pipe(), os.pipe()
@@ -204,10 +204,10 @@ class Program:
 
     def value(self, name: str) -> Any:
         """What a name of the program stands for; modules of the library are our own."""
-        found = self.names[name]
-        if isinstance(found, dict):
-            return __import__(found["module"])
-        return self._decode(found)
+        kept = self.names[name]
+        if isinstance(kept, dict):
+            return __import__(kept["module"])
+        return self._decode(kept)
 
     def _decode(self, value: Any) -> Any:
         return decode(value, lambda number: Remote(self, number))
@@ -343,8 +343,8 @@ def serve(requests: Any, answers: Any) -> None:
     for line in requests:
         what, about = json.loads(line)
         try:
-            found = load(about) if what == "load" else work[what](*about)
-            text = json.dumps({"value": found})
+            value = load(about) if what == "load" else work[what](*about)
+            text = json.dumps({"value": value})
         except BaseException as error:
             text = json.dumps({"raised": [type(error).__name__, str(error)[:300]]})
         answers.write(text + "\n")
@@ -361,8 +361,8 @@ def main() -> None:
     os.dup2(2, 1)  # what tests print is no verdict
     task = json.load(sys.stdin)
     sys.stdin = io.StringIO()
-    found = judge(task)
-    os.write(verdict, json.dumps(found).encode())
+    result = judge(task)
+    os.write(verdict, json.dumps(result).encode())
     os._exit(0)  # whatever the tests have left running
 
 

@@ -1,18 +1,18 @@
-"""Keeps processes for work that may never end, and kills the one that does not answer.
+"""Asks separate processes for computer algebra, and kills one that takes too long.
 
-A thread cannot be stopped and a signal reaches the main thread alone, so a time limit that holds
-in threads needs a process. Each is started once and asked many times; one that is killed is
-replaced when it is next needed. A request that was cut off has the answer `None`, like one that
-could not be understood: the limit is on CPU time, so a busy machine changes no answer.
+A thread cannot be stopped, and a signal reaches the main thread alone, so a time limit that holds
+in threads needs a process. A process is started once and asked many times; one that was killed is
+replaced when the next is needed. A request that was cut off has the answer `None`, as one that
+could not be understood. The limit is on CPU time, so a busy machine changes no answer.
+
+The formulas come from models, so the processes inherit no environment: no API key is in it.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
-import select
 import subprocess
 import sys
 import threading
@@ -21,11 +21,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from outthink.errors import RunError, UsageError
+from outthink.grade.lines import Lines
 
 CPU_SECONDS = 5.0
 """Of one request."""
 WALL_SECONDS = 120.0
-"""A process that is silent for so long is stuck in something that uses no CPU time."""
+"""A process that does not answer for so long is stuck without using CPU time, and is killed."""
 MOST = 4
 """Processes kept at most."""
 
@@ -45,11 +46,13 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
+            env=_environment(),
             start_new_session=True,
         )
-        self._buffer = b""
-        if self._line() != "ready":
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._lines = Lines(self._process.stdout.fileno(), self._process.stdin.fileno())
+        if self._lines.next(seconds=WALL_SECONDS) != '"ready"':
             code = self.close()
             raise RunError(
                 f"the process for computer algebra did not start (exit code {code}); "
@@ -57,14 +60,13 @@ class _Process:
             )
 
     def ask(self, request: list[str]) -> Any:
-        """The answer; `None` where the process ended instead, which `ended` then says."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
+        """The answer; `None` where there is none in time, and the process has then ended."""
+        answer = self._lines.ask(json.dumps(request), seconds=WALL_SECONDS)
+        if answer is None:
+            self._process.kill()
+            self._process.wait()
             return None
-        return self._line()
+        return json.loads(answer)
 
     @property
     def ended(self) -> bool:
@@ -75,28 +77,24 @@ class _Process:
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
+            stream.close()
         return self._process.wait()
 
-    def _line(self) -> Any:
-        """The next line; `None`, and the process ended, where there is none in time."""
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
-        while b"\n" not in self._buffer:
-            readable, _, _ = select.select([pipe], [], [], WALL_SECONDS)
-            chunk = os.read(pipe, 1 << 16) if readable else b""
-            if not chunk:
-                self._process.kill()
-                self._process.wait()
-                return None
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return json.loads(line)
+
+def _environment() -> dict[str, str]:
+    """What the process sees of the environment: no API key, and nothing else it does not need.
+
+    Where modules are imported from is set by `_START`.
+    """
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+    }
 
 
 class Workers:
-    """A handful of processes, started when they are first needed. Safe to use from threads."""
+    """A few processes, each started when it is first needed. Safe to use from threads."""
 
     def __init__(self, most: int | None = None, *, cpu_seconds: float = CPU_SECONDS) -> None:
         self._cpu_seconds = cpu_seconds
@@ -105,7 +103,7 @@ class Workers:
         self._idle: list[_Process] = []
 
     def ask(self, *request: str) -> Any:
-        """What `symbolic` answers. Raises `UsageError` where the extra `math` is not installed."""
+        """The answer of `symbolic.serve`. Raises `UsageError` without the extra `math`."""
         require()
         with self._places:
             with self._lock:
@@ -138,10 +136,10 @@ _workers: dict[int, Workers] = {}
 
 def workers() -> Workers:
     """The workers of this process."""
-    found = _workers.get(os.getpid())
-    if found is None:
-        found = _workers.setdefault(os.getpid(), Workers())
-    return found
+    pool = _workers.get(os.getpid())
+    if pool is None:
+        pool = _workers.setdefault(os.getpid(), Workers())
+    return pool
 
 
 @atexit.register

@@ -2,9 +2,9 @@
 pool.
 
 Sampled once: N first answers, of which N / 2 chains go on to a second, N / 4 to a fourth, ..., one
-to an N-th (`search.revise.pool`). Which chains go on has nothing to do with what is in them, so any
-budget's chains of any length are a random subset of those that are long enough, and accuracies are
-unbiased. Snell et al. 2024, section 6.2, appendix I.
+to an N-th (`search.revise.chains`). Which chains go on has nothing to do with what is in them, so
+any budget's chains of any length are a random subset of those that are long enough, and accuracies
+are unbiased. Snell et al. 2024, section 6.2, appendix I.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ class Chains:
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
-        """Where the solutions of each place of a chain begin."""
+        """Where, in draw order, the solutions at each place of a chain begin."""
         lengths = np.array(pool_lengths(self.size))
-        return np.concatenate([[0], np.cumsum([(lengths > at).sum() for at in range(self.size)])])
+        return np.concatenate(
+            [[0], np.cumsum([(lengths > rank).sum() for rank in range(self.size)])]
+        )
 
     def first(self, length: int) -> NDArray[np.int64]:
         """[chains, length] solutions of all chains that are at least so long, cut to that."""
@@ -87,8 +89,8 @@ _SUBSETS = 32
 def _winners(pool: Pool, groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """[G] for each group of solutions [G, n], the best-scored one of the answer with most weight.
 
-    Ties as in `Selection`: the higher mean score, then the answer seen first. A group without an
-    answer is stood for by its first solution, which has none.
+    Ties as in `Selection`: the higher mean score, then the answer seen first. For a group without
+    an answer it is the first solution.
     """
     answers = pool.answers[groups]
     scores = pool.scores[groups].astype(np.float64)

@@ -1,7 +1,7 @@
 """How hard a problem is for a proposer, and which of five equal bins that puts it in.
 
 Oracle difficulty is pass@1 and needs the reference; it is an upper bound in a report and never
-used to answer. Predicted difficulty is what the verifier thinks of a few samples and needs no
+used to answer. Predicted difficulty is the verifier's mean score of a few samples and needs no
 label. Both are values in [0, 1] of which the higher is the easier. Estimating costs generations,
 which are reported with the estimate and charged to whoever uses it.
 
@@ -47,7 +47,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Difficulty:
-    """How hard each problem is, and what it cost to know."""
+    """How hard each problem is, and what estimating that cost."""
 
     problems: tuple[str, ...]
     values: Floats

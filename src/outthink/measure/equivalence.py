@@ -1,4 +1,4 @@
-"""How many times the budget another strategy needs to be as good (method F14)."""
+"""Compute-equivalence factors: how many times the budget a baseline needs to be as good (F14)."""
 
 from __future__ import annotations
 
@@ -40,9 +40,19 @@ class Equivalence:
     at_most: bool
     """The base is better at its smallest budget: `factor` stands for that, the truth is smaller."""
     high_at_least: bool
-    """The same of the upper end of the interval: it has no known upper end."""
+    """The upper end of the interval lies beyond the base's largest budget, as with `at_least`."""
     low_at_most: bool
-    """The same of the lower end of the interval."""
+    """The lower end lies below the base's smallest budget, as with `at_most`."""
+
+    @property
+    def known_low(self) -> float | None:
+        """The lower end; `None` where it lies below the smallest budget measured."""
+        return None if self.low_at_most else self.low
+
+    @property
+    def known_high(self) -> float | None:
+        """The upper end; `None` where it lies above the largest budget measured."""
+        return None if self.high_at_least else self.high
 
 
 def equivalence(
@@ -61,8 +71,8 @@ def equivalence(
     `base` [B, P] and `optimised` [N, P] are accuracies on the same problems at budgets `base_ns`,
     rising, and `ns`. N_base is the smallest budget at which the base's mean accuracy reaches the
     optimised one's, linear in log2 N between budgets. The base curve is first made monotone by its
-    running maximum: who has a budget may spend less of it, and noise then counts for the base.
-    Nothing is extrapolated; see `at_least` and `at_most`.
+    running maximum: a larger budget can always spend less, and noise then favours the base. Nothing
+    is extrapolated; see `at_least` and `at_most`.
 
     `extra_cost`, generations a problem, is what the optimised strategy spent besides N, such as
     the samples that told how hard the problem is. The interval resamples problems with both
@@ -80,7 +90,7 @@ def equivalence(
     budgets = np.log2(np.array(base_ns, np.float64))
     reached = reach(point, budgets)[0]
     spread = np.sort(reach(drawn, budgets), axis=0)
-    # Order statistics, rounded outwards: a mean of a number and "never" would be neither.
+    # Order statistics, rounded outwards: "never" cannot be averaged with a number.
     lows = spread[math.floor(tails[0] * (resamples - 1))]
     highs = spread[math.ceil(tails[1] * (resamples - 1))]
 

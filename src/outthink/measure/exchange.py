@@ -51,7 +51,8 @@ INFERENCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Who pays for what at test time. Raises `UsageError` for a negative or infinite cost."""
+    """Which costs are charged to which model at test time. Raises `UsageError` for a negative or
+    infinite cost."""
 
     name: str
     verifier: float = 0.0
@@ -116,7 +117,7 @@ def matched_size(budget: float, token_ratio: float, accounting: Accounting = V1)
     return (spent + saved) / (1 + accounting.large_verifier + saved)
 
 
-class Verdict(StrEnum):
+class SmallerWins(StrEnum):
     """For which R the small model with its budget is the better buy."""
 
     ALWAYS = "always"
@@ -129,13 +130,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What a budget says about R: k* and R*."""
+    """The budget k*, and the R* that follows from it."""
 
-    verdict: Verdict
+    smaller_wins: SmallerWins
     budget: float | None
-    """k*, generations; `None` where the verdict is `NEVER`."""
+    """k*, generations; `None` where `smaller_wins` is `NEVER`."""
     token_ratio: float | None
-    """R*; `None` unless the verdict is `BELOW`."""
+    """R*; `None` unless `smaller_wins` is `BELOW`."""
 
 
 def crossover_ratio(
@@ -148,13 +149,13 @@ def crossover_ratio(
     """
     _check_size(size_ratio)
     if budget is None:
-        return Threshold(Verdict.NEVER, None, None)
+        return Threshold(SmallerWins.NEVER, None, None)
     _check_budget(budget)
     spent = (1 + accounting.verifier) * (budget + accounting.difficulty)
     dearer = spent - size_ratio * (1 + accounting.large_verifier)
     if dearer <= 0:
-        return Threshold(Verdict.ALWAYS, budget, None)
-    return Threshold(Verdict.BELOW, budget, PRETRAINING / INFERENCE * (size_ratio - 1) / dearer)
+        return Threshold(SmallerWins.ALWAYS, budget, None)
+    return Threshold(SmallerWins.BELOW, budget, PRETRAINING / INFERENCE * (size_ratio - 1) / dearer)
 
 
 def _check_size(size_ratio: float) -> None:
@@ -182,7 +183,7 @@ def _check_budget(budget: float) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What both models get right on the same problems.
+    """Accuracies of both models on the same problems.
 
     Raises `UsageError` where shapes disagree, budgets do not rise, an accuracy is missing or
     outside [0, 1], the larger model is not larger, a bin is empty, or there are fewer than
@@ -254,7 +255,7 @@ class Crossover:
 
     bin: int | None
     """0 is the easiest; `None` for all problems."""
-    found: Threshold
+    estimate: Threshold
     low: Threshold
     """The end of the interval at which the small model does worst: largest k*, smallest R*."""
     high: Threshold
@@ -268,15 +269,15 @@ class Crossover:
 
     @property
     def note(self) -> str | None:
-        """One line where the measured budgets end before the answer does."""
-        if self.found.verdict is Verdict.NEVER:
+        """One line where the measured budgets do not settle k*."""
+        if self.estimate.smaller_wins is SmallerWins.NEVER:
             return (
                 f"the small model does not reach the larger one's accuracy within {self.largest} "
                 "generations; what more would do was not measured"
             )
-        if self.at_most and self.found.verdict is Verdict.BELOW:
+        if self.at_most and self.estimate.smaller_wins is SmallerWins.BELOW:
             return (
-                f"the small model is there at its smallest budget, {self.found.budget:g}; "
+                f"the small model is there at its smallest budget, {self.estimate.budget:g}; "
                 "R* is at least what it says"
             )
         return None
@@ -294,7 +295,7 @@ def crossovers(
 
     k* is the least budget at which the small model's mean accuracy reaches the larger model's,
     linear in log2 of the budget between measured ones, of the running maximum, as in
-    `estimate.equivalence`. Nothing is extrapolated: see `Verdict.NEVER` and `Crossover.at_most`.
+    `measure.equivalence`. Nothing is extrapolated: see `SmallerWins.NEVER` and `Crossover.at_most`.
     The interval resamples problems with both models' accuracies and makes each resampled curve
     monotone anew. Equal accuracy by chance of a noisy maximum counts for the small model.
     """
@@ -317,7 +318,7 @@ def crossovers(
         results.append(
             Crossover(
                 bin=number,
-                found=threshold(log2_k),
+                estimate=threshold(log2_k),
                 low=threshold(most),
                 high=threshold(least),
                 problems=both.shape[1],

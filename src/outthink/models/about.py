@@ -1,4 +1,4 @@
-"""What the folder of a model that was trained here says beside its weights.
+"""What the folder of a trained model records beside its weights, in `outthink.json`.
 
 How the model is asked, what it was trained for, and how it is read. Nothing is loaded here, so that
 a name can be understood before anything is.
@@ -31,7 +31,8 @@ class About:
 
 
 def about(name: str) -> About:
-    """Of a folder, or a name of the hub. Raises `RunError` for a file that nobody here wrote."""
+    """What is recorded of a folder or a name of the hub. Raises `RunError` for a file that cannot
+    be read."""
     path = Path(name) / ABOUT
     if not path.is_file():
         return About()
@@ -54,10 +55,10 @@ _USES = {"prm": "--verifier prm:", "orm": "--verifier orm:", "revise": "--revise
 
 def require(name: str, kinds: tuple[str | None, ...]) -> About:
     """What is known of a model. Raises `UsageError` where it was trained for another use."""
-    found = about(name)
-    if found.trained_for is not None and found.trained_for not in kinds:
+    known = about(name)
+    if known.trained_for is not None and known.trained_for not in kinds:
         raise UsageError(
-            f"{name}: was trained by 'outthink train {found.trained_for}'; use it as "
-            f"{_USES[found.trained_for]}{name}"
+            f"{name}: was trained by 'outthink train {known.trained_for}'; use it as "
+            f"{_USES[known.trained_for]}{name}"
         )
-    return found
+    return known

@@ -1,6 +1,7 @@
 """What a server can do, found out by trying it: a few requests of a few tokens each.
 
-What a server says of itself (`owned_by`, `/version`) names it; what it can do is what it did.
+What a server says of itself (`owned_by`, `/version`) gives its name alone; what it can do is what
+it did when it was tried.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 
 from outthink.errors import ServerRefused
 from outthink.models.dialects import content, counted, known_ending
-from outthink.models.http import Malformed, Wire, status
+from outthink.models.http import HttpClient, Malformed, status
 
 
 class Kind(Enum):
-    """Which of the dialects is spoken."""
+    """Which API a server speaks; see `dialects`."""
 
     VLLM = "vllm"
     LLAMA_CPP = "llama.cpp"
@@ -25,16 +26,16 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Findings; what was not tried is False."""
+    """What a server can do; False for what was not tried."""
 
     url: str
     server: str
-    """As it says, with its version where it tells one."""
+    """The server's name for itself, with its version where it gives one."""
     kind: Kind
     model: str
     models: tuple[str, ...]
     weights: str
-    """What the server says of the weights; for telling two apart."""
+    """What the server says of the weights, to tell two models of one name apart."""
     context: int | None
     """Tokens of prompt and answer together."""
     slots: int
@@ -46,72 +47,73 @@ class Capabilities:
     several: bool
     """`n` answers of one request."""
     seed: bool
-    """Takes one. `seed_kept`: and gives the same again."""
+    """It accepts a seed."""
     seed_kept: bool | None
-    """`None`: it cannot be told, as another seed gave the same, or nothing was written."""
+    """The same seed drew the same again; `None` where that cannot be told, since another seed drew
+    the same too, or nothing was written."""
     logprobs: bool
     stop_kept: bool
-    """The string it stopped at is in the token ids."""
+    """The token ids include the string that it stopped at."""
     cached_counts: bool
-    """Says how much of a prompt it had in its cache."""
+    """It says how many tokens of a prompt were cached."""
     metrics: bool
-    """Prefix cache metrics at /metrics."""
+    """It has metrics of its prefix cache at /metrics."""
     embeddings: bool
     pooling: bool
     length_field: str = "max_tokens"
     temperatures: tuple[float, ...] = (0.0, 1.0)
-    """Which of these it takes."""
+    """Which of these temperatures it accepts."""
     top_p: bool = True
     """Takes one."""
     counts: bool = True
-    """Says how many tokens it read and wrote."""
+    """It says how many tokens it read and wrote."""
     endings: bool = True
-    """Tells an answer that the model ended from one that was cut off."""
+    """It tells an answer that the model ended from one that was cut off."""
 
 
 _HELLO = [{"role": "user", "content": "Write random numbers of six digits, one on each line."}]
 _FEW = 12
 _EXTRAS = {"/v1/embeddings", "/pooling"}
-"""Nice to have: some servers fail here where they mean no."""
+"""Not needed: some servers answer these with a server error where they do not offer them."""
 
 
-async def examine(wire: Wire, model: str | None = None) -> Capabilities:
-    """Try the server out. Raises `ServerRefused` where there is nothing to use, with what would do;
-    `ServerError` where it fails."""
-    return await _Examination(wire).run(model)
+async def examine(client: HttpClient, model: str | None = None) -> Capabilities:
+    """Find out what a server can do. Raises `ServerRefused` where it offers nothing that can be
+    used, and says what would help; `ServerError` where it fails."""
+    return await _Examination(client).run(model)
 
 
 class _Examination:
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
         self._model = ""
         self._length_field = "max_tokens"
         self._refused = ""
-        """What it answered a chat that it did not take."""
+        """The server's answer to a chat that it refused."""
 
     async def run(self, model: str | None) -> Capabilities:
-        wire = self._wire
-        answer = await wire.once("/v1/models")
+        client = self._client
+        answer = await client.once("/v1/models")
         if answer is None:
             raise ServerRefused(
-                f"{wire.root}: no server answers there; start one, or check the address"
+                f"{client.root}: no server answers there; start one, or check the address"
             )
         unlisted = model is not None and answer.status_code in (404, 405, 501)
-        listed = [] if unlisted else await wire.get("/v1/models", _models)
-        self._model = _chosen(wire, [name for name, _ in listed], model)
+        listed = [] if unlisted else await client.get("/v1/models", _models)
+        self._model = _chosen(client, [name for name, _ in listed], model)
         about = dict(listed).get(self._model, {})
         owner = str(about.get("owned_by", ""))
         props = await self._try("/props")
         version = await self._try("/version")
-        found = await self._llama(props) if props and "total_slots" in props else None
-        found = found or await self._vllm(about)
+        dialect = await self._llama(props) if props and "total_slots" in props else None
+        dialect = dialect or await self._vllm(about)
         chat = await self._chat()
-        if found is None and not chat:
+        if dialect is None and not chat:
             raise ServerRefused(
-                f"{wire.root}: answers neither chat nor completions for {self._model!r} "
+                f"{client.root}: answers neither chat nor completions for {self._model!r} "
                 f"({self._refused}); check the model's name, and that it is a chat model"
             )
-        found = found or await self._chat_alone()
+        dialect = dialect or await self._chat_alone()
         server = {"vllm": "vLLM", "llamacpp": "llama.cpp", "sglang": "SGLang"}.get(
             owner, owner or "OpenAI-compatible"
         )
@@ -120,42 +122,42 @@ class _Examination:
         elif props and isinstance(props.get("build_info"), str):
             server += f" {props['build_info']}"
         return Capabilities(
-            url=wire.root,
+            url=client.root,
             server=server,
-            kind=found.kind,
+            kind=dialect.kind,
             model=self._model,
             models=tuple(name for name, _ in listed),
             weights=_weights(about),
-            context=found.context or about.get("max_model_len"),
-            slots=found.slots,
+            context=dialect.context or about.get("max_model_len"),
+            slots=dialect.slots,
             chat=bool(chat),
             completions=bool(
                 await self._try(
                     "/v1/completions", {"model": self._model, "prompt": "1, 2,", "max_tokens": 1}
                 )
             ),
-            token_ids_in=found.kind is not Kind.CHAT,
-            token_ids_out=found.kind is not Kind.CHAT,
-            several=found.several or bool(chat and await self._several()),
-            seed=found.seed,
-            seed_kept=found.seed_kept,
-            logprobs=found.logprobs or await self._logprobs(),
-            stop_kept=found.stop_kept,
-            cached_counts=found.cached_counts or bool(chat and _cached(chat)),
+            token_ids_in=dialect.kind is not Kind.CHAT,
+            token_ids_out=dialect.kind is not Kind.CHAT,
+            several=dialect.several or bool(chat and await self._several()),
+            seed=dialect.seed,
+            seed_kept=dialect.seed_kept,
+            logprobs=dialect.logprobs or await self._logprobs(),
+            stop_kept=dialect.stop_kept,
+            cached_counts=dialect.cached_counts or bool(chat and _cached(chat)),
             metrics=await self._metrics(),
             embeddings=bool(
                 await self._try("/v1/embeddings", {"model": self._model, "input": "one"})
             ),
             pooling=bool(await self._try("/pooling", {"model": self._model, "input": "one"})),
             length_field=self._length_field,
-            temperatures=found.temperatures,
-            top_p=found.top_p,
-            counts=found.counts or bool(chat and counted(chat.get("usage"))),
-            endings=found.endings or bool(chat and known_ending(chat["choices"][0])),
+            temperatures=dialect.temperatures,
+            top_p=dialect.top_p,
+            counts=dialect.counts or bool(chat and counted(chat.get("usage"))),
+            endings=dialect.endings or bool(chat and known_ending(chat["choices"][0])),
         )
 
     async def _vllm(self, about: dict[str, Any]) -> _Found | None:
-        """Renders a chat as ids, goes on from ids, gives ids back."""
+        """Findings where the server renders a chat as ids, continues from ids and returns ids."""
         chat = {"model": self._model, "messages": _HELLO, "add_generation_prompt": True}
         rendered = await self._try("/tokenize", chat)
         if not rendered or not isinstance(rendered.get("tokens"), list):
@@ -238,13 +240,13 @@ class _Examination:
         """One short chat. Reasoning models of OpenAI call the limit by another name."""
         for field in ("max_tokens", "max_completion_tokens"):
             self._length_field = field
-            if found := await self._takes({}):
-                return found
+            if answer := await self._takes({}):
+                return answer
         self._length_field = "max_tokens"
         return None
 
     async def _chat_alone(self) -> _Found:
-        """What a server takes that is spoken to by chat alone; some know one temperature only."""
+        """Findings for a server that offers chat alone; some accept one temperature only."""
         own = tuple([t for t in (0.0, 1.0) if await self._takes({"temperature": t})])
         sampling = {"temperature": own[-1]} if own else {}
         seeds = [await self._takes({"seed": seed, **sampling}) for seed in (1, 1, 2)]
@@ -259,25 +261,25 @@ class _Examination:
         )
 
     async def _takes(self, more: dict[str, Any]) -> dict[str, Any] | None:
-        """A chat, where there is one."""
+        """The response to a chat with these fields; `None` where it was refused."""
         body = {"model": self._model, "messages": _HELLO, self._length_field: _FEW, **more}
-        found: dict[str, Any] | None = await self._try("/v1/chat/completions", body)
-        rows = found and found.get("choices")
-        return found if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+        answer: dict[str, Any] | None = await self._try("/v1/chat/completions", body)
+        rows = answer and answer.get("choices")
+        return answer if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
 
     async def _several(self) -> bool:
-        found = await self._takes({"n": 2})
-        return bool(found and len(found["choices"]) == 2)
+        answer = await self._takes({"n": 2})
+        return bool(answer and len(answer["choices"]) == 2)
 
     async def _logprobs(self) -> bool:
-        found = await self._takes({"logprobs": True})
+        answer = await self._takes({"logprobs": True})
         try:
-            return bool(found and found["choices"][0]["logprobs"]["content"])
+            return bool(answer and answer["choices"][0]["logprobs"]["content"])
         except (KeyError, IndexError, TypeError):
             return False
 
     async def _metrics(self) -> bool:
-        response = await self._wire.once("/metrics")
+        response = await self._client.once("/metrics")
         if response is None or response.status_code != 200:
             return False
         return any(name in response.text for name in ("prefix_cache", "cache_hit", "cached"))
@@ -285,17 +287,18 @@ class _Examination:
     async def _try(
         self, path: str, body: dict[str, Any] | None = None, *, rows: bool = False
     ) -> Any:
-        """The object a request is answered with; `None` where it is not. A refused key ends all."""
-        response = await self._wire.once(path, body, tries=1 if path in _EXTRAS else 3)
+        """The JSON of a response; `None` where there is none. Raises `ServerRefused` where a key is
+        refused."""
+        response = await self._client.once(path, body, tries=1 if path in _EXTRAS else 3)
         if response is None:
             return None
         code = status(response)
         if code in (401, 403) and path.startswith("/v1/chat"):
-            await self._wire.post(path, body or {}, _json_object)  # raises, in the right words
+            await self._client.post(path, body or {}, _json_object)  # raises, saying what to do
         if path.startswith("/v1/chat"):
-            self._refused = self._wire.said(response)
+            self._refused = self._client.said(response)
         try:
-            value = self._wire.json(response) if code == 200 else None
+            value = self._client.json(response) if code == 200 else None
         except Malformed:
             return None
         return value if isinstance(value, list if rows else dict) else None
@@ -327,16 +330,16 @@ def _kept(first: Any, again: Any, other: Any) -> bool | None:
     return bool(first == again)
 
 
-def _chosen(wire: Wire, names: list[str], wanted: str | None) -> str:
+def _chosen(client: HttpClient, names: list[str], wanted: str | None) -> str:
     if wanted is not None:
         if names and wanted not in names:
-            raise ServerRefused(f"{wire.root}: has no model {wanted!r}; it has {_listed(names)}")
+            raise ServerRefused(f"{client.root}: has no model {wanted!r}; it has {_listed(names)}")
         return wanted
     if len(names) != 1:
         raise ServerRefused(
-            f"{wire.root}: has {_listed(names)}; name one, as in {wire.root}#MODEL"
+            f"{client.root}: has {_listed(names)}; name one, as in {client.root}#MODEL"
             if names
-            else f"{wire.root}: lists no models; name one, as in {wire.root}#MODEL"
+            else f"{client.root}: lists no models; name one, as in {client.root}#MODEL"
         )
     return names[0]
 
@@ -356,7 +359,7 @@ def _listed(names: list[str]) -> str:
 def _models(value: Any) -> list[tuple[str, dict[str, Any]]]:
     """Names and what is said of them; some servers give the list alone, or nothing for none."""
     listed = value if isinstance(value, list) else value["data"] or []
-    return [(str(each["id"]), dict(each)) for each in listed]
+    return [(str(entry["id"]), dict(entry)) for entry in listed]
 
 
 def _json_object(value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What servers say to each other's clients: the requests and responses of each kind of server.
+"""The requests and responses of each kind of server.
 
     vLLM            /tokenize renders the chat and gives its ids; /v1/completions goes on from ids
                     and returns ids (`return_token_ids`, vLLM 0.10.2 and newer)
@@ -10,10 +10,10 @@ turn once, and never to anything half written. Seeds of the rows of one request 
 first, which is what both do with `n` themselves, so a row is the same alone and among others.
 Sampling is set in full: servers come with cut-offs (top-k, top-p, min-p) that are not of the model.
 
-What a server wrote was paid for, so whatever says what it wrote is a row: numbered or not
-(`_rows`), cut off where nothing says that it ended (`_ending`), counted by its length where nothing
-else tells (`_counted`). Only a response without an answer is none (`Malformed`), and one that the
-server gave up on.
+What a server wrote was paid for, so a response counts as a row even where it lacks an index
+(`_rows`), a reason why it ended, which then counts as cut off (`_ending`), or counts, which are
+then estimated from its length (`_counted`). Only a response without rows, and one that the server
+aborted, are refused (`Malformed`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from outthink.errors import ContextError
-from outthink.models.http import Malformed, Wire
+from outthink.models.http import HttpClient, Malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Message:
 
 
 class Ending(Enum):
-    """Why a completion is over."""
+    """Why a completion ended."""
 
     STOP = "the string it was to stop at"
     END = "the model ended it"
@@ -50,7 +50,7 @@ class Ask:
 
     messages: tuple[Message, ...]
     written: tuple[int, ...]
-    """Ids of the answer as far as it is there."""
+    """Token ids of the answer so far."""
     most_tokens: int
     temperature: float
     stop: str | None
@@ -69,28 +69,29 @@ class Completion:
     text: str
     ending: Ending
     prompt_tokens: int
-    """Those of the prompt that were computed."""
+    """Tokens of the prompt that were computed."""
     cached_tokens: int
-    """Those that were not, or that another row of the request stands for."""
+    """Tokens of the prompt that were cached, or that another row of the request counts."""
     decoded_tokens: int
-    """The end mark included."""
+    """Tokens written, the end mark included."""
     pieces: tuple[bytes | None, ...] = field(default=(), repr=False)
     """The text of each token, where the server tells it."""
     likely: tuple[Likely, ...] | None = field(default=None, repr=False)
-    """What was likeliest at the place of each token, where that was asked for; nothing at a place
-    that the server does not tell of."""
+    """Log probabilities of the likeliest tokens at each place, where they were asked for; empty at
+    a place for which the server gives none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What a model made of an answer that was read to it again."""
+    """Log probabilities at the tokens of an answer that a model read again, and what reading
+    cost."""
 
     top_logprobs: tuple[Likely, ...]
     """At every place that was asked about."""
     computed_tokens: int
     cached_tokens: int
     shared_tokens: int = 0
-    """Those of the computed tokens that every answer to this problem has."""
+    """Computed tokens that all answers to this problem begin with."""
 
 
 class Dialect(Protocol):
@@ -113,7 +114,7 @@ _REMEMBERED = 4096
 
 
 class _Prompts:
-    """Ids of chats that were asked about lately."""
+    """Token ids of the chats used last."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Message, ...], tuple[int, ...]] = {}
@@ -132,8 +133,10 @@ class Vllm:
 
     continues = True
 
-    def __init__(self, wire: Wire, model: str, *, context: int, most_rows: int = 16) -> None:
-        self._wire = wire
+    def __init__(
+        self, client: HttpClient, model: str, *, context: int, most_rows: int = 16
+    ) -> None:
+        self._client = client
         self._model = model
         self._context = context
         self.most_rows = most_rows
@@ -141,7 +144,7 @@ class Vllm:
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
         prompt = await self._prompt(ask.messages) + ask.written
-        room = _room(self._wire, self._context, prompt, ask)
+        room = _room(self._client, self._context, prompt, ask)
         if room == 0:
             return [_FULL] * len(seeds)
         body: dict[str, Any] = {
@@ -162,24 +165,24 @@ class Vllm:
             body |= {"stop": [ask.stop], "include_stop_str_in_output": True}
 
         def read(value: Any) -> list[Completion]:
-            rows = [_vllm_row(each, ask.stop) for each in _rows(value["choices"], len(seeds))]
+            rows = [_vllm_row(row, ask.stop) for row in _rows(value["choices"], len(seeds))]
             return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
-        return await self._wire.post("/v1/completions", body, read)
+        return await self._client.post("/v1/completions", body, read)
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"model": self._model, "tokens": list(tokens)}
-        return await self._wire.post("/detokenize", body, lambda value: _text(value["prompt"]))
+        return await self._client.post("/detokenize", body, lambda value: _text(value["prompt"]))
 
     async def reread(
         self, messages: tuple[Message, ...], written: tuple[int, ...], top: int
     ) -> Reread:
-        """How likely the `top` tokens were at every place of what is written."""
+        """Log probabilities of the `top` likeliest tokens at every place of an answer."""
         prompt = await self._prompt(messages) + written
         body = {
             "model": self._model,
             "prompt": prompt,
-            # Nothing is to be written, but a request for no tokens is refused.
+            # One token is asked for, since a request for none is refused.
             "max_tokens": 1,
             "temperature": 0.0,
             "prompt_logprobs": top,
@@ -191,11 +194,11 @@ class Vllm:
             if len(places) != len(prompt):
                 raise Malformed(f"{len(places)} places of {len(prompt)} tokens")
             begun = len(prompt) - len(written)
-            found = tuple(_likeliest(place, top) for place in places[begun:])
+            likeliest = tuple(_likeliest(place, top) for place in places[begun:])
             computed, cached = prompt_counts(value.get("usage"), len(prompt))
-            return Reread(found, computed + 1, cached)
+            return Reread(likeliest, computed + 1, cached)
 
-        return await self._wire.post("/v1/completions", body, read)
+        return await self._client.post("/v1/completions", body, read)
 
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
@@ -205,13 +208,13 @@ class Vllm:
                 "messages": _turns(messages),
                 "add_generation_prompt": True,
             }
-            ids = await self._wire.post("/tokenize", body, lambda value: _ids(value["tokens"]))
+            ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
             self._prompts.put(messages, ids)
         return ids
 
 
 def _likeliest(place: Any, top: int) -> tuple[float, ...]:
-    """Log probabilities of the likeliest tokens; the token that stands there is told beside them,
+    """Log probabilities of the `top` likeliest tokens; the server adds the token that was written,
     whatever its rank."""
     if not isinstance(place, dict):
         raise Malformed("no log probabilities")
@@ -219,8 +222,8 @@ def _likeliest(place: Any, top: int) -> tuple[float, ...]:
 
 
 def _falling(told: Iterable[Any]) -> list[float]:
-    """Log probabilities; no probability at all may be written as nothing."""
-    return sorted(float(each["logprob"]) for each in told if each["logprob"] is not None)[::-1]
+    """Log probabilities, falling; a server may write null for a probability of 0."""
+    return sorted(float(entry["logprob"]) for entry in told if entry["logprob"] is not None)[::-1]
 
 
 def _vllm_row(choice: Any, stop: str | None) -> _Said:
@@ -252,19 +255,20 @@ class LlamaCpp:
 
     continues = True
 
-    def __init__(self, wire: Wire, model: str, *, context: int, most_rows: int = 4) -> None:
-        self._wire = wire
+    def __init__(self, client: HttpClient, model: str, *, context: int, most_rows: int = 4) -> None:
+        self._client = client
         self._model = model
         self._context = context
         self.most_rows = most_rows
-        """At most its slots: more are refused."""
+        """Rows of one request: at most the server's slots."""
         self.likely = 1
-        """Tokens at each place whose log probabilities it is asked for: one brings the text."""
+        """Likeliest tokens asked for at each place; at least one, since the text of a token comes
+        with it."""
         self._prompts = _Prompts()
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
         prompt = await self._prompt(ask.messages) + ask.written
-        room = _room(self._wire, self._context, prompt, ask)
+        room = _room(self._client, self._context, prompt, ask)
         if room == 0:
             return [_FULL] * len(seeds)
         body: dict[str, Any] = {
@@ -284,15 +288,15 @@ class LlamaCpp:
 
         def read(value: Any) -> list[Completion]:
             rows = _rows(value if isinstance(value, list) else [value], len(seeds))
-            first, *others = (_llama_row(each, len(prompt)) for each in rows)
-            # They report the prompt of the first as theirs; it was computed once, as /metrics says.
+            first, *others = (_llama_row(row, len(prompt)) for row in rows)
+            # Every row reports the prompt as computed; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
 
-        return await self._wire.post("/completion", body, read)
+        return await self._client.post("/completion", body, read)
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens)}
-        return await self._wire.post("/detokenize", body, lambda value: _text(value["content"]))
+        return await self._client.post("/detokenize", body, lambda value: _text(value["content"]))
 
     async def reread(
         self,
@@ -301,10 +305,10 @@ class LlamaCpp:
         top: int,
         places: Sequence[int],
     ) -> Reread:
-        """How likely the `top` tokens were at some places of what is written. It tells this of
-        tokens that it writes alone, so there is a request for each place."""
+        """Log probabilities of the `top` likeliest tokens at some places of an answer. llama.cpp
+        gives them only for tokens that it writes, so there is one request a place."""
         prompt = await self._prompt(messages)
-        found: list[Likely] = []
+        likeliest: list[Likely] = []
         computed = cached = 0
         for place in places:
             body = {
@@ -315,34 +319,34 @@ class LlamaCpp:
                 "samplers": ["temperature"],
                 "cache_prompt": True,
                 "n_probs": top,
-                # Of half a letter it would tell nothing. What it tells is of the model, whatever is
-                # made to be written.
+                # For a token of half a letter none are given, so another one is forced; the log
+                # probabilities are the model's all the same.
                 "logit_bias": [["0", 1000]],
             }
-            likely, counts = await self._wire.post("/completion", body, _llama_likely)
+            likely, counts = await self._client.post("/completion", body, _llama_likely)
             new, old = _llama_prompt(counts, len(prompt) + place)
-            found.append(likely)
+            likeliest.append(likely)
             computed += new + 1
             cached += old
-        return Reread(tuple(found), computed, cached)
+        return Reread(tuple(likeliest), computed, cached)
 
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
         if ids is None:
-            chat = await self._wire.post(
+            chat = await self._client.post(
                 "/apply-template",
                 {"messages": _turns(messages)},
                 lambda value: _text(value["prompt"]),
             )
             body = {"content": chat, "add_special": True, "parse_special": True}
-            ids = await self._wire.post("/tokenize", body, lambda value: _ids(value["tokens"]))
+            ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
             self._prompts.put(messages, ids)
         return ids
 
 
 def _prompt_shared(row: Completion) -> Completion:
-    held = row.prompt_tokens + row.cached_tokens
-    return replace(row, prompt_tokens=0, cached_tokens=held)
+    whole = row.prompt_tokens + row.cached_tokens
+    return replace(row, prompt_tokens=0, cached_tokens=whole)
 
 
 _LLAMA_ENDINGS = {"eos": Ending.END, "word": Ending.STOP}
@@ -354,8 +358,8 @@ def _llama_row(row: Any, prompt: int) -> Completion:
         raise Malformed("text without its token ids")
     ending = _LLAMA_ENDINGS.get(row["stop_type"], Ending.CUT)
     shown = _llama_shown(ids, row.get("completion_probabilities") or ())
-    likely = tuple(() if each is None else _llama_place(each) for each in shown)
-    pieces = tuple(None if each is None else bytes(each["bytes"]) for each in shown)
+    likely = tuple(() if place is None else _llama_place(place) for place in shown)
+    pieces = tuple(None if place is None else bytes(place["bytes"]) for place in shown)
     decoded = len(ids)
     if ending is Ending.END:
         ids, pieces, likely = ids[:-1], pieces[:-1], likely[:-1]
@@ -364,7 +368,7 @@ def _llama_row(row: Any, prompt: int) -> Completion:
 
 
 def _llama_shown(ids: Sequence[int], told: Sequence[Any]) -> list[Any]:
-    """What is told of each token, `None` where nothing is: of one that ends inside a letter, and of
+    """What the server gives for each token; `None` for a token that ends inside a letter, and for
     what it stopped at."""
     shown: list[Any] = []
     left = iter(told)
@@ -384,12 +388,12 @@ def _llama_prompt(row: Any, prompt: int) -> tuple[int, int]:
 
 
 def _llama_place(shown: Any) -> Likely:
-    """Thousands of places are held at once, so they are packed."""
+    """Packed, since thousands of places are kept at once."""
     return array("d", _falling(shown.get("top_logprobs") or ()))
 
 
 def _llama_likely(value: Any) -> tuple[Likely, Any]:
-    """What was likely in the place of one token, and where it is counted."""
+    """Log probabilities at one place, and the response, which has the counts."""
     shown = value.get("completion_probabilities") or ()
     return (_llama_place(shown[0]) if shown else ()), value
 
@@ -397,16 +401,16 @@ def _llama_likely(value: Any) -> tuple[Likely, Any]:
 class Chat:
     """https://platform.openai.com/docs/api-reference/chat
 
-    Gives no token ids, so those of a solution are the bytes of its text: lossless, but four times
-    as many, and no other model's. Counts are the server's all the same. What it wrote can go back
-    as a turn of a chat, but no answer can be continued.
+    It gives no token ids, so the bytes of the text stand for them: lossless, but about four times
+    as many. Counts are the server's all the same. An answer can be sent back as a turn of the chat,
+    but a partial answer cannot be continued.
     """
 
     continues = False
 
     def __init__(
         self,
-        wire: Wire,
+        client: HttpClient,
         model: str,
         *,
         most_rows: int = 1,
@@ -415,9 +419,9 @@ class Chat:
         temperatures: Sequence[float] = (0.0, 1.0),
         top_p: bool = True,
     ) -> None:
-        """`temperatures`: which of 0 and 1 it takes, the second standing for any that is not 0; one
-        that it does not take is left to it."""
-        self._wire = wire
+        """`temperatures`: which of 0 and 1 the server accepts; 1 stands for any above 0. One that
+        it does not accept is not sent."""
+        self._client = client
         self._model = model
         self.most_rows = most_rows
         self._seed = seed
@@ -442,12 +446,12 @@ class Chat:
             body["n"] = len(seeds)
 
         def read(value: Any) -> list[Completion]:
-            rows = [_chat_row(each) for each in _rows(value["choices"], len(seeds))]
+            rows = [_chat_row(row) for row in _rows(value["choices"], len(seeds))]
             return _counted(
-                rows, value.get("usage"), guessed(*(each.content for each in ask.messages))
+                rows, value.get("usage"), guessed(*(message.content for message in ask.messages))
             )
 
-        return await self._wire.post("/v1/chat/completions", body, read)
+        return await self._client.post("/v1/chat/completions", body, read)
 
     async def text(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode("utf-8", "replace")
@@ -465,7 +469,7 @@ def content(choice: Any) -> str:
     message = choice.get("message") or {}
     text = _content(message.get("content")) or _content(choice.get("text"))
     if not text:
-        # A thought is no answer, so it is kept as one that did not end.
+        # Reasoning without an answer is kept as a thought that did not end.
         thought = _content(message.get("reasoning_content")) or _content(message.get("reasoning"))
         text = f"<think>{thought}" if thought else _content(message.get("refusal"))
     return text
@@ -482,7 +486,7 @@ def _content(value: Any) -> str:
 
 
 class _Said(NamedTuple):
-    """What a row says, before it is counted."""
+    """A row of a response, before its tokens are counted."""
 
     ending: Ending
     tokens: tuple[int, ...]
@@ -495,17 +499,18 @@ class _Said(NamedTuple):
 _ENDED = {"stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "completed"}
 _CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
 _FAILED = {"abort", "aborted", "cancelled", "canceled", "error"}
-"""It was the server that ended it, and it may not the next time."""
+"""The server aborted the row; another try may succeed."""
 
 
 def known_ending(choice: Any) -> bool:
-    """Whether it is told if the model ended an answer, or it was cut off."""
+    """Whether a response says if the model ended an answer or it was cut off."""
     return _word(choice.get("finish_reason")) in _ENDED | _CUT
 
 
 def _ending(reason: Any) -> Ending:
-    """Raises `Malformed` where the server gave up. What does not say that the model ended it is cut
-    off: a filter, a tool it would call, a word nobody knows, none."""
+    """Why a row ended. A reason that does not say that the model ended it counts as cut off: a
+    filter, a tool call, an unknown word, none. Raises `Malformed` where the server aborted the
+    row."""
     word = _word(reason)
     if word in _FAILED:
         raise Malformed(f"finish_reason {word!r}")
@@ -520,12 +525,12 @@ def _word(reason: Any) -> str:
 _FULL = Completion((), "", Ending.CUT, 0, 0, 0, ())
 
 
-def _room(wire: Wire, context: int, prompt: tuple[int, ...], ask: Ask) -> int:
+def _room(client: HttpClient, context: int, prompt: tuple[int, ...], ask: Ask) -> int:
     """Tokens that may still be written. Raises `ContextError` where not even a first one fits."""
     room = context - len(prompt)
     if room <= 0 and not ask.written:
         raise ContextError(
-            f"{wire.root}: a prompt of {len(prompt)} tokens for a model that reads {context}; "
+            f"{client.root}: a prompt of {len(prompt)} tokens for a model that reads {context}; "
             "shorten it, or serve the model with a longer context"
         )
     return max(0, min(room, ask.most_tokens))
@@ -534,23 +539,26 @@ def _room(wire: Wire, context: int, prompt: tuple[int, ...], ask: Ask) -> int:
 def _counted(
     rows: Sequence[_Said], usage: Any, prompt: int, *, each_its_own: bool = False
 ) -> list[Completion]:
-    """Rows with their part of a usage that counts all of them, and their prompt once; `prompt` is
-    its length where that is not told.
+    """Rows with their shares of a usage that counts all of them; the prompt is counted once, and
+    `prompt` is its length where the usage does not say.
 
     vLLM looks the prompt up for each row on its own, computes what is not in a whole block of its
-    cache, and tells of the row alone that ended last (0.32; seen beside its /metrics). That stands
-    for all of them: exact where they found the same, and right in the mean where the first did not.
+    cache, and reports the row alone that ended last (0.32; seen beside its /metrics). That stands
+    for all rows: exact where the same part was cached for all, and right on average where less was
+    for the first.
     """
     computed, cached = prompt_counts(usage, prompt)
     decoded = counted(usage) or guessed(*(row.text for row in rows))
     shares = _shares(decoded, [len(row.text) for row in rows])
-    found = []
+    completions = []
     for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
         first = number == 0 or each_its_own
-        fresh, held = (computed, cached) if first else (0, computed + cached)
+        fresh, kept = (computed, cached) if first else (0, computed + cached)
         length = share if row.decoded is None else row.decoded
-        found.append(Completion(row.tokens, row.text, row.ending, fresh, held, length, row.pieces))
-    return found
+        completions.append(
+            Completion(row.tokens, row.text, row.ending, fresh, kept, length, row.pieces)
+        )
+    return completions
 
 
 def prompt_counts(usage: Any, prompt: int) -> tuple[int, int]:
@@ -576,17 +584,17 @@ def told(counts: Any, *names: str) -> int | None:
 
 
 def _parted(whole: int, cached: int | None) -> tuple[int, int]:
-    held = min(cached or 0, whole)
-    return whole - held, held
+    kept = min(cached or 0, whole)
+    return whole - kept, kept
 
 
 def guessed(*texts: str) -> int:
-    """Tokens of what nobody counted: one in four bytes, as in English."""
+    """An estimate of the tokens of texts: one for four bytes, as in English."""
     return -(-sum(len(text.encode()) for text in texts) // 4)
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """A total that was not told by row, split in proportion; exact in sum."""
+    """A total split over rows in proportion to their weights; the shares add up to it."""
     whole, shares, seen, given = max(1, sum(weights)), [], 0, 0
     for weight in weights[:-1]:
         seen += weight
@@ -596,7 +604,7 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
 
 
 def _rows(rows: Any, count: int) -> list[Any]:
-    """At least one row and at most so many, in order where they are numbered."""
+    """The rows of a response: at least one, at most `count`, by their index where they have one."""
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise Malformed(f"no rows for {count} asked")
     numbered = {str(row.get("index")): row for row in rows}
@@ -605,11 +613,11 @@ def _rows(rows: Any, count: int) -> list[Any]:
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": each.role, "content": each.content} for each in messages]
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _ids(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(type(each) is int and each >= 0 for each in value):
+    if not isinstance(value, list) or not all(type(token) is int and token >= 0 for token in value):
         raise Malformed("no list of token ids")
     return tuple(value)
 

@@ -1,7 +1,7 @@
-"""One server over HTTP: a bounded pool of connections, retries that back off, errors with names.
+"""One server over HTTP: a bounded pool of connections, retries that back off, clear errors.
 
 It knows paths and JSON, not what they mean. A response counts once it was read whole and made
-sense; one that did not is asked for again, up to `Patience.tries` times, and then is a
+sense; one that did not is asked for again, up to `RetryPolicy.tries` times, and then is a
 `ServerError`. An error under a status of 200 is an error: proxies begin to answer before the model
 does. What would fail for every request is a `ServerRefused`. A key is sent to the server
 it is for and shows up nowhere else.
@@ -30,12 +30,13 @@ OPENAI_KEY = "OPENAI_API_KEY"
 """Sent to OpenAI alone; every other server gets `OUTTHINK_API_KEY`, where there is one."""
 
 REQUESTS_IN_FLIGHT = 64
-"""As many as connections. More only wait in the server; vLLM and llama.cpp run fewer at once."""
+"""Most requests at once, each on a connection of its own. More would only wait in the server: vLLM
+and llama.cpp run fewer at once."""
 
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _SHOWN = 200
-"""Characters of a server's own words that an error repeats."""
+"""Characters of a server's message that an error repeats."""
 
 _T = TypeVar("_T")
 
@@ -48,14 +49,14 @@ _SENSELESS = (Malformed, KeyError, TypeError, ValueError, IndexError, AttributeE
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a server is waited for."""
+class RetryPolicy:
+    """How often a failed request is sent again, and how long each wait is."""
 
     tries: int = 6
     first_wait_s: float = 0.5
-    """Doubles with each try; half of it is left to chance, so that clients do not come together."""
+    """Doubles with each try; half of it is random, so that clients do not return together."""
     longest_wait_s: float = 60.0
-    """Also the most that is waited because the server says so (`Retry-After`)."""
+    """Also bounds the wait that a server asks for (`Retry-After`)."""
     request_s: float = 600.0
     """From sending a request to the last byte of its response."""
     connect_s: float = 10.0
@@ -67,25 +68,25 @@ class Patience:
         return min(max(wait, told), self.longest_wait_s)
 
 
-class Wire:
-    """Requests to one server. `aclose` lets go of its connections; the next request makes new ones,
-    in whatever event loop it is made."""
+class HttpClient:
+    """Requests to one server. `aclose` closes its connections; the next request opens new ones, in
+    whatever event loop it is made."""
 
     def __init__(
         self,
         url: str,
         *,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
-        patience: Patience = Patience(),
+        retry: RetryPolicy = RetryPolicy(),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
-        """Raises `ServerRefused` for an address that is none."""
+        """Raises `ServerRefused` for what is no address of a server."""
         self.root = _root(url)
         self._requests_in_flight = requests_in_flight
-        self._patience = patience
+        self._retry = retry
         self._sleep = sleep
-        self._dice = dice or random.Random()
+        self._rng = rng or random.Random()
         self._all: list[httpx.AsyncClient] = []
         self._idle: list[httpx.AsyncClient] = []
         self._closing: set[asyncio.Future[None]] = set()
@@ -96,10 +97,10 @@ class Wire:
         self._variable = variable
         self._key = os.environ.get(variable, "").strip()
         self.headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        """What goes with every request."""
+        """Headers of every request."""
 
     def __repr__(self) -> str:
-        return f"Wire({self.root!r})"
+        return f"HttpClient({self.root!r})"
 
     async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], _T]) -> _T:
         """What `read` makes of the JSON in the response; `read` raises `Malformed`, `KeyError`,
@@ -116,12 +117,12 @@ class Wire:
     async def once(
         self, path: str, body: dict[str, Any] | None = None, *, tries: int = 1
     ) -> httpx.Response | None:
-        """A response as it is, whatever its status; `None` where none came. For finding out what a
-        server can do: `tries` is how often it is asked where it fails or is busy."""
+        """The response, whatever its status; `None` where none came. For finding out what a server
+        can do: `tries` bounds how often it is asked where it fails or is busy."""
         response = None
         for number in range(tries):
             if number:
-                await self._sleep(self._patience.wait_s(number, self._dice))
+                await self._sleep(self._retry.wait_s(number, self._rng))
             try:
                 response = await self._send("GET" if body is None else "POST", path, body)
             except (httpx.RequestError, TimeoutError):
@@ -131,7 +132,7 @@ class Wire:
         return response
 
     async def aclose(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         clients, self._all, self._idle = self._all, [], []
         for client in clients:
             await client.aclose()
@@ -140,11 +141,11 @@ class Wire:
     async def _ask(
         self, method: str, path: str, body: dict[str, Any] | None, read: Callable[[Any], _T]
     ) -> _T:
-        patience, trouble, told = self._patience, "", 0.0
+        retry, trouble, told = self._retry, "", 0.0
         cause: Exception | None = None
-        for number in range(patience.tries):
+        for number in range(retry.tries):
             if number:
-                await self._sleep(patience.wait_s(number, self._dice, told))
+                await self._sleep(retry.wait_s(number, self._rng, told))
             told = 0.0
             try:
                 response = await self._send(method, path, body)
@@ -152,7 +153,7 @@ class Wire:
                 trouble, cause = _named(error), error
                 continue
             except TimeoutError as error:
-                trouble, cause = f"no response within {patience.request_s:g} s", error
+                trouble, cause = f"no response within {retry.request_s:g} s", error
                 continue
             if status(response) in _AGAIN:
                 self._check_quota(response)
@@ -167,25 +168,26 @@ class Wire:
             except _SENSELESS as error:
                 trouble, cause = f"a response that makes no sense ({_short(_named(error))})", error
         raise ServerError(
-            f"{self.root}{path}: {trouble}, {patience.tries} times; see to the server and give the "
+            f"{self.root}{path}: {trouble}, {retry.tries} times; check the server and give the "
             "same command again"
         ) from cause
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """One request, once there is room for it."""
+        """One request, sent once fewer than `requests_in_flight` are open."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Connections of a loop that has ended cannot be closed any more, only forgotten.
             self._loop = loop
             self._room = asyncio.Semaphore(self._requests_in_flight)
             self._idle, self._all, self._closing = [], [], set()
-        async with self._room, asyncio.timeout(self._patience.request_s):
+        async with self._room, asyncio.timeout(self._retry.request_s):
             client = self._idle.pop() if self._idle else self._client()
             try:
                 response = await client.request(method, self.root + path, json=body)
             except BaseException:
-                # Its connection is in some state between two requests, above all when cancelled.
-                self._all = [each for each in self._all if each is not client]
+                # Its connection may be in the middle of a response, above all where it was
+                # cancelled.
+                self._all = [other for other in self._all if other is not client]
                 closing = asyncio.ensure_future(client.aclose())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
@@ -205,23 +207,23 @@ class Wire:
             self._verify = httpx.create_ssl_context() if secure else False
         client = httpx.AsyncClient(
             headers=self.headers,
-            timeout=httpx.Timeout(self._patience.request_s, connect=self._patience.connect_s),
+            timeout=httpx.Timeout(self._retry.request_s, connect=self._retry.connect_s),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._verify,
-            # What the environment says of proxies is not meant for this machine itself.
+            # A proxy that the environment names is not meant for servers on this machine.
             trust_env=httpx.URL(self.root).host not in _THIS_MACHINE,
         )
         self._all.append(client)
         return client
 
     def _check(self, path: str, response: httpx.Response) -> None:
-        """Raises what a status that is final stands for."""
+        """Raises the error of a status that another try would not change."""
         code = status(response)
         if code == 200:
             return
         said = self.said(response)
         if code in (401, 403):
-            have = "was refused" if self._key else "is wanted"
+            have = "was refused" if self._key else "is needed"
             raise ServerRefused(f"{self.root}: a key {have} ({said}); set {self._variable}")
         self._check_quota(response)
         if _is_about_context(response):
@@ -248,7 +250,7 @@ class Wire:
             )
 
     def said(self, response: httpx.Response) -> str:
-        """A status and the server's own words, on one line, without the key."""
+        """A status and the server's message, on one line, without the key."""
         text = response.text
         try:
             error = json.loads(text)
@@ -262,7 +264,8 @@ class Wire:
         return _short(f"{code}: {text}" if text.strip() else f"{code}")
 
     def json(self, response: httpx.Response) -> Any:
-        """Raises `Malformed` where it is none, `ServerRefused` for a stream of it."""
+        """The JSON of a response. Raises `Malformed` where it is none, `ServerRefused` where it is
+        a stream."""
         try:
             return json.loads(response.content)
         except RecursionError as error:
@@ -293,7 +296,8 @@ def _root(url: str) -> str:
 
 
 def status(response: httpx.Response) -> int:
-    """Of a response; that of the error in it, where there is nothing else."""
+    """The status of a response; under 200, that of the error which it holds in place of an
+    answer."""
     if response.status_code != 200 or b'"error"' not in response.content:
         return response.status_code
     try:

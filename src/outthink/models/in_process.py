@@ -1,9 +1,9 @@
-"""Engines in this process as engines: rows that wait gather into one call in a thread.
+"""Makes engines in this process look like served ones: rows that wait share one call in a thread.
 
 Served engines answer rows one by one, engines in this process answer all rows of a call at once.
-`proposer` and `verifier` make the second kind look like the first, so whoever asks knows a single
-protocol; `in_flight` does the same for what is served row by row. All engines in process share one
-thread: they were never asked for two things at once. Knows nothing of searches or stores.
+`proposer` and `verifier` make the second kind look like the first, so that the runner knows a
+single protocol; `in_flight` sends the rows of a served engine one by one. All engines in process
+share one thread, so that one computes at a time. Knows nothing of searches or stores.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _Asked = TypeVar("_Asked")
 _Row = TypeVar("_Row")
 
 _TURNS = 8
-"""Turns of the event loop that a call waits for: searches that were sent rows ask for the next ones
-within these, and come along."""
+"""Turns of the event loop that a call waits. Searches that were just sent rows ask for the next
+ones within these turns, and their rows join the call."""
 
 
 def proposer(engine: Proposer | BatchProposer) -> Proposer:
     """The engine itself, or an adapter to a proposer in this process."""
-    # Whoever draws alone need not decode, so its methods are asked about, and not its type.
+    # An engine that only draws need not have `decode`, so the method is looked for, not the type.
     if hasattr(engine, "propose_batch"):
         return InProcessProposer(cast(BatchProposer, engine))
     return engine
@@ -92,10 +92,12 @@ class EngineQueue(Generic[_Asked, _Row]):
         self.ask = ask
 
     async def rows(self, asked: Sequence[_Asked]) -> AsyncIterator[Arrival[_Row]]:
-        """The rows, in order, all at once; each took an equal part of its call.
+        """The rows, in order, all at once; the seconds of the call are shared equally among its
+        rows.
 
         Raises what the engine raised, and `RunError` where it returns another number of rows.
-        Cancelled in the turn of the event loop in which they came, it still gives them.
+        Where it is cancelled in the turn of the event loop in which the rows came, it still yields
+        them.
         """
         done = _Dispatcher.here().submit(self, asked)
         cancelled: asyncio.CancelledError | None = None
@@ -122,7 +124,7 @@ class _Dispatcher:
 
     @classmethod
     def here(cls) -> _Dispatcher:
-        """That of the running event loop."""
+        """The dispatcher of the running event loop."""
         loop = asyncio.get_running_loop()
         if loop not in _dispatchers:
             _dispatchers[loop] = cls()
@@ -189,13 +191,13 @@ class SharedTime:
         """Seconds that a row in flight from the start would have been charged."""
 
     def enter(self) -> float:
-        """A row is asked for; what to give to `leave`."""
+        """To be called when a row is asked for; returns what `leave` needs."""
         self._advance()
         self._active += 1
         return self._share
 
     def leave(self, began: float) -> float:
-        """The row has come, or failed: its seconds."""
+        """To be called when the row has come or failed; returns its seconds."""
         self._advance()
         self._active -= 1
         return self._share - began
@@ -212,9 +214,9 @@ async def in_flight(
 ) -> AsyncIterator[Arrival[_Row]]:
     """One request a row, all in flight at once; rows as they come.
 
-    A `RunError` of one row is raised once the others have come, since they are paid for. Anything
-    else, and being cancelled, ends it at once: it still gives the rows that have come, and cancels
-    what is in flight.
+    A `RunError` of one row is raised once the others have come, since they are paid for. Any other
+    error, or being cancelled, ends it at once: it still yields the rows that have come, and cancels
+    the requests in flight.
     """
     arrived: asyncio.Queue[Arrival[_Row] | BaseException] = asyncio.Queue()
 

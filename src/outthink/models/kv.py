@@ -73,7 +73,7 @@ class Kept:
 
 
 class Keep(Enum):
-    """Whether what is read is kept."""
+    """Whether the keys and values of a run are kept."""
 
     ALWAYS = auto()
     IF_ROOM = auto()
@@ -83,12 +83,12 @@ class Keep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Tokens to read, one at least, after what is kept of those before them."""
+    """At least one token to read, after a prefix whose keys and values are kept."""
 
     before: Kept | None
     tokens: Sequence[int]
     places: Sequence[int] | None = None
-    """Which of the tokens the model's outputs are wanted of; `None` stands for the last one."""
+    """Indices of the tokens whose outputs are returned; `None` stands for the last one."""
     keep: Keep = Keep.ALWAYS
 
     @property
@@ -99,7 +99,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """What came of a run."""
+    """The result of reading a run."""
 
     kept: Kept | None
     outputs: Tensor
@@ -137,12 +137,14 @@ class Reader:
         """Read every run after what is before it; in order."""
         results: list[Read | None] = [None] * len(runs)
         for part in self._parts(runs):
-            for place, result in zip(part, self._read([runs[at] for at in part]), strict=True):
+            for place, result in zip(
+                part, self._read([runs[index] for index in part]), strict=True
+            ):
                 results[place] = result
         return [result for result in results if result is not None]
 
     def may_keep(self, tokens: int) -> bool:
-        """Whether so many more tokens may be kept for solutions."""
+        """Whether the keys and values of so many more tokens may be kept."""
         numbers = sum(heads * dim for heads, dim in self.shapes)
         width: int = next(self.model.parameters()).element_size()
         return self.kept_bytes + tokens * numbers * width <= self._most_bytes
@@ -173,12 +175,14 @@ class Reader:
         """Places of runs that are read together: of about one length, and not too many."""
         part: list[int] = []
         past = fresh = 0
-        for at in sorted(range(len(runs)), key=lambda at: (runs[at].past, len(runs[at].tokens))):
-            past, fresh = max(past, runs[at].past), max(fresh, len(runs[at].tokens))
+        for index in sorted(
+            range(len(runs)), key=lambda index: (runs[index].past, len(runs[index].tokens))
+        ):
+            past, fresh = max(past, runs[index].past), max(fresh, len(runs[index].tokens))
             if part and (len(part) + 1) * (past + fresh) > self._tokens_at_once:
                 yield part
-                part, past, fresh = [], runs[at].past, len(runs[at].tokens)
-            part.append(at)
+                part, past, fresh = [], runs[index].past, len(runs[index].tokens)
+            part.append(index)
         if part:
             yield part
 
@@ -297,10 +301,10 @@ class Batch:
         reader = self._reader
         flat = self._gathered(starts, lengths, width)
         buffers: list[Tensor] = []
-        at = 0
+        start = 0
         for heads, dim in reader.shapes:
-            part = flat[:, :, at : at + heads * dim].view(len(starts), width, heads, dim)
-            at += heads * dim
+            part = flat[:, :, start : start + heads * dim].view(len(starts), width, heads, dim)
+            start += heads * dim
             buffers.append(flat.new_zeros((len(starts), heads, width + room, dim)))
             buffers[-1][:, :, :width] = part.transpose(1, 2)
         pairs = zip(buffers[::2], buffers[1::2], strict=True)

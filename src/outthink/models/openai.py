@@ -1,12 +1,13 @@
-"""A proposer that is any OpenAI-compatible server: vLLM, llama.cpp, or whoever speaks chat alone.
+"""A proposer that is any OpenAI-compatible server: vLLM, llama.cpp, or one with chat alone.
 
 The first turn is a chat; what follows is appended to it as token ids where the server takes them
-(`dialects`). A step ends with the token in which its delimiter is complete, and keeps it. A step
-says something: a delimiter alone belongs to the step after it. What ended without a delimiter is a
-step too; what was cut off is none. End marks are told by `finished` and are in no solution.
+(`dialects`). A step ends with the token in which its delimiter is complete, and keeps it. A step is
+never blank: a delimiter alone belongs to the step after it. Text that ended without a delimiter is
+a step too; text that was cut off is none. `finished` says that there was an end mark; its token is
+not part of the solution.
 
 Rows of one request that extend the same prefix are one HTTP request as far as the server takes
-several (`n`), and rows that are missing are asked for again. A seed is what the server makes of it:
+several (`n`), and rows that are missing are asked for again. What a seed fixes is up to the server:
 vLLM and llama.cpp draw the same again as long as nothing else about a batch changes their
 arithmetic; hosted servers promise nothing.
 """
@@ -34,14 +35,14 @@ from outthink.models.dialects import (
     Reread,
     Vllm,
 )
-from outthink.models.http import REQUESTS_IN_FLIGHT, Patience, Wire
+from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.in_process import SharedTime, in_flight
 from outthink.types import END, SEED_STRIDE, Arrival, Draw, Drawn, Solution, State
 
 MOST_TOKENS = 2048
 STEP_END = "\n\n"
 _BLANK_STEPS = 8
-"""Delimiters in a row after which an answer is cut off: it will not say anything any more."""
+"""Blank steps in a row after which an answer is cut off."""
 _SEED_BITS = 31
 _MASK = (1 << 63) - 1
 _ROWS = pow(SEED_STRIDE, -1, 1 << 63)
@@ -52,7 +53,7 @@ Read = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What a model is told. `{prompt}` stands for the problem."""
+    """The prompts that a model is given. `{prompt}` stands for the problem."""
 
     system: str | None = None
     question: str = (
@@ -84,10 +85,10 @@ PROGRAMS = Wording(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a served model is used; part of its name, so that stores of two are never mixed."""
+    """How a model is asked; part of its name, so that draws of two settings are never mixed."""
 
     most_tokens: int = MOST_TOKENS
-    """Of one solution; one that needs more is truncated."""
+    """Most tokens of one solution; a longer one is truncated."""
     step_end: str = STEP_END
     wording: Wording = Wording()
 
@@ -97,7 +98,7 @@ class OpenAIProposer:
 
     def __init__(
         self,
-        wire: Wire,
+        client: HttpClient,
         capabilities: Capabilities,
         setting: Setting = Setting(),
         read: Read | None = None,
@@ -106,11 +107,11 @@ class OpenAIProposer:
     ) -> None:
         self.name = _name(capabilities, setting)
         self.capabilities = capabilities
-        self._wire = wire
+        self._client = client
         self._setting = setting
         self.read = read or extract.answer
         self.reader = reader
-        self._dialect = _dialect(wire, capabilities)
+        self._dialect = _dialect(client, capabilities)
         self._together = _Together(self._dialect.complete, self._dialect.most_rows)
         self._earlier: dict[tuple[int, ...], str] = {}
         self._keep_alive = keep_alive
@@ -127,24 +128,24 @@ class OpenAIProposer:
         setting: Setting = Setting(),
         read: Read | None = None,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         keep_alive: object = None,
         reader: str = "",
     ) -> OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
 
         Raises `ServerRefused` where there is no server, or none that this can use, or no such
-        model; the message says what would do. `read` is that of the grader which will judge
-        (`outthink.grade.grading`) and `reader` its name; by default an answer is taken as it is
-        declared. `keep_alive` is kept as long as the proposer is: a server of this process, which
-        ends when nothing refers to it.
+        model; the message says what would do. `read` extracts an answer as the grader does that
+        will judge it (`outthink.grade.grading`), and `reader` is that grader's name; by default an
+        answer is taken as it is declared. The proposer refers to `keep_alive` as long as it exists:
+        a server of this process, which ends when nothing refers to it.
         """
-        wire = Wire(url, requests_in_flight=requests_in_flight, patience=patience)
+        client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
         try:
-            capabilities = await examine(wire, model)
+            capabilities = await examine(client, model)
         finally:
-            await wire.aclose()
-        return cls(wire, capabilities, setting, read, keep_alive, reader)
+            await client.aclose()
+        return cls(client, capabilities, setting, read, keep_alive, reader)
 
     def __repr__(self) -> str:
         return f"OpenAIProposer({self.name!r})"
@@ -158,7 +159,7 @@ class OpenAIProposer:
         prefix, dialect = draw.prefix, self._dialect
         if not dialect.continues and (prefix.tokens or draw.until is not END):
             raise ServerRefused(
-                f"{self._wire.root} cannot continue an answer, which beam search and lookahead "
+                f"{self._client.root} cannot continue an answer, which beam search and lookahead "
                 "need; use greedy, majority, best_of_n or revise, or serve the model with vLLM or "
                 "llama.cpp"
             )
@@ -172,13 +173,16 @@ class OpenAIProposer:
                 break
             stop = None if draw.until is END else self._setting.step_end
             asked = Ask(messages, tuple(row.tokens), left, draw.temperature, stop)
-            found = await self._together.ask(asked, _seed(draw.seed, parts))
-            if found.ending is Ending.STOP and not found.tokens:
-                raise ServerError(f"{self._wire.root}: stopped at nothing; see to the server")
+            completion = await self._together.ask(asked, _seed(draw.seed, parts))
+            if completion.ending is Ending.STOP and not completion.tokens:
+                raise ServerError(
+                    f"{self._client.root}: a row stopped at the end of a step without a token; "
+                    "check the server"
+                )
             parts += 1
-            blank = 0 if found.text.strip() else blank + 1
+            blank = 0 if completion.text.strip() else blank + 1
             # Up to where it stops there is one step.
-            row.take(found, () if stop else await self._pieces(found))
+            row.take(completion, () if stop else await self._pieces(completion))
         answer = None
         if row.finished:
             text = row.text if not prefix.tokens else await self.text(row.tokens)
@@ -192,47 +196,53 @@ class OpenAIProposer:
 
     @property
     def rescores(self) -> bool:
-        """Whether the server tells how likely the tokens of an answer were (`rescore`)."""
+        """Whether the server gives log probabilities of an answer (`rescore`)."""
         return isinstance(self._dialect, Vllm | LlamaCpp)
 
     def leave(self, top: int) -> None:
-        """From now on, leave the `top` likeliest log probabilities at each token in the state of a
-        solution, where the server tells them as it writes; it then need not be read again."""
+        """From now on, keep the `top` likeliest log probabilities at each token in the state of a
+        solution, where the server gives them as it writes; the solution then need not be read
+        again."""
         if isinstance(self._dialect, LlamaCpp):
             self._leaves = self._dialect.likely = max(self._leaves, top)
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """The `top` likeliest log probabilities at each token of a solution: as they were left in
-        its state, or else it is read again. Nothing at the last token of a step."""
+        """The `top` likeliest log probabilities at each token of a solution: those in its state, or
+        else from reading it again. None at the last token of a step."""
         if not isinstance(self._dialect, Vllm | LlamaCpp):
             raise ServerRefused(
-                f"{self._wire.root} does not tell how likely the tokens of an answer were; serve "
-                "the model with vLLM or llama.cpp"
+                f"{self._client.root} gives no log probabilities of an answer; serve the model "
+                "with vLLM or llama.cpp"
             )
         tokens = solution.tokens
         if isinstance(self._dialect, Vllm):
             return await self._dialect.reread(await self._messages(solution), tokens, top)
         spared = _spared(solution)
         places = _known(solution) or [()] * len(tokens)
-        missing = [at for at in range(len(tokens)) if len(places[at]) < top and at not in spared]
-        found = Reread((), 0, 0)
+        missing = [
+            index
+            for index in range(len(tokens))
+            if len(places[index]) < top and index not in spared
+        ]
+        reread = Reread((), 0, 0)
         if missing:
             messages = await self._messages(solution)
-            found = await self._dialect.reread(messages, tokens, top, missing)
-        for at, place in zip(missing, found.top_logprobs, strict=True):
-            places[at] = place
+            reread = await self._dialect.reread(messages, tokens, top, missing)
+        for index, place in zip(missing, reread.top_logprobs, strict=True):
+            places[index] = place
         if solution.state is not None:
-            solution.state.proposer = Left(tuple(places))  # what follows it need not ask again
-        told = tuple(() if at in spared else place[:top] for at, place in enumerate(places))
-        return replace(found, top_logprobs=told)
+            # Solutions that extend it need not ask again.
+            solution.state.proposer = Left(tuple(places))
+        told = tuple(() if index in spared else place[:top] for index, place in enumerate(places))
+        return replace(reread, top_logprobs=told)
 
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""
-        await self._wire.aclose()
+        await self._client.aclose()
 
-    async def _pieces(self, found: Completion) -> list[bytes]:
+    async def _pieces(self, completion: Completion) -> list[bytes]:
         """The text of each token; asked for where it did not come with the row."""
-        pairs = list(zip(found.tokens, found.pieces, strict=True))
+        pairs = list(zip(completion.tokens, completion.pieces, strict=True))
         new = list({token for token, piece in pairs if piece is None} - self._known.keys())
         texts = await asyncio.gather(*(self.text([token]) for token in new))
         self._known.update(zip(new, map(str.encode, texts), strict=True))
@@ -251,21 +261,22 @@ class OpenAIProposer:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left in the state of a solution (`OpenAIProposer.leave`)."""
+    """What `OpenAIProposer.leave` keeps in the state of a solution."""
 
     top_logprobs: tuple[Likely, ...]
-    """At every token; nothing where the server did not tell."""
+    """At every token; empty where the server gave none."""
 
 
 def _spared(solution: Solution) -> set[int]:
-    """Places that nobody is told of: llama.cpp does not tell of the token at which it stopped, so
-    that of no delimiter is looked at, and a solution is as sure however it was drawn."""
+    """Places whose log probabilities are not used. llama.cpp gives none for the token that it
+    stopped at, so those of all delimiters are left out: confidence then does not depend on how a
+    solution was drawn."""
     last = len(solution.tokens) if solution.finished else None
     return {end - 1 for end in solution.step_ends if end != last}
 
 
 def _known(prefix: Solution) -> list[Likely] | None:
-    """What was likely at each token of a prefix, where that was left in its state."""
+    """Log probabilities at each token of a prefix, where its state has them."""
     left = prefix.state.proposer if prefix.state else None
     if isinstance(left, Left):
         return list(left.top_logprobs)
@@ -281,43 +292,45 @@ class _Row:
         self.tokens = list(prefix.tokens)
         self._ends = list(prefix.step_ends)
         self.text = ""
-        """Of what was drawn here."""
+        """The text that was drawn here."""
         self._begun = b""
-        """Text of the step that is not over."""
+        """Text of the step that has not ended."""
         self.finished = self.truncated = False
         self._prompt = self._cached = self._decoded = 0
         self._likely = _known(prefix) if leaves else None
-        """At each token; `None` as soon as one is not known."""
+        """Log probabilities at each token; `None` once those of one token are not known."""
 
     def goes_on(self, until: int | None) -> bool:
         if self.finished or self.truncated:
             return False
         return until is END or len(self._ends) < self._prefix.steps + until
 
-    def take(self, found: Completion, pieces: Sequence[bytes]) -> None:
-        """Append a completion, cut into steps by the text of each token; without, it is of one
-        step at most."""
-        for piece, token in zip(pieces, found.tokens, strict=bool(pieces)):
+    def take(self, completion: Completion, pieces: Sequence[bytes]) -> None:
+        """Append a completion, cut into steps by the text of each token; without `pieces`, it holds
+        one step at most."""
+        for piece, token in zip(pieces, completion.tokens, strict=bool(pieces)):
             self.tokens.append(token)
             self._begun += piece
             if self._step_end in self._begun.lstrip():
                 self._end_step()
         if not pieces:
-            self.tokens += found.tokens
-            self._begun += found.text.encode()
-        if found.ending is not Ending.CUT and self._begun.strip():
+            self.tokens += completion.tokens
+            self._begun += completion.text.encode()
+        if completion.ending is not Ending.CUT and self._begun.strip():
             self._end_step()
         if self._likely is not None:
-            self._likely = None if found.likely is None else [*self._likely, *found.likely]
-        self.text += found.text
+            self._likely = (
+                None if completion.likely is None else [*self._likely, *completion.likely]
+            )
+        self.text += completion.text
         ending = self._step_end.decode()
-        if found.ending is Ending.STOP and not found.text.endswith(ending):
+        if completion.ending is Ending.STOP and not completion.text.endswith(ending):
             self.text += ending  # llama.cpp gives its ids and leaves it out of the text
-        self.finished = found.ending is Ending.END
-        self.truncated = found.ending is Ending.CUT
-        self._prompt += found.prompt_tokens
-        self._cached += found.cached_tokens
-        self._decoded += found.decoded_tokens
+        self.finished = completion.ending is Ending.END
+        self.truncated = completion.ending is Ending.CUT
+        self._prompt += completion.prompt_tokens
+        self._cached += completion.cached_tokens
+        self._decoded += completion.decoded_tokens
 
     def drawn(self, answer: str | None) -> Drawn:
         solution = replace(
@@ -344,25 +357,25 @@ class _Row:
 def _cut(text: str, step_end: str, parts: int) -> tuple[str, ...]:
     """A row's text in so many parts, each up to its delimiter; nothing is lost.
 
-    Not by the text of each token: a tokenizer may give that without the space in front of it, or
-    half a letter.
+    The text is not cut token by token: a tokenizer may give a token's text without the space in
+    front of it, or half a letter.
     """
-    found, at = [], 0
+    texts, start = [], 0
     for left in range(parts, 0, -1):
-        begins = len(text) - len(text[at:].lstrip(_BLANK))
+        begins = len(text) - len(text[start:].lstrip(_BLANK))
         end = text.find(step_end, begins) if left > 1 else -1
         end = len(text) if end < 0 else end + len(step_end)
-        found.append(text[at:end])
-        at = end
-    return tuple(found)
+        texts.append(text[start:end])
+        start = end
+    return tuple(texts)
 
 
 _BLANK = " \t\n\r\v\f"
-"""What says nothing, as it is of bytes."""
+"""White space, as `bytes.strip` has it."""
 
 
 class _Together:
-    """Makes one request of rows that ask for the same in the same turn of the loop."""
+    """Makes one request of rows that ask for the same in one turn of the event loop."""
 
     def __init__(
         self,
@@ -375,7 +388,7 @@ class _Together:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, ask: Ask, seed: int) -> Completion:
-        """One row. Cancelled, it cancels its request once no other row waits for it."""
+        """One row. A cancelled row cancels its request once no other row waits for it."""
         loop = asyncio.get_running_loop()
         row: asyncio.Future[Completion] = loop.create_future()
         if ask not in self._waiting:
@@ -385,8 +398,8 @@ class _Together:
         return await row
 
     def _launch(self, ask: Ask) -> None:
-        rows = [each for each in self._waiting.pop(ask) if not each[1].done()]
-        rows.sort(key=lambda each: each[0])
+        rows = [row for row in self._waiting.pop(ask) if not row[1].done()]
+        rows.sort(key=lambda row: row[0])
         most = self._most_rows if ask.temperature > 0 else 1
         group: list[tuple[int, asyncio.Future[Completion]]] = []
         for seed, row in rows:
@@ -410,53 +423,56 @@ class _Together:
             row.add_done_callback(left)
 
     async def _run(self, ask: Ask, group: list[tuple[int, asyncio.Future[Completion]]]) -> None:
-        found: list[Completion] = []
+        completions: list[Completion] = []
         try:
-            while len(found) < len(group):  # a server may give fewer than it is asked for
-                found += await self._complete(ask, [seed for seed, _ in group[len(found) :]])
+            while len(completions) < len(group):  # a server may give fewer than it is asked for
+                completions += await self._complete(
+                    ask, [seed for seed, _ in group[len(completions) :]]
+                )
         except Exception as error:
             for _, row in group:
                 if not row.done():
                     row.set_exception(error)
             return
-        for (_, row), each in zip(group, found, strict=True):
+        for (_, row), completion in zip(group, completions, strict=True):
             if not row.done():
-                row.set_result(each)
+                row.set_result(completion)
 
 
 def _seed(seed: int, part: int) -> int:
-    """What the server is given: rows of one request count up in their first part."""
+    """The seed that the server is given; the first parts of the rows of a request have seeds that
+    count up."""
     if part:
         digest = hashlib.blake2b(f"{seed}/{part}".encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little") & ((1 << _SEED_BITS) - 1)
     return (seed * _ROWS & _MASK) & ((1 << _SEED_BITS) - 1)
 
 
-def _dialect(wire: Wire, found: Capabilities) -> Dialect:
-    if found.kind is Kind.VLLM:
-        assert found.context is not None
-        return Vllm(wire, found.model, context=found.context)
-    if found.kind is Kind.LLAMA_CPP:
-        assert found.context is not None
-        most_rows = min(found.slots, 16) if found.several else 1
-        return LlamaCpp(wire, found.model, context=found.context, most_rows=most_rows)
+def _dialect(client: HttpClient, server: Capabilities) -> Dialect:
+    if server.kind is Kind.VLLM:
+        assert server.context is not None
+        return Vllm(client, server.model, context=server.context)
+    if server.kind is Kind.LLAMA_CPP:
+        assert server.context is not None
+        most_rows = min(server.slots, 16) if server.several else 1
+        return LlamaCpp(client, server.model, context=server.context, most_rows=most_rows)
     return Chat(
-        wire,
-        found.model,
-        most_rows=8 if found.several else 1,
-        seed=found.seed,
-        length_field=found.length_field,
-        temperatures=found.temperatures,
-        top_p=found.top_p,
+        client,
+        server.model,
+        most_rows=8 if server.several else 1,
+        seed=server.seed,
+        length_field=server.length_field,
+        temperatures=server.temperatures,
+        top_p=server.top_p,
     )
 
 
-def _name(found: Capabilities, setting: Setting) -> str:
+def _name(server: Capabilities, setting: Setting) -> str:
     """The model, and eight digits of everything else that decides what it writes."""
-    parts: tuple[object, ...] = (found.model, found.weights, found.kind.value, setting)
-    if found.temperatures != (0.0, 1.0) or not found.top_p:
-        parts = (*parts, found.temperatures, found.top_p)
+    parts: tuple[object, ...] = (server.model, server.weights, server.kind.value, setting)
+    if server.temperatures != (0.0, 1.0) or not server.top_p:
+        parts = (*parts, server.temperatures, server.top_p)
     about = repr(parts)
     digest = hashlib.blake2b(about.encode(), digest_size=4).hexdigest()
     # llama.cpp names a model by the path of its file.
-    return f"{PurePosixPath(found.model.replace(chr(92), '/')).name}-{digest}"
+    return f"{PurePosixPath(server.model.replace(chr(92), '/')).name}-{digest}"

@@ -47,14 +47,14 @@ class ScriptedProposer:
         while draw.until is None or steps < draw.until:
             # Greedy follows no seed: the same prefix always goes on in the same way.
             seed = (0, tuple(tokens)) if draw.temperature == 0 else (draw.seed, len(tokens))
-            dice = random.Random(hash(seed))
-            if dice.random() < self.mischief:
-                kind = dice.randrange(3)
+            rng = random.Random(hash(seed))
+            if rng.random() < self.mischief:
+                kind = rng.randrange(3)
                 finished, truncated, garbled = kind != 1, kind == 1, kind == 2
                 tokens.append(SOLUTION_END if finished else _LEFT)
                 break
-            right = draw.temperature == 0 or dice.random() < self.skill
-            tokens += [_RIGHT if right else _LEFT, 3 + dice.randrange(7), STEP_END]
+            right = draw.temperature == 0 or rng.random() < self.skill
+            tokens += [_RIGHT if right else _LEFT, 3 + rng.randrange(7), STEP_END]
             ends.append(len(tokens))
             steps += 1
             if len(ends) >= wanted:
@@ -75,10 +75,10 @@ class ScriptedProposer:
             answer,
             state=None if finished or truncated else State(proposer=len(tokens)),
         )
-        held = _PROMPT_TOKENS + sum(map(len, prefix.history)) + len(prefix.tokens)
+        context = _PROMPT_TOKENS + sum(map(len, prefix.history)) + len(prefix.tokens)
         fork = prefix.state is not None
         decoded = len(tokens) - len(prefix.tokens)
-        return Drawn(solution, 0 if fork else held, held if fork else 0, decoded)
+        return Drawn(solution, 0 if fork else context, context if fork else 0, decoded)
 
 
 def scripted_problems(count: int) -> list[Problem]:
@@ -107,8 +107,8 @@ class ScriptedVerifier:
             clean = _LEFT not in prefix[::_STEP_TOKENS]
             noise = random.Random(hash(prefix)).random() * self.noise
             scores.append(1 - noise if clean else noise)
-        held = solution.state.verifier if solution.state else None
-        known = held if isinstance(held, int) else 0
+        kept = solution.state.verifier if solution.state else None
+        known = kept if isinstance(kept, int) else 0
         if solution.state is not None:
             solution.state.verifier = len(solution.tokens)
         return Verified(Scores(tuple(scores)), len(solution.tokens) - known, known)

@@ -1,4 +1,4 @@
-"""What of a model decides what it costs, read from its config file."""
+"""The sizes of a model that decide its cost, read from its config file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from outthink.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What of a model decides its cost."""
+    """The sizes of a model that decide its cost."""
 
     name: str
     parameters: int
@@ -136,7 +136,7 @@ _COUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """In what model types differ, where their config does not say it."""
+    """How model types differ where their config does not say so."""
 
     tied: bool = False
     """Whether embeddings are tied where the config leaves it open."""

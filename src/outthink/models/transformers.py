@@ -2,9 +2,10 @@
 
 The first turn is rendered with the model's chat template, earlier solutions of a revision as the
 turns before it; what the model writes is appended as token ids, and never rendered again. A step
-ends with the token in which its delimiter is complete, and keeps it. A step says something: a
-delimiter alone belongs to the step after it. What ended without a delimiter is a step too; what was
-cut off is none. End marks are told by `finished` and are in no solution.
+ends with the token in which its delimiter is complete, and keeps it. A step is never blank: a
+delimiter alone belongs to the step after it. Text that ended without a delimiter is a step too;
+text that was cut off is none. `finished` says that there was an end mark; its token is not part of
+the solution.
 
 A row that has its steps looks at one more token: if that is the end of the solution, the solution
 has ended with the step; if not, it is forgotten, and the next draw from there is conditioned on it
@@ -112,7 +113,9 @@ class HFProposer:
 
     def reread(self, solutions: Sequence[Solution], top: int) -> list[Reread]:
         """The `top` likeliest log probabilities at every token of each solution (one at least)."""
-        prompts = [self._turns.prompt(each.problem.prompt, each.history) for each in solutions]
+        prompts = [
+            self._turns.prompt(solution.problem.prompt, solution.history) for solution in solutions
+        ]
         starts = dict.fromkeys(prompts)
         known = self._read_prompts(starts)
         rows = list(zip(solutions, prompts, strict=True))
@@ -146,16 +149,16 @@ class HFProposer:
         prefix = draw.prefix
         prompt = self._turns.prompt(prefix.problem.prompt, prefix.history)
         length = len(prompt) + len(prefix.tokens)
-        held = prefix.state.proposer if prefix.state else None
-        assert held is None or isinstance(held, Kept)
+        kept = prefix.state.proposer if prefix.state else None
+        assert kept is None or isinstance(kept, Kept)
         most = min(self._setting.most_tokens, self._loaded.context - len(prompt))
         row = _Row(draw, prompt, most - len(prefix.tokens))
-        if held is not None and held.length == length:
-            row.start = held
+        if kept is not None and kept.length == length:
+            row.start = kept
         return row
 
     def _read_starts(self, rows: Sequence[_Row]) -> None:
-        """Read what rows go on from and nobody has kept: a prompt once, and a prefix once."""
+        """Read the prompts and prefixes of rows that are not kept, each of them once."""
         unread = [row for row in rows if row.start is None]
         prompts = dict.fromkeys(row.prompt for row in unread)
         known = self._read_prompts(prompts)
@@ -180,28 +183,28 @@ class HFProposer:
         starts = [row.start for row in rows if row.start is not None]
         batch = Batch(self._reader, starts)
         logits = torch.stack([_ending(start) for start in starts])
-        for at, row in enumerate(rows):
+        for index, row in enumerate(rows):
             if row.tokens:
                 # An open prefix has been found not to end where it stands.
-                logits[at, self._ends] = -torch.inf
+                logits[index, self._ends] = -torch.inf
         alive = list(rows)
-        """Rows of the batch; those that are over are read along until it is cut down."""
+        """Rows of the batch; finished rows stay in it until it is compacted."""
         while True:
             picked = _pick(logits, alive)
-            for at, (row, token) in enumerate(zip(alive, picked, strict=True)):
+            for index, (row, token) in enumerate(zip(alive, picked, strict=True)):
                 if not row.over:
-                    self._take(row, token, batch, at, logits)
-            going = [at for at, row in enumerate(alive) if not row.over]
+                    self._take(row, token, batch, index, logits)
+            going = [index for index, row in enumerate(alive) if not row.over]
             if not going:
                 return
             if len(going) <= _COMPACT * len(alive):
                 batch.keep_rows(going)
-                alive = [alive[at] for at in going]
-                picked = [picked[at] for at in going]
+                alive = [alive[index] for index in going]
+                picked = [picked[index] for index in going]
             logits = batch.extend([[token] for token in picked])[:, 0]
 
-    def _take(self, row: _Row, token: int, batch: Batch, at: int, logits: Tensor) -> None:
-        """What a row makes of its next token."""
+    def _take(self, row: _Row, token: int, batch: Batch, index: int, logits: Tensor) -> None:
+        """Append the next token to a row, or end the row."""
         if token in self._ends:
             row.decoded += 1
             row.finished = row.over = True
@@ -211,7 +214,7 @@ class HFProposer:
             row.over = True
             count = len(row.tokens) - len(row.draw.prefix.tokens)
             if self._reader.may_keep(count):
-                row.kept = batch.take(at, row.start, count, logits[at])
+                row.kept = batch.take(index, row.start, count, logits[index])
         else:
             row.decoded += 1
             row.tokens.append(token)
@@ -222,9 +225,9 @@ class HFProposer:
 
     def _drawn(self, row: _Row) -> Drawn:
         prefix = row.draw.prefix
-        held = len(row.prompt) + len(prefix.tokens)
+        context = len(row.prompt) + len(prefix.tokens)
         if row.room <= 0:
-            row.truncated, held = True, 0
+            row.truncated, context = True, 0
         solution = Solution(
             prefix.problem,
             tuple(row.tokens),
@@ -237,8 +240,8 @@ class HFProposer:
         )
         return Drawn(
             solution,
-            prompt_tokens=held if row.was_read else 0,
-            cached_tokens=0 if row.was_read else held,
+            prompt_tokens=context if row.was_read else 0,
+            cached_tokens=0 if row.was_read else context,
             decoded_tokens=row.decoded,
             shared_tokens=len(row.prompt) if row.was_read and not prefix.history else 0,
             texts=past(prefix, solution, self.decode),
@@ -258,14 +261,14 @@ class _Row:
         self.ends = list(prefix.step_ends)
         self.start: Kept | None = None
         self.kept: Kept | None = None
-        """Of the solution as it is when it is handed back open."""
+        """Keys and values of a solution that is returned unfinished."""
         self.was_read = False
         self.decoded = 0
         self.over = self.finished = self.truncated = False
 
     @property
     def begun(self) -> int:
-        """Where the step that is not over begins."""
+        """Where the step that has not ended begins."""
         return self.ends[-1] if self.ends else 0
 
     @property
@@ -291,13 +294,13 @@ class Turns:
     def decode(self, tokens: Sequence[int]) -> str:
         if not tokens:
             return ""
-        found: str = self._tokenizer.decode(
+        text: str = self._tokenizer.decode(
             list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return found
+        return text
 
     def ids(self, text: str) -> tuple[int, ...]:
-        """Of text that an answer goes on with."""
+        """The token ids of text that continues an answer."""
         return tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
 
     def ends_step(self, tokens: Sequence[int], begun: int) -> bool:
@@ -305,7 +308,7 @@ class Turns:
         last = tokens[-1]
         if last not in self._may_end:
             piece = self.decode([last])
-            # A letter that is cut in two tokens shows in neither.
+            # A letter that is split over two tokens shows in the text of neither.
             self._may_end[last] = self._step_end[-1] in piece or "\ufffd" in piece
         return self._may_end[last] and self._step_end in self.decode(tokens[begun:]).lstrip()
 
@@ -332,10 +335,10 @@ def end_ids(loaded: Loaded) -> list[int]:
         loaded.model.config.get_text_config().eos_token_id,
         loaded.tokenizer.eos_token_id,
     )
-    found: set[int] = set()
+    ends: set[int] = set()
     for ids in said:
-        found.update(ids if isinstance(ids, Iterable) else [] if ids is None else [ids])
-    return sorted(found)
+        ends.update(ids if isinstance(ids, Iterable) else [] if ids is None else [ids])
+    return sorted(ends)
 
 
 def _ending(kept: Kept) -> Tensor:
@@ -350,7 +353,7 @@ def _of_tokens(
     """Parts of at most so many tokens, or of one row."""
     part: list[tuple[Solution, tuple[int, ...]]] = []
     for row in rows:
-        if part and sum(len(each.tokens) for each, _ in part) + len(row[0].tokens) > most:
+        if part and sum(len(solution.tokens) for solution, _ in part) + len(row[0].tokens) > most:
             yield part
             part = []
         part.append(row)
@@ -359,7 +362,8 @@ def _of_tokens(
 
 
 def _pick(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
-    """A token for every row: the likeliest, or by the row's number in the order of the ids."""
+    """A token for every row: the likeliest of a greedy row, else the one at which the row's random
+    number falls, in the order of the ids."""
     logits = logits.float()
     temperatures = [row.draw.temperature for row in rows]
     if not any(temperatures):
@@ -368,10 +372,10 @@ def _pick(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
     places = np.array([len(row.tokens) for row in rows], np.int64)
     # 53 bits: a vocabulary has tokens that are rarer than one in 2^24.
     uniform = (hashed(seeds, places) >> np.uint64(11)).astype(np.float64) * 2**-53
-    inverse = [1 / each if each > 0 else 1.0 for each in temperatures]
+    inverse = [1 / temperature if temperature > 0 else 1.0 for temperature in temperatures]
     scaled = logits * torch.tensor(inverse, device=logits.device)[:, None]
     cumulated = scaled.softmax(-1).double().cumsum(-1)
     border = torch.from_numpy(uniform).to(logits.device)[:, None] * cumulated[:, -1:]
     picked = torch.searchsorted(cumulated, border, right=True)[:, 0]
-    greedy = torch.tensor([each == 0 for each in temperatures], device=logits.device)
+    greedy = torch.tensor([temperature == 0 for temperature in temperatures], device=logits.device)
     return torch.where(greedy, logits.argmax(-1), picked).tolist()

@@ -25,14 +25,14 @@ HF = "hf:"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A model that is ready to be asked."""
+    """A model in memory, its tokenizer, and how it is asked."""
 
     name: str
     """The last part of its path, and eight digits of its weights."""
     model: Any
     tokenizer: Any
     setting: Setting
-    """How it is asked: as it was trained to be, where nobody says otherwise."""
+    """How it is asked; by default as in its training."""
 
     @property
     def device(self) -> torch.device:
@@ -46,7 +46,7 @@ class Loaded:
 
     @property
     def parameters_count(self) -> int:
-        return sum(each.numel() for each in self.model.parameters())
+        return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def shape(self) -> ModelShape:
@@ -112,7 +112,7 @@ def load(
 
 
 def is_head(name: str) -> bool:
-    """Whether a weight or a module is of what classifies tokens."""
+    """Whether a weight or a module belongs to the head that classifies tokens."""
     return name.split(".")[0] in ("score", "classifier")
 
 
@@ -128,7 +128,8 @@ def wrap(
 
 
 def transformers() -> Any:
-    """The library, without its talk. Raises `UsageError` where it is not installed."""
+    """The library, with its warnings and progress bars off. Raises `UsageError` where it is not
+    installed."""
     # A hub that cannot be reached must not hold up what is on disk.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:

@@ -1,4 +1,4 @@
-"""Engines around engines: one that asks again for what failed, one that remembers what it was told.
+"""Engines that wrap an engine: `Retrying` asks again for rows that failed, `Cached` remembers rows.
 
     Retrying(engine)    Cached(engine)    Retrying(Cached(engine))
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from outthink.errors import ContextError, RunError, UsageError
 from outthink.models import in_process
-from outthink.models.http import Patience
+from outthink.models.http import RetryPolicy
 from outthink.types import (
     Arrival,
     BatchProposer,
@@ -36,7 +36,7 @@ _Ask = Callable[[Sequence[Any]], AsyncIterator[Arrival[Any]]]
 
 
 class _Wrapper(ABC):
-    """What is around an engine: of its name, and with its attributes."""
+    """Wraps an engine, with its name and its attributes."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -60,7 +60,7 @@ class _Wrapper(ABC):
     def _rows(self, ask: _Ask, asked: Sequence[Any]) -> AsyncIterator[Arrival[Any]]: ...
 
     def __getattr__(self, name: str) -> Any:
-        # Asked in batches, the engine would be asked without what is around it.
+        # A call to the engine's own batches would go past the wrapper.
         if name in ("engine", "propose_batch", "verify_batch") or name.startswith("__"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(self.engine, name)
@@ -70,7 +70,7 @@ class _Wrapper(ABC):
 
 
 def _adapted(engine: Engine) -> Any:
-    """The engine, asked as a served one is."""
+    """The engine, with the protocol of served engines."""
     if isinstance(engine, BatchProposer) and isinstance(engine, BatchVerifier):
         raise UsageError(
             f"{engine.name} writes and scores; wrap in_process.InProcessProposer(engine) or "
@@ -91,7 +91,7 @@ class Retrying(_Wrapper):
     def __init__(
         self,
         engine: Engine,
-        policy: Patience = Patience(),  # noqa: B008 - frozen
+        policy: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
@@ -121,7 +121,7 @@ class Retrying(_Wrapper):
 
 
 class Cached(_Wrapper):
-    """Remembers rows, and asks for none that it was told: the last `most` of them.
+    """Remembers the last `most` rows, and asks the engine for all others.
 
     A row is given again as it was, with what it cost, and takes no time. What the engine had cached
     of its tokens is not kept: going on from it, an engine reads them again.

@@ -60,7 +60,7 @@ def _factor(axis: Axis, kind: Bins, charged: bool, equivalence: Equivalence) -> 
         "cost": equivalence.cost,
         "factor": equivalence.factor,
         "low": equivalence.low,
-        "high": None if equivalence.high_at_least else equivalence.high,
+        "high": equivalence.known_high,
         "at_least": equivalence.at_least,
         "problems": equivalence.problems,
     }
@@ -96,8 +96,8 @@ def _comparison(row: Comparison) -> dict[str, Any]:
 def _crossover(crossover: Crossover) -> dict[str, Any]:
     return {
         "bin": None if crossover.bin is None else crossover.bin + 1,
-        **_threshold(crossover.found),
-        "budget": crossover.found.budget,
+        **_threshold(crossover.estimate),
+        "budget": crossover.estimate.budget,
         "at_most": crossover.at_most,
         "low": _threshold(crossover.low),
         "high": _threshold(crossover.high),
@@ -106,7 +106,7 @@ def _crossover(crossover: Crossover) -> dict[str, Any]:
 
 
 def _threshold(threshold: Threshold) -> dict[str, Any]:
-    return {"verdict": threshold.verdict.value, "r_star": threshold.token_ratio}
+    return {"verdict": threshold.smaller_wins.value, "r_star": threshold.token_ratio}
 
 
 def _claim(result: Judged) -> dict[str, Any]:

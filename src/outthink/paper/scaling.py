@@ -229,7 +229,7 @@ def fit_tail(
     likelihood = _Likelihood(hits.astype(np.int64), samples)
     logs, log_likelihood = max(
         (likelihood.maximise(problems, start) for start in _starts(hits, problems, samples)),
-        key=lambda found: found[1],
+        key=lambda fitted: fitted[1],
     )
     distribution = likelihood.distribution(logs)
     rng = np.random.default_rng(seed)
@@ -307,10 +307,10 @@ class _Likelihood:
         """
         bounds = np.log(np.array(list(_BOUNDS.values())))
         seen = problems > 0
-        found = minimize(
+        optimum = minimize(
             self._negative, start, (problems, seen), jac=True, method="L-BFGS-B", bounds=bounds
         )
-        return _inside(found.x), -float(found.fun) * float(problems.sum())
+        return _inside(optimum.x), -float(optimum.fun) * float(problems.sum())
 
     def _negative(
         self, logs: Floats, problems: Integers, seen: NDArray[np.bool_]
@@ -408,14 +408,14 @@ def fit_laws(
             )
     x = _log2(budgets)
     means = np.vstack([accuracy.mean(axis=1), resampled_means(accuracy, resamples, seed)])
-    errors, found = [], []
+    errors, fits = [], []
     for law in laws:
         form = _FORMS[law]
         bends, rest = form.fit(x[:fitted], means[:, :fitted])
         off = form.value(x, bends, rest) - means
         errors.append(np.sqrt(np.mean(off[:, fitted:] ** 2, axis=1)))
         names = dict(zip((*form.bends, *form.rest), (*bends[0], *rest[0]), strict=True))
-        found.append(({name: float(value) for name, value in names.items()}, off[0, :fitted]))
+        fits.append(({name: float(value) for name, value in names.items()}, off[0, :fitted]))
     nearest = np.argmin([error[1:] for error in errors], axis=0)
     results = [
         LawFit(
@@ -426,7 +426,7 @@ def fit_laws(
             best=float(np.mean(nearest == number)),
         )
         for number, (law, error, (parameters, off)) in enumerate(
-            zip(laws, errors, found, strict=True)
+            zip(laws, errors, fits, strict=True)
         )
     ]
     return tuple(sorted(results, key=lambda result: result.held_out.value))
@@ -549,7 +549,7 @@ class Overtaking:
 class Crossing:
     """Where the first of two curves overtakes the second for good, with the interval of that."""
 
-    found: Overtaking
+    estimate: Overtaking
     low: Overtaking
     """The end of the interval at which the first leads soonest."""
     high: Overtaking
@@ -587,7 +587,7 @@ def crossing(
     spread = np.sort(_overtakes(resampled_means(apart, resamples, seed), x))
     below = means < -_SAME
     return Crossing(
-        found=_overtaking(_overtakes(means[None], x)[0]),
+        estimate=_overtaking(_overtakes(means[None], x)[0]),
         # Order statistics, rounded outwards: a mean of a number and "never" would be neither.
         low=_overtaking(spread[math.floor(tails[0] * (resamples - 1))]),
         high=_overtaking(spread[math.ceil(tails[1] * (resamples - 1))]),
@@ -608,9 +608,9 @@ def _overtakes(apart: Floats, x: Floats) -> Floats:
     right = np.minimum(left + 1, x.size - 1)
     before, after = apart[row, left], apart[row, right]
     share = before / np.where(before < after, before - after, 1.0)
-    found = x[left] + np.clip(share, 0.0, 1.0) * (x[right] - x[left])
-    found = np.where(last == x.size - 1, np.inf, found)
-    return np.where(below.any(axis=1), found, -np.inf)
+    budget = x[left] + np.clip(share, 0.0, 1.0) * (x[right] - x[left])
+    budget = np.where(last == x.size - 1, np.inf, budget)
+    return np.where(below.any(axis=1), budget, -np.inf)
 
 
 def _overtaking(log2_n: float) -> Overtaking:

@@ -1,4 +1,4 @@
-"""Worlds whose truth is known: what estimators and claims are held against.
+"""Worlds whose truth is known: what estimators and claims are tested against.
 
 A problem is the chance p that one sample is right, or the chances of each of its answers; a
 verifier is two normal distributions; a revision model is two chances. Beside each simulator stands

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from outthink.measure.intervals import Interval
-from outthink.policy.results import FitResult, Reported, Solved, Worth
+from outthink.policy.results import FitResult, Reported, Solved, VersusBaseline
 from outthink.study.forecast import Forecast
 from outthink.study.results import Accuracies, Accuracy
 from outthink.study.verifiers import VerifierQuality
@@ -17,42 +17,42 @@ def accuracies(graded: int, rows: Sequence[Accuracy]) -> dict[str, Any]:
     return {"graded": graded, "rows": [_accuracy(row) for row in rows]}
 
 
-def sweep(found: Accuracies) -> dict[str, Any]:
+def sweep(result: Accuracies) -> dict[str, Any]:
     return {
-        "store": str(found.store),
-        "problems": found.problems,
-        **accuracies(found.graded, found.rows),
-        **({} if found.missing is None else {"missing": asdict(found.missing)}),
-        **({"verifiers": [_quality(one) for one in found.verifiers]} if found.verifiers else {}),
+        "store": str(result.store),
+        "problems": result.problems,
+        **accuracies(result.graded, result.rows),
+        **({} if result.missing is None else {"missing": asdict(result.missing)}),
+        **({"verifiers": [_quality(one) for one in result.verifiers]} if result.verifiers else {}),
     }
 
 
-def forecast(found: Forecast) -> dict[str, Any]:
-    """What is not known is null."""
+def forecast(cost: Forecast) -> dict[str, Any]:
+    """A figure that is not known is null."""
     return {
-        "problems": found.problems,
-        "searches": found.searches,
-        "searches_left": found.searches_left,
-        "generations": found.generations,
-        "generations_left": found.generations_left,
-        "written_tokens": found.written_tokens,
-        "most_written_tokens": found.most_written_tokens,
-        "read_tokens": found.read_tokens,
-        "seconds": found.seconds,
-        "least_seconds": found.least_seconds,
-        "money": found.money,
-        "most_money_written": found.most_money_written,
-        "bytes": found.bytes,
-        "least_bytes": found.least_bytes,
-        "free_bytes": found.free_bytes,
-        "objections": list(found.objections()),
+        "problems": cost.problems,
+        "searches": cost.searches,
+        "searches_left": cost.searches_left,
+        "generations": cost.generations,
+        "generations_left": cost.generations_left,
+        "written_tokens": cost.written_tokens,
+        "most_written_tokens": cost.most_written_tokens,
+        "read_tokens": cost.read_tokens,
+        "seconds": cost.seconds,
+        "least_seconds": cost.least_seconds,
+        "money": cost.money,
+        "most_money_written": cost.most_money_written,
+        "bytes": cost.bytes,
+        "least_bytes": cost.least_bytes,
+        "free_bytes": cost.free_bytes,
+        "objections": list(cost.objections()),
     }
 
 
-def fitting(found: FitResult) -> dict[str, Any]:
+def fitting(fit: FitResult) -> dict[str, Any]:
     return {
-        **({} if found.path is None else {"policy": str(found.path)}),
-        "problems": found.problems,
+        **({} if fit.path is None else {"policy": str(fit.path)}),
+        "problems": fit.problems,
         "cells": [
             {
                 "bin": cell.bin + 1,
@@ -61,24 +61,24 @@ def fitting(found: FitResult) -> dict[str, Any]:
                 **_interval(cell.accuracy),
                 "problems": cell.accuracy.problems,
             }
-            for cell in found.policy.cells
+            for cell in fit.policy.cells
         ],
-        "comparison": [_worth(row) for row in found.worth],
-        "notes": list(found.notes),
+        "comparison": [_versus_baseline(row) for row in fit.versus_baseline],
+        "notes": list(fit.notes),
     }
 
 
-def reported(found: Reported) -> dict[str, Any]:
+def reported(result: Reported) -> dict[str, Any]:
     return {
-        "report": str(found.page),
-        **sweep(found.accuracies),
-        **({} if found.fitting is None else fitting(found.fitting)),
-        "notes": list(found.notes),
+        "report": str(result.page),
+        **sweep(result.accuracies),
+        **({} if result.fitting is None else fitting(result.fitting)),
+        "notes": list(result.notes),
     }
 
 
-def solved(found: Solved) -> dict[str, Any]:
-    return asdict(found)
+def solved(result: Solved) -> dict[str, Any]:
+    return asdict(result)
 
 
 def _accuracy(row: Accuracy) -> dict[str, Any]:
@@ -106,11 +106,11 @@ def _quality(one: VerifierQuality) -> dict[str, Any]:
     }
 
 
-def _interval(found: Interval) -> dict[str, Any]:
-    return {"accuracy": found.mean, "low": found.low, "high": found.high}
+def _interval(interval: Interval) -> dict[str, Any]:
+    return {"accuracy": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def _worth(row: Worth) -> dict[str, Any]:
+def _versus_baseline(row: VersusBaseline) -> dict[str, Any]:
     factor = row.equivalence
     return {
         "bins": row.bins.value,
@@ -125,6 +125,6 @@ def _worth(row: Worth) -> dict[str, Any]:
         "difference_high": row.difference.high,
         "cef": factor.factor,
         "cef_low": factor.low,
-        "cef_high": None if factor.high_at_least else factor.high,
+        "cef_high": factor.known_high,
         "cef_at_least": factor.at_least,
     }

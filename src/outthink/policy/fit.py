@@ -16,7 +16,7 @@ from outthink.measure.difficulty import Binning, Difficulty
 from outthink.measure.equivalence import equivalence
 from outthink.measure.intervals import interval, paired
 from outthink.policy import table
-from outthink.policy.results import FitResult, Worth
+from outthink.policy.results import FitResult, VersusBaseline
 from outthink.policy.table import Fit, Policy, Provenance
 from outthink.study.plan import UNSCORED
 from outthink.study.read import Study
@@ -68,7 +68,7 @@ def fit_study(study: Study, *, seed: int) -> FitResult:
     return FitResult(
         policy=_policy(study, predicted, binning),
         problems=len(study.asked.problem_ids),
-        worth=tuple(
+        versus_baseline=tuple(
             row
             for fit, estimate, charged in readings
             for row in _compare(study, fit, estimate, base, baseline, charged=charged, seed=seed)
@@ -91,7 +91,7 @@ def _fit(study: Study, estimate: Difficulty, seed: int) -> tuple[Fit, Binning]:
 
 
 def _notes(study: Study, fit: Fit, binning: Binning) -> tuple[str, ...]:
-    """What a reader must know of so few problems; nothing where they fill every bin."""
+    """Warnings about few problems; none where the problems fill every bin."""
     problems, count = len(study.problems), binning.count
     if count == difficulty.BINS:
         return ()
@@ -124,7 +124,7 @@ def _policy(study: Study, fit: Fit, binning: Binning) -> Policy:
             seed=fit.seed,
             created_by=f"outthink {VERSION}",
             grader=asked.grader,
-            words=asked.words,
+            spec=asked.spec,
         ),
     )
 
@@ -138,7 +138,7 @@ def _compare(
     *,
     charged: bool,
     seed: int,
-) -> Sequence[Worth]:
+) -> Sequence[VersusBaseline]:
     """At each budget: the policy against a baseline that spends as much, and the budget at which
     the baseline would be as accurate (method F14)."""
     plan = study.plan
@@ -153,7 +153,7 @@ def _compare(
     costs = [min(round(factor.cost), plan.pool) for factor in factors]
     columns = zip(plan.budgets, fit.held_out, study.curve(base, costs), costs, factors, strict=True)
     return [
-        Worth(
+        VersusBaseline(
             bins=estimate.method,
             charged=charged,
             budget=budget,

@@ -1,5 +1,5 @@
-"""What comes out: of a sweep, a fit, a report, of one problem solved. Plain values, for a program
-to read; `as_json` is what they look like on the wire."""
+"""The results of a sweep, a fit, a report and a solved problem, as plain values; `as_json` writes
+them as JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from outthink.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class VersusBaseline:
     """A policy at one budget against best-of-N (weighted) that spends as much."""
 
     bins: Method
-    """How the problems' difficulty was found out; by the labels it is an upper bound."""
+    """How the problems' difficulty was estimated; by oracle difficulty, the figures are an upper
+    bound."""
     charged: bool
-    """Whether finding out is part of the cost."""
+    """Whether the samples that estimate difficulty are part of the cost."""
     budget: int
     accuracy: Interval
     """On problems that the policy was not fitted on."""
@@ -39,14 +40,14 @@ class FitResult:
     """A policy fitted on a study, and how it compares with the baseline on the same problems."""
 
     policy: Policy
-    """By predicted difficulty: the one that can be used on new problems."""
+    """The policy by predicted difficulty, which can be used on new problems."""
     problems: int
     """Problems of the sweep, those without a reference included."""
-    worth: tuple[Worth, ...]
+    versus_baseline: tuple[VersusBaseline, ...]
     """The policy against the baseline: predicted bins, predicted bins with their cost charged,
     oracle bins; by rising budget within each."""
     base: str
-    """The baseline: a strategy."""
+    """The name of the baseline strategy."""
     baseline: Floats
     """[B, P] accuracy of the baseline at the plan's `pool_budgets`."""
     predicted: Fit
@@ -63,7 +64,7 @@ class FitResult:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A written page, and what it is about."""
+    """A report page that was written, and the results on it."""
 
     page: Path
     accuracies: Accuracies
@@ -76,7 +77,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """One problem, thought about."""
+    """The result of solving one problem."""
 
     answer: str | None
     """`None` where no solution ended in one."""
@@ -88,6 +89,6 @@ class Solved:
     bin: int | None
     """Difficulty bin from 1, the easiest; `None` without a policy."""
     how: str
-    """One line on how it was gone about."""
+    """One line that says which strategy was chosen, and how."""
     usage: Usage
-    """All that was spent, finding out the difficulty included."""
+    """Everything that was spent, the estimate of difficulty included."""

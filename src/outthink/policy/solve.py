@@ -23,17 +23,17 @@ from outthink.types import PROPOSER, REVISER, Budget, Problem, Usage
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How to go about one problem, and what finding that out took."""
+    """The strategy that one problem gets, and what estimating its difficulty cost."""
 
     strategy: str
     how: str
     bin: int | None = None
-    """From 1, the easiest; `None` where nobody asked."""
+    """The difficulty bin from 1, the easiest; `None` without a policy."""
     usage: Usage = Usage()  # noqa: RUF009 - frozen
 
 
 NUMBER = "number"
-"""The grader that reads the answers of a problem of which nothing is known."""
+"""The grader that reads answers where neither a policy nor the caller names one."""
 
 
 async def solve(
@@ -48,17 +48,18 @@ async def solve(
 ) -> Solved:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
-    Without `models`, with those that the policy was fitted with, where it says what they were.
+    Without `models`, it runs the models that the policy was fitted with, where the policy names
+    them.
 
-    Answers of a model that reads any text are found, and written alike to vote together, as
-    `grader` has it: the policy's own, and without a policy `number` unless another is named. Raises
+    `grader` extracts the answers of a model that reads any text, and writes equal answers alike so
+    that they vote together. It defaults to the policy's, and without a policy to `number`. Raises
     `PolicyError` where policy and `grader` disagree.
     """
     fitted = Policy.load(policy) if isinstance(policy, Path) else policy
-    models = models or Models.of(fitted.provenance.words if fitted else {})
+    models = models or Models.of(fitted.provenance.spec if fitted else {})
     any_text = reads_any_text(models.proposer)
     problem = _asked(prompt) if any_text else _of_lab(prompt)
-    # Whether the answer is right is for the person who asks: no label is used here.
+    # No label is used here: whether the answer is right is not judged.
     problem = Problem(problem.id, problem.prompt)
     known = parse_strategy(strategy or POOL)
     asked = known.name if fitted is None else _probe(fitted)[0]
@@ -92,7 +93,7 @@ async def solve(
 
 
 async def _run(opened: Session, job: Job) -> Result:
-    """One job. Raises `RunError` where a server failed it."""
+    """The result of one job. Raises `RunError` where the job failed."""
     result = await opened.ask(job)
     if result.outcome.error is not None:
         raise RunError(result.outcome.error)
@@ -122,7 +123,7 @@ def _probe(policy: Policy) -> tuple[str, str]:
 
 
 async def _choose(policy: Policy, problem: Problem, budget: int, opened: Session) -> Decision:
-    """What a policy says to a problem, by a few scored samples of it."""
+    """The strategy that a policy chooses for a problem, by a few scored samples of it."""
     policy.choose(0, budget)  # a budget it cannot serve is refused before anything is spent
     name, stream = _probe(policy)
     probe_job = Job(problem, parse_strategy(name), Budget(policy.samples), stream)

@@ -1,4 +1,4 @@
-"""Which strategy to use for how hard a problem at what budget, and how that was found out.
+"""The policy table: the strategy for each difficulty bin and budget, and how it is fitted.
 
 Snell et al. 2024 (arXiv 2408.03314), equation 1: theta*(q, N), one strategy a difficulty bin and
 budget. A choice among many strategies looks good on the problems it was made on whether it is or
@@ -50,23 +50,24 @@ _DECIMALS = 12
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What to do with problems of one bin at one budget, and how well that went."""
+    """The strategy for problems of one bin at one budget, and its accuracy."""
 
     bin: int
     """0 is the easiest."""
     budget: int
     """Generations."""
     strategy: str
-    """The best on all problems of the bin."""
+    """The most accurate strategy on all problems of the bin."""
     accuracy: Interval
-    """Held out: of choosing like this on other problems, not of this strategy on these."""
+    """Held-out accuracy: a strategy is chosen on half of the bin's problems and measured on the
+    other half, so this need not be the accuracy of `strategy`."""
     chosen: float
-    """Share of folds in which this strategy was chosen: 1 is a settled matter."""
+    """Share of folds in which this strategy was chosen; 1 means in all of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """A fitted policy and what it does on problems that it was not fitted on."""
+    """A fitted policy and its accuracy on problems that it was not fitted on."""
 
     problems: tuple[str, ...]
     budgets: tuple[int, ...]
@@ -75,8 +76,8 @@ class Fit:
     held_out: Floats
     """[N, P] accuracy under the strategy that the other fold chose, mean over splits."""
     in_sample: Floats
-    """[N, P] accuracy under the strategy chosen on all problems: too good, for showing by how much.
-    Not for curves or comparisons."""
+    """[N, P] accuracy under the strategy chosen on all problems: biased upwards, so not for curves
+    or comparisons."""
     cells: tuple[Cell, ...]
     """One a bin and budget, by bin, then budget."""
     repeats: int
@@ -190,9 +191,10 @@ class Provenance:
     """Who wrote revisions; `None` where no strategy revised."""
     revision_verifier: str | None = None
     grader: str = EXACT
-    """What found and judged the answers: which of them vote together depends on it."""
-    words: Mapping[str, str] = field(default_factory=dict)
-    """What to type for the same models again, by the names of the options; empty if not known."""
+    """The grader that extracted and judged the answers; which answers vote together depends on
+    it."""
+    spec: Mapping[str, str] = field(default_factory=dict)
+    """The command-line options that name the same models; empty where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +222,15 @@ class Chosen:
 class Policy:
     """A table from difficulty bin and budget to strategy.
 
-    Raises `PolicyError` where it has gaps, or would need the labels of the problems it is used on.
+    Raises `PolicyError` where a cell is missing, or the bins are of oracle difficulty, which needs
+    labels.
     """
 
     binning: Binning
     method: Method
     """How difficulty was estimated when fitting, and is to be when choosing."""
     samples: int
-    """Samples that estimate takes: its cost in generations a problem."""
+    """Samples that the estimate of difficulty takes: its cost in generations a problem."""
     cells: tuple[Cell, ...]
     provenance: Provenance
 
@@ -241,7 +244,8 @@ class Policy:
         if not places or sorted(places) != full:
             raise PolicyError(
                 f"policy has {len(places)} cells for {self.binning.count} bins and "
-                f"{len(self.budgets)} budgets; it needs one for each of both, fit it again"
+                f"{len(self.budgets)} budgets; it needs one for each bin at each budget; "
+                "fit it again"
             )
 
     @property
@@ -274,9 +278,9 @@ class Policy:
         raise AssertionError("a policy has a cell for every bin and budget")
 
     def reading(self, grader: str | None = None) -> str:
-        """The grader whose reading of answers it was fitted on, for `outthink.grade.grading`.
+        """The name of the grader that the policy was fitted with, for `outthink.grade.grading`.
 
-        Raises `PolicyError` where another one is asked for: answers would vote differently.
+        Raises `PolicyError` where `grader` is another: answers would vote differently.
         """
         fitted = self.provenance.grader
         if grader is not None and grader != fitted:
@@ -296,7 +300,7 @@ class Policy:
             (REVISION_VERIFIER, was.revision_verifier),
         ):
             given = given_by_role.get(role)
-            # What no strategy of the policy asks for need not be the same.
+            # A model that no strategy of the policy asks may differ.
             needed = role in (PROPOSER, VERIFIER) or REVISER in given_by_role
             if needed and fitted != given:
                 raise PolicyError(
@@ -306,19 +310,20 @@ class Policy:
                 )
 
     def save(self, path: str | Path) -> None:
-        """Write it as indented JSON, whole or not at all. Raises `OSError` as the disk does."""
+        """Write it as indented JSON, whole or not at all. Raises `OSError` where it cannot be
+        written."""
         difficulty = {
             "method": self.method.value,
             "samples": self.samples,
             "edges": list(self.binning.edges),
         }
-        wire = {
+        data = {
             "format": FORMAT,
-            "provenance": asdict(self.provenance),
+            "provenance": _as_json(self.provenance),
             "difficulty": difficulty,
             "cells": [asdict(cell) for cell in self.cells],
         }
-        text = json.dumps(wire, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         part = Path(f"{path}.part")
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
@@ -331,7 +336,7 @@ class Policy:
         version, or lacks or garbles a field.
         """
         try:
-            wire = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise PolicyError(
                 f"cannot read policy {path}: {error.strerror}; fit one, or correct the path"
@@ -339,78 +344,84 @@ class Policy:
         except (ValueError, RecursionError) as error:
             raise PolicyError(f"policy {path} is not JSON; fit it again") from error
         try:
-            return _parse(wire)
+            return _parse(data)
         except (UsageError, OverflowError) as error:
             raise PolicyError(f"policy {path}: {error}") from error
 
 
-def _parse(wire: object) -> Policy:
-    if not isinstance(wire, dict):
-        raise PolicyError("no policy is in there; fit it again")
-    version = _get(wire, "format", int)
+def _as_json(provenance: Provenance) -> dict[str, Any]:
+    fields = asdict(provenance)
+    fields["words"] = fields.pop("spec")
+    return fields
+
+
+def _parse(data: object) -> Policy:
+    if not isinstance(data, dict):
+        raise PolicyError("holds no policy; fit it again")
+    version = _get(data, "format", int)
     if version != FORMAT:
         raise PolicyError(
             f"format {version}, this version reads {FORMAT}; fit it again on its store, with "
             "'outthink fit'"
         )
-    difficulty = _get(wire, "difficulty", dict)
+    difficulty = _get(data, "difficulty", dict)
     method = _get(difficulty, "method", str)
     if method not in list(Method):
         raise PolicyError(f"'method' is {method!r}; fit it again")
     edges = _get(difficulty, "edges", list)
-    cells = _get(wire, "cells", list)
+    cells = _get(data, "cells", list)
     return Policy(
         binning=Binning(tuple(_get({"edges": edge}, "edges", float) for edge in edges)),
         method=Method(method),
         samples=_get(difficulty, "samples", int),
         cells=tuple(_cell(_get({"cells": cell}, "cells", dict)) for cell in cells),
-        provenance=_provenance(_get(wire, "provenance", dict)),
+        provenance=_provenance(_get(data, "provenance", dict)),
     )
 
 
-def _cell(wire: Mapping[str, Any]) -> Cell:
-    accuracy = _get(wire, "accuracy", dict)
+def _cell(data: Mapping[str, Any]) -> Cell:
+    accuracy = _get(data, "accuracy", dict)
     return Cell(
-        bin=_get(wire, "bin", int),
-        budget=_get(wire, "budget", int),
-        strategy=_get(wire, "strategy", str),
+        bin=_get(data, "bin", int),
+        budget=_get(data, "budget", int),
+        strategy=_get(data, "strategy", str),
         accuracy=Interval(
             mean=_get(accuracy, "mean", float),
             low=_get(accuracy, "low", float),
             high=_get(accuracy, "high", float),
             problems=_get(accuracy, "problems", int),
         ),
-        chosen=_get(wire, "chosen", float),
+        chosen=_get(data, "chosen", float),
     )
 
 
-def _provenance(wire: Mapping[str, Any]) -> Provenance:
-    words = _get(wire, "words", dict)
+def _provenance(data: Mapping[str, Any]) -> Provenance:
+    spec = _get(data, "words", dict)
     return Provenance(
-        proposer=_get(wire, "proposer", str),
-        verifier=_maybe(wire, "verifier"),
-        reviser=_maybe(wire, "reviser"),
-        revision_verifier=_maybe(wire, "revision_verifier"),
-        data_hash=_get(wire, "data_hash", str),
-        problems=_get(wire, "problems", int),
-        repeats=_get(wire, "repeats", int),
-        seed=_get(wire, "seed", int),
-        created_by=_get(wire, "created_by", str),
-        grader=grading(_get(wire, "grader", str)).name,
-        words={name: _get(words, name, str) for name in words},
+        proposer=_get(data, "proposer", str),
+        verifier=_maybe(data, "verifier"),
+        reviser=_maybe(data, "reviser"),
+        revision_verifier=_maybe(data, "revision_verifier"),
+        data_hash=_get(data, "data_hash", str),
+        problems=_get(data, "problems", int),
+        repeats=_get(data, "repeats", int),
+        seed=_get(data, "seed", int),
+        created_by=_get(data, "created_by", str),
+        grader=grading(_get(data, "grader", str)).name,
+        spec={name: _get(spec, name, str) for name in spec},
     )
 
 
-def _maybe(wire: Mapping[str, Any], key: str) -> str | None:
+def _maybe(data: Mapping[str, Any], key: str) -> str | None:
     """A name, or `null` where there was none; the key must be there."""
-    return None if key in wire and wire[key] is None else _get(wire, key, str)
+    return None if key in data and data[key] is None else _get(data, key, str)
 
 
-def _get(wire: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
-    """A field of exactly this type; a whole number will do for a float, infinity will not."""
-    if key not in wire:
+def _get(data: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+    """A field of exactly this type; an int is accepted for a float, infinity is not."""
+    if key not in data:
         raise PolicyError(f"{key!r} is missing; fit it again")
-    value = wire[key]
+    value = data[key]
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):

@@ -160,7 +160,7 @@ def _comparison(study: Study, fitting: FitResult) -> data.Comparison:
                 charged=row.charged,
                 kind="oracle" if row.bins is Method.ORACLE else "predicted",
             )
-            for row in fitting.worth
+            for row in fitting.versus_baseline
         ),
     )
 
@@ -171,7 +171,7 @@ def cef(factor: Equivalence, *, charged: bool, kind: data.Bins) -> data.Cef:
         budget=factor.cost,
         value=factor.factor,
         low=factor.low,
-        high=None if factor.high_at_least else factor.high,
+        high=factor.known_high,
         at_least=factor.at_least,
         charged=charged,
         bins=kind,

@@ -45,9 +45,9 @@ def beam(
 ) -> Search:
     """Spends N generations: N step draws a round, fewer once beams have ended.
 
-    A beam that ended keeps its place with its last score and is drawn from no more (A2); where N is
-    no multiple of M the last beam kept has fewer children (A3). The answer is voted on by the ended
-    candidates of the last round. Ties go to the earliest draw.
+    A finished beam keeps its place and its last score, and is not extended (A2); where N is no
+    multiple of M the last beam kept has fewer children (A3). The finished candidates of the last
+    round vote on the answer. Ties go to the earliest draw.
     """
     if rounds < 1:
         raise UsageError(f"beam rounds {rounds} is below 1; give at least one round")
@@ -77,8 +77,8 @@ def best(
 ) -> list[int]:
     """Indices of the k best, best first; ties to the earliest.
 
-    What has no score comes after what has one, and what was truncated comes last: it can neither
-    go on nor answer, so it must not push out a prefix that can.
+    Candidates without a score come after those with one. Truncated candidates come last: they can
+    neither be extended nor answer, so they must not push out a prefix that can.
     """
     value = [reduce_steps(score, by) for score in scores]
     order = sorted(
@@ -89,9 +89,9 @@ def best(
 
 
 def children(pool: Sequence[Solution], kept: Sequence[int], *, n: int, m: int) -> list[Solution]:
-    """What the next round draws from: m times every open beam kept, N in all at most.
+    """The prefixes that the next round draws from: every open beam m times, at most N in all.
 
-    A beam that has ended is there once, and drawing from it gives it back (A2).
+    A finished beam is among them once, and is returned as it is (A2).
     """
     prefixes: list[Solution] = []
     for i in kept:
@@ -100,7 +100,8 @@ def children(pool: Sequence[Solution], kept: Sequence[int], *, n: int, m: int) -
 
 
 def finish(pool: Sequence[Solution], scores: Sequence[Scores], selection: Selection) -> Search:
-    """Vote among the ended candidates; where a search ran out of rounds, end its beams first."""
+    """Vote among the finished candidates; where the search ran out of rounds, complete its beams
+    first."""
     if not any(solution.finished for solution in pool) and any(s.is_open for s in pool):
         pool = yield Propose(pool, until=END, purpose=Purpose.STEP)
         scores = yield Verify(pool)

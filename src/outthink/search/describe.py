@@ -1,9 +1,10 @@
-"""What a search says of itself, written above it.
+"""The description of a search: a decorator above it gives label, source, roles and reading.
 
     @describe(label="Best of N", source="Cobbe et al. 2021", roles={PROPOSER, VERIFIER})
     def best_of_n(problem, budget, *, step=..., answer=...): ...
 
-A search without it runs as well: it goes by its name, may ask any role, and is not read from pools.
+A search without a description runs too: its label is its name, it may ask any role, and it is never
+read from a pool.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ def describe(
     roles: Roles | None = None,
     reading: Callable[..., Reading | None] | None = None,
 ) -> Callable[[_Search], _Search]:
-    """Say of a search how pages call it, where it is from, whom it asks, and how its outcome is
-    read from a pool that was drawn once. `roles` and `reading` may depend on the options, which
-    they are given by keyword, all of them."""
+    """Describe a search: its label on pages, its source, the roles it asks, and how its outcome is
+    computed from a pool of samples that was drawn once. `roles` and `reading` may be functions of
+    the options; they are called with every option as a keyword."""
 
     def described(search: _Search) -> _Search:
         def about(options: Mapping[str, Any]) -> About:
@@ -47,6 +48,6 @@ def describe(
 
 
 def about(search: Callable[..., Any], options: Mapping[str, Any]) -> About:
-    """What a search says of itself with these options, defaults included."""
+    """The description of a search with these options; options not given have their defaults."""
     said: Callable[[Mapping[str, Any]], About] | None = getattr(search, "about", None)
     return About() if said is None else said(options)

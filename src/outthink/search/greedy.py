@@ -1,4 +1,4 @@
-"""The likeliest solution, token by token: what a model does that is given no test-time compute."""
+"""Greedy decoding: the likeliest token at every place, the baseline without test-time compute."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def _roles(answer: AnswerAggregation, **_: object) -> set[str]:
 def _reading(
     sequential: int, window: int, step: StepAggregation, answer: AnswerAggregation
 ) -> Reading | None:
-    """Of a pool of chains, which has all lengths that are powers of two."""
+    """How a split is read from a pool of chains of all lengths that are powers of two."""
     of_chains = (AnswerAggregation.HIERARCHICAL, AnswerAggregation.MAJORITY)
     usual = window == WINDOW and step is StepAggregation.LAST
     if not usual or sequential & (sequential - 1) or answer not in of_chains:
@@ -61,10 +61,10 @@ def revise(
     step: StepAggregation = StepAggregation.LAST,
     answer: AnswerAggregation = AnswerAggregation.HIERARCHICAL,
 ) -> Search:
-    """Spends N generations on N / `sequential` chains; what is left over is a shorter chain.
+    """Spends N generations on N / `sequential` chains; a remainder makes one shorter chain.
 
-    A budget below `sequential` is one chain. `majority` is a flat vote over all answers of all
-    chains and asks no verifier; everything else scores all of them (appendix I).
+    A budget below `sequential` makes one chain. `majority` is a flat vote over all answers of all
+    chains and asks no verifier; every other `answer` scores all solutions (appendix I).
     """
     if min(sequential, window) < 1:
         raise UsageError(
@@ -85,10 +85,10 @@ def revise(
     roles=lambda scored: {REVISER, REVISION_VERIFIER} if scored else {REVISER},
 )
 def chains(problem: Problem, budget: Budget, *, scored: bool = True) -> Search:
-    """Draws what every split of every power of two up to N is read from: N first answers, of which
-    N / 2 chains go on to a second, N / 4 to a fourth, ..., one to an N-th.
+    """Draws a pool from which every split of every power of two up to N is read: N first answers,
+    of which N / 2 chains go on to a second, N / 4 to a fourth, ..., one to an N-th.
 
-    That is N (1 + log2(N) / 2) generations: a way of measuring, not a strategy.
+    It costs N (1 + log2(N) / 2) generations: it serves to measure strategies, and is none itself.
     """
     n = budget.generations
     if n & (n - 1):

@@ -46,7 +46,7 @@ _REDUCE: dict[StepAggregation, Callable[[Sequence[float]], float]] = {
 
 
 def reduce_steps(scores: Scores, how: StepAggregation) -> float | None:
-    """One score in [0, 1] for a solution, or `None` where a score it needs could not be had."""
+    """One score in [0, 1] for a solution, or `None` where a score it needs is missing."""
     if how is StepAggregation.LAST:
         return scores.last
     known = [score for score in scores.steps if score is not None]

@@ -39,7 +39,7 @@ SEARCHES: dict[str, Callable[..., Search]] = {
 """Every search that ships, by the name it is written with."""
 
 _POOLS: dict[str, Callable[..., Search]] = {"chains": chains}
-"""What is drawn to measure strategies, and is none itself."""
+"""Pools that are drawn to measure strategies; they are no strategies themselves."""
 
 _CALL = re.compile(r"\s*([\w.:/\\-]+?)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
@@ -49,7 +49,7 @@ def strategy(text: str) -> Strategy:
     """The strategy that `text` names.
 
     Raises `UsageError` for an unknown search or option, an option of the wrong type, a module that
-    cannot be imported, and a search that asks for nothing that can be done.
+    cannot be imported, and a search whose first request is neither a `Propose` nor a `Verify`.
     """
     match = _CALL.fullmatch(text)
     ours = {**SEARCHES, **_POOLS}
@@ -110,7 +110,8 @@ def _options(name: str, search: Callable[..., Any]) -> dict[str, _Option]:
 
 
 def _try(text: str, search: Callable[..., Search], options: Mapping[str, Any]) -> None:
-    """A search checks its options before it asks for anything: here, not in the middle of a run."""
+    """Run a search up to its first request, so that it refuses a wrong option here and not in the
+    middle of a run."""
     begun = search(Problem("", ""), Budget(1), **options)
     if not isinstance(begun, types.GeneratorType):
         raise UsageError(
@@ -167,7 +168,7 @@ def _text(word: str) -> str | None:
 
 
 def _choice(kind: Any, word: str) -> Any:
-    """One of the words of an enumeration or a literal type."""
+    """The value of an enumeration or a `Literal` type that `word` names."""
     if inspect.isclass(kind) and issubclass(kind, Enum):
         return next((member for member in kind if str(member.value) == word), None)
     return next((choice for choice in typing.get_args(kind) if str(choice) == word), None)
@@ -193,7 +194,7 @@ def _wanted(kind: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    """An option as it is written."""
+    """The value of an option as a user writes it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value.value) if isinstance(value, Enum) else str(value)

@@ -57,7 +57,7 @@ def _done(sweep: Sweep, store: Store) -> set[JobKey]:
         asked = Asked.read(store)
     except StoreError:
         return set()
-    is_same = asked.words == sweep.models.words and asked.seed == sweep.seed
+    is_same = asked.spec == sweep.models.spec and asked.seed == sweep.seed
     return store.view(asked.team, asked.grader).finished() if is_same else set()
 
 

@@ -79,7 +79,7 @@ class Models:
             object.__setattr__(self, role, usual)
 
     @property
-    def words(self) -> dict[str, str]:
+    def spec(self) -> dict[str, str]:
         """What to type for the same again, by the names of the options; nothing of an address with
         a password in it, which is for nobody to keep."""
         named = {
@@ -94,9 +94,9 @@ class Models:
         return {**named, **weights, "most_tokens": str(self.most_tokens)}
 
     @classmethod
-    def of(cls, words: Mapping[str, str]) -> Models:
-        """The models of such words; those that are not among them are as usual."""
-        known = dict(words)
+    def of(cls, spec: Mapping[str, str]) -> Models:
+        """The models of a `spec`; those that it does not name are the default ones."""
+        known = dict(spec)
         weights = known.pop("weights", None)
         most_tokens = known.pop("most_tokens", None)
         return cls(

@@ -30,8 +30,8 @@ class Asked:
     """Who answers each role."""
     grader: str
     seed: int
-    words: Mapping[str, str] = field(default_factory=dict)
-    """What was typed for the models (`Models.words`), empty where that is not known."""
+    spec: Mapping[str, str] = field(default_factory=dict)
+    """What was typed for the models (`Models.spec`), empty where that is not known."""
     parameters: int | None = None
     """Of the proposer, where that is known."""
 
@@ -62,8 +62,8 @@ class Asked:
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits of what was typed: the same words for the same problems."""
-        return typed(self.plan, self.problems_digest, self.grader, self.words, self.seed)
+        """Sixteen hex digits of what was typed, and for which problems."""
+        return typed(self.plan, self.problems_digest, self.grader, self.spec, self.seed)
 
     def write(self, store: Store) -> None:
         """Remember it as what was asked last, and among all that was asked."""
@@ -71,7 +71,7 @@ class Asked:
             **{name: getattr(self, name) for name in _PLAIN},
             "plan": asdict(self.plan),
             "team": json.loads(team_json(self.team)),
-            "words": dict(self.words),
+            "words": dict(self.spec),
         }
         store.set_meta(_META, json.dumps(wire))
         store.set_meta(f"{_META} {self.digest}", json.dumps(wire))
@@ -107,14 +107,13 @@ class Asked:
             for role, who in wire.pop("team").items()
         }
         ids = tuple(wire.pop("problem_ids"))
-        return cls(Plan(**plan), problem_ids=ids, team=team, **wire)  # type: ignore[arg-type]
+        spec = wire.pop("words", {})
+        return cls(Plan(**plan), problem_ids=ids, team=team, spec=spec, **wire)  # type: ignore[arg-type]
 
 
-def typed(
-    plan: Plan, problems_digest: str, grader: str, words: Mapping[str, str], seed: int
-) -> str:
-    """Sixteen hex digits of a sweep's words."""
-    text = json.dumps([asdict(plan), problems_digest, grader, dict(words), seed])
+def typed(plan: Plan, problems_digest: str, grader: str, spec: Mapping[str, str], seed: int) -> str:
+    """Sixteen hex digits of what was typed for a sweep."""
+    text = json.dumps([asdict(plan), problems_digest, grader, dict(spec), seed])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

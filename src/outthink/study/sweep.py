@@ -139,10 +139,10 @@ async def _run(
     """Run what is missing of a sweep, and remember that it was asked for. `ready` is the sweep
     where it was loaded already."""
     problems = source.read(sweep.problems)
-    words = sweep.models.words
+    spec = sweep.models.spec
     judged_by = grading(problems.grader).name
-    digest = typed(sweep.plan, source.digest(problems), judged_by, words, sweep.seed)
-    known = Asked.find(store, digest) if words else None
+    digest = typed(sweep.plan, source.digest(problems), judged_by, spec, sweep.seed)
+    known = Asked.find(store, digest) if spec else None
     if known is not None and _study(store, known).missing is None:
         known.write(store)
         await judge_again(known, store)
@@ -205,7 +205,7 @@ def _loaded(sweep: Sweep, problems: source.Problems) -> _Loaded:
         engines_of(team, sweep.seed),
         judge.name,
         sweep.seed,
-        models.words,
+        models.spec,
         _parameters(team),
     )
     return _Loaded(team, judge, asked)

@@ -98,7 +98,7 @@ def asked_with(store: Store, name: str) -> Asked:
     sweeps = [one for one in Asked.all(store) if one.verifier == full and _alike(one, last)]
     # The same plan can be compared with what was asked last; another is better than none.
     best = max(sweeps, key=lambda one: one.plan == last.plan, default=None)
-    return best or replace(last, team={**last.team, VERIFIER: full}, words={})
+    return best or replace(last, team={**last.team, VERIFIER: full}, spec={})
 
 
 def _alike(one: Asked, other: Asked) -> bool:
@@ -113,7 +113,7 @@ def _alike(one: Asked, other: Asked) -> bool:
 
 def _full_name(store: Store, name: str) -> str:
     there = store.verifiers()
-    typed = {one.verifier for one in Asked.all(store) if one.words.get("verifier") == name}
+    typed = {one.verifier for one in Asked.all(store) if one.spec.get("verifier") == name}
     fits = [one for one in there if one == name or one in typed]
     fits = fits or [one for one in there if one.startswith(name)]
     if len(fits) != 1:

@@ -34,7 +34,7 @@ from outthink.models.fingerprint import configuration, fingerprint
 from outthink.verify.families import Classes, MeanLogit, Readout, Value, Words
 
 HEADS = ("v_head.summary", "value_head.summary", "v_head", "score", "classifier", "rm_head")
-"""What the head of a reward model is called, the first that is there."""
+"""Names of a reward model's head among its weights; the first that is there is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +49,16 @@ class Checkpoint:
 
     @classmethod
     def open(cls, name: str, *, device: str | None = None, dtype: str | None = None) -> Checkpoint:
-        """Raises `UsageError` where there is none, or none that transformers reads."""
+        """Raises `UsageError` where `name` is no model that transformers can read."""
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         # On a CPU most operations in bf16 are slower, not faster.
         kind = dtype or ("bfloat16" if where.type == "cuda" else "float32")
-        found = getattr(torch, kind, None)
-        if not isinstance(found, torch.dtype):
+        number_type = getattr(torch, kind, None)
+        if not isinstance(number_type, torch.dtype):
             raise UsageError(f"unknown dtype {kind!r}; write float32, bfloat16 or float16")
         with _as_usage(name):
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-        return cls(name, config, tokenizer(name), where, found)
+        return cls(name, config, tokenizer(name), where, number_type)
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -77,8 +77,8 @@ class Checkpoint:
         return f"{Path(self.name).name}-{digits}"
 
     def language_model(self, row_ids: Sequence[int] | None) -> tuple[PreTrainedModel, nn.Module]:
-        """The backbone and, as a head, the output layer's rows of these tokens; all of their mean
-        where there are none."""
+        """The backbone and a head: the output layer's rows for these tokens, or the mean of all
+        rows where `row_ids` is `None`."""
         model = self._loaded(AutoModelForCausalLM)
         output: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         weight = output.weight.detach()
@@ -139,17 +139,17 @@ class Checkpoint:
         )
 
     def _tensors(self, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] = {}
         with _as_usage(self.name):
             for path in self._files():
                 if path.endswith(".safetensors"):
                     with safe_open(path, framework="pt") as file:
                         for key in filter(wanted, file.keys()):
-                            found[key] = file.get_tensor(key)
+                            tensors[key] = file.get_tensor(key)
                 else:
                     state = torch.load(path, map_location="cpu", weights_only=True)
-                    found |= {key: state[key] for key in filter(wanted, state)}
-        return found
+                    tensors |= {key: state[key] for key in filter(wanted, state)}
+        return tensors
 
     def _files(self) -> Iterator[str]:
         for whole, index in (
@@ -170,25 +170,25 @@ class Checkpoint:
                 return
 
     def _file(self, name: str) -> str | None:
-        found = cached_file(
+        path = cached_file(
             self.name,
             name,
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )
-        return None if found is None else os.fspath(found)
+        return None if path is None else os.fspath(path)
 
 
 def tokenizer(name: str) -> Any:
     """The tokenizer of a model, which tells where in a text its tokens stand."""
     with _as_usage(name):
-        found = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    if not getattr(found, "is_fast", False):
+        loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    if not getattr(loaded, "is_fast", False):
         raise UsageError(
             f"{name}: its tokenizer cannot tell where in a text a token stands; save it as a fast "
             "tokenizer (tokenizer.json)"
         )
-    return found
+    return loaded
 
 
 def head_of(readout: Readout, checkpoint: Checkpoint, words: tuple[int, int] | None) -> Any:
@@ -209,18 +209,18 @@ def head_of(readout: Readout, checkpoint: Checkpoint, words: tuple[int, int] | N
 
 
 def outputs_of(head: nn.Module) -> int:
-    """How many numbers a head gives."""
-    layers = [each for each in head.modules() if isinstance(each, nn.Linear)]
+    """How many outputs a head has."""
+    layers = [module for module in head.modules() if isinstance(module, nn.Linear)]
     return layers[-1].out_features
 
 
 def readout_of(head: nn.Module) -> Readout:
-    """What a head of one number, or of classes, stands for."""
+    """The readout of a head: a value for one output, classes for several."""
     return Value() if outputs_of(head) == 1 else Classes(1)
 
 
 class _Widened(nn.Module):
-    """A head in single precision, whatever the backbone is in: it is small, and what it gives is
+    """A head in single precision, whatever the backbone's: it is small, and its scores are
     compared."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -228,8 +228,8 @@ class _Widened(nn.Module):
         self.inner = inner.float()
 
     def forward(self, hidden: Tensor) -> Tensor:
-        found: Tensor = self.inner(hidden.float())
-        return found
+        outputs: Tensor = self.inner(hidden.float())
+        return outputs
 
 
 def widened(head: nn.Module) -> nn.Module:
@@ -248,7 +248,7 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 @contextlib.contextmanager
 def _as_usage(name: str) -> Iterator[None]:
-    """What transformers raises where there is no such model, in one line."""
+    """Turn what transformers raises for a missing model into a `UsageError` of one line."""
     try:
         yield
     except UsageError:
@@ -263,8 +263,8 @@ def _as_usage(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without bars, and without what is said of weights that there was no use for; which are
-    missing is an error here."""
+    """Silence transformers' progress bars, and its warnings about weights that are not used;
+    missing weights are an error here."""
     level, bars = talk.get_verbosity(), talk.is_progress_bar_enabled()
     talk.set_verbosity_error()  # type: ignore[no-untyped-call]
     talk.disable_progress_bar()  # type: ignore[no-untyped-call]

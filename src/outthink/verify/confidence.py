@@ -2,15 +2,15 @@
 
 Confidence in a token is minus the mean log probability of the k likeliest tokens there (DeepConf,
 Fu et al. 2025, arXiv 2508.15260; over the whole vocabulary it is the self-certainty of Kang et al.
-2025, arXiv 2502.18581, up to a constant): spread over k tokens evenly it is log k, and the more one
-token has, the larger. A step's is the mean over its tokens, C, and its score 1 - log k / C: 0 where
+2025, arXiv 2502.18581, up to a constant): it is log k where all k are equally likely, and grows as
+one token takes more. A step's is the mean over its tokens, C, and its score 1 - log k / C: 0 where
 all k are equally likely, towards 1 as one takes all. Weakest group and tail confidence are then the
 `min` and `last` of steps.
 
-It needs the k log probabilities of every token: left in `State.proposer` by an engine in process
-(`Likelihoods`), and by llama.cpp as it writes; or the solution is read again: a model in process
-does (`Rereads`), vLLM in one more request (`Rescores`, `prompt_logprobs`), llama.cpp in one a
-token, which an interrupted search needs alone.
+It needs k log probabilities at every token. An engine in process leaves them in `State.proposer`
+(`Likelihoods`), and so does llama.cpp as it writes. Otherwise the solution is read again: by a
+model in process (`Rereads`), by vLLM in one more request (`Rescores`, `prompt_logprobs`), or by
+llama.cpp in one request a token, which only a search that was interrupted needs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from outthink.types import (
 )
 
 TOP = 20
-"""Tokens a place: what vLLM gives without being told to give more."""
+"""Likeliest tokens at each place: the most that vLLM gives by default."""
 
 
 @runtime_checkable
@@ -54,14 +54,14 @@ class Rescores(Protocol):
     name: str
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
-        """The `top` likeliest log probabilities at every token of the solution; nothing at a token
-        that is not told of."""
+        """The `top` likeliest log probabilities at every token of the solution; none at a token for
+        which the server gives none."""
         ...
 
 
 @runtime_checkable
 class Leaves(Protocol):
-    """A served proposer that can be told to keep what was likely as it writes."""
+    """A served proposer that can keep log probabilities as it writes."""
 
     def leave(self, top: int) -> None: ...
 
@@ -78,8 +78,8 @@ class Rereads(Protocol):
 
 
 def confidence(proposer: Proposer | BatchProposer, *, top: int = TOP) -> Verifier | BatchVerifier:
-    """The verifier that is the proposer's own confidence; raises `UsageError` where it has none to
-    tell."""
+    """The verifier that scores by the proposer's own confidence. Raises `UsageError` for a proposer
+    that gives no log probabilities."""
     if top < 2:
         raise UsageError(f"confidence over {top} tokens tells nothing; give 2 or more")
     if isinstance(proposer, Rescores):
@@ -93,9 +93,8 @@ def confidence(proposer: Proposer | BatchProposer, *, top: int = TOP) -> Verifie
     elif getattr(proposer, "leaves_logprobs", False):
         return _Left(proposer.name)
     raise UsageError(
-        f"{proposer.name} does not tell how likely its tokens were, which confidence is made of; "
-        "run the model as hf:NAME, serve it with vLLM or llama.cpp, which tell, or name another "
-        "verifier"
+        f"{proposer.name} gives no log probabilities of its tokens, which confidence is computed "
+        "from; run the model as hf:NAME, serve it with vLLM or llama.cpp, or name another verifier"
     )
 
 
@@ -109,15 +108,15 @@ def step_confidence(top_logprobs: Sequence[Sequence[float]], ends: Sequence[int]
         if not places:
             scores.append(None)
             continue
-        # What has no probability at all would make any place infinitely sure.
-        sure = sum(-sum(max(each, -100.0) for each in place) / len(place) for place in places)
+        # A log probability of minus infinity would make the place infinitely sure.
+        sure = sum(-sum(max(logprob, -100.0) for logprob in place) / len(place) for place in places)
         even = sum(math.log(len(place)) for place in places)
         scores.append(min(1.0, max(0.0, 1 - even / sure)) if sure > 0 else None)
     return Scores(tuple(scores))
 
 
 class _Asked:
-    """What the proposer does not know of a solution it reads again."""
+    """Confidence of a served proposer, which reads a solution again where it has to."""
 
     def __init__(self, proposer: Rescores, top: int) -> None:
         self.name = f"confidence-{top}-{proposer.name}"
@@ -132,13 +131,13 @@ class _Asked:
     async def _verified(self, solution: Solution) -> Verified:
         if not solution.step_ends:
             return Verified(Scores(), 0, 0)
-        found = await self._proposer.rescore(solution, self._top)
-        scores = step_confidence(found.top_logprobs, solution.step_ends)
-        return Verified(scores, found.computed_tokens, found.cached_tokens)
+        reread = await self._proposer.rescore(solution, self._top)
+        scores = step_confidence(reread.top_logprobs, solution.step_ends)
+        return Verified(scores, reread.computed_tokens, reread.cached_tokens)
 
 
 class _Again:
-    """Every solution is read again."""
+    """Confidence of a model in process, which reads every solution again."""
 
     def __init__(self, proposer: Rereads, top: int) -> None:
         self.name = f"confidence-{top}-{proposer.name}"
@@ -147,27 +146,28 @@ class _Again:
 
     def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order."""
-        asked = [each for each in solutions if each.step_ends]
+        asked = [solution for solution in solutions if solution.step_ends]
         read = iter(self._proposer.reread(asked, self._top) if asked else [])
         return [
-            self._verified(each, next(read)) if each.step_ends else Verified(Scores(), 0, 0)
-            for each in solutions
+            self._verified(solution, next(read)) if solution.step_ends else Verified(Scores(), 0, 0)
+            for solution in solutions
         ]
 
-    def _verified(self, solution: Solution, found: Reread) -> Verified:
-        scores = step_confidence(found.top_logprobs, solution.step_ends)
-        return Verified(scores, found.computed_tokens, found.cached_tokens, found.shared_tokens)
+    def _verified(self, solution: Solution, reread: Reread) -> Verified:
+        scores = step_confidence(reread.top_logprobs, solution.step_ends)
+        return Verified(scores, reread.computed_tokens, reread.cached_tokens, reread.shared_tokens)
 
 
 class _Left:
-    """What is left in the state costs nothing; where it was dropped there is no score."""
+    """Confidence from the state of a solution, at no cost; where the state was dropped there is no
+    score."""
 
     def __init__(self, proposer: str) -> None:
         self.name = f"confidence-{proposer}"
 
     def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order."""
-        return [Verified(self._scores(each), 0, 0) for each in solutions]
+        return [Verified(self._scores(solution), 0, 0) for solution in solutions]
 
     def _scores(self, solution: Solution) -> Scores:
         left = solution.state.proposer if solution.state else None

@@ -1,7 +1,7 @@
-"""The verifier that knows the answer: what the best of all verifiers would make of a pool.
+"""The verifier that knows the right answer: the best that any verifier could do.
 
-An upper bound for reports and tests, never for a question that is to be answered: it reads the
-reference. A step of an unfinished solution, and a problem without a reference, have no score.
+It reads the reference, so it is an upper bound for reports and tests, and never answers a question.
+A step of an unfinished solution, and a problem without a reference, have no score.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Exact:
 
     def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order; no tokens are read."""
-        return [Verified(self._scores(each), 0, 0) for each in solutions]
+        return [Verified(self._scores(solution), 0, 0) for solution in solutions]
 
     def _scores(self, solution: Solution) -> Scores:
         reference = solution.problem.reference

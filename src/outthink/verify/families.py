@@ -1,12 +1,12 @@
-"""Process reward models in the wild: one row a family, three things a row.
+"""Published process reward models: a table with one row a family and three entries a row.
 
     (a) how a problem and the steps of a solution become text, and which part of it marks the end of
         each step (`layout`)
     (b) which token of that mark is read (`where`)
     (c) how what the model says there becomes a probability (`readout`)
 
-Everything a family needs is in its row; whoever reads (`reader` in process, `served` over HTTP)
-knows no family. Knows nothing of tensors or servers.
+Everything about a family is in its row; `reader` (in process) and `served` (over HTTP) know no
+family. Knows nothing of tensors or servers.
 
 Sources are beside the rows: the code that the authors of each model publish to score with it.
 """
@@ -24,7 +24,8 @@ from outthink.errors import UsageError
 
 
 class Tokenizer(Protocol):
-    """What is used of a tokenizer of transformers; it must be a fast one, which tells offsets."""
+    """The part of a transformers tokenizer that is used here; it must be a fast one, which gives
+    offsets."""
 
     bos_token: str | None
 
@@ -51,7 +52,7 @@ class Piece:
 
 
 Layout = Callable[[Tokenizer, str, Sequence[str]], list[Piece]]
-"""From a problem and the texts of steps to pieces with as many marks as there are steps."""
+"""Makes pieces of a problem and the texts of its steps, with one mark a step."""
 
 
 class Where(Enum):
@@ -87,7 +88,7 @@ class Classes:
     def probability(self, outputs: Sequence[float]) -> float:
         """From the logits of all classes."""
         top = max(outputs)
-        odds = [math.exp(each - top) for each in outputs]
+        odds = [math.exp(logit - top) for logit in outputs]
         return odds[self.right] / sum(odds)
 
 
@@ -134,7 +135,7 @@ class Family:
     called: tuple[str, ...] = ()
     """Parts of the names of its models, in small letters."""
     architectures: tuple[str, ...] = ()
-    """As the configurations of its models say, where that decides."""
+    """`architectures` in the configurations of its models, where names do not decide."""
     reads_end: bool = False
     """One score a solution, read at its very end: an outcome reward model."""
 
@@ -179,9 +180,9 @@ def _chat(
 
 
 def _after(text: str, part: str) -> int:
-    """Where the text goes on behind the first time that the part stands in it."""
-    at = text.find(part)
-    return at + len(part) if at >= 0 else 0
+    """The index behind the first occurrence of `part`; 0 where there is none."""
+    start = text.find(part)
+    return start + len(part) if start >= 0 else 0
 
 
 def rendered_chat(tokenizer: Tokenizer, turns: Sequence[tuple[str, str]]) -> str:
@@ -197,7 +198,7 @@ def rendered_chat(tokenizer: Tokenizer, turns: Sequence[tuple[str, str]]) -> str
 
 
 def _clean(step: str, mark: str = "") -> str:
-    """A step without what would read as a mark."""
+    """A step without text that would be read as a mark."""
     step = step.replace(_MARK, "")
     return (step.replace(mark, "") if mark else step).strip()
 
@@ -370,22 +371,22 @@ FAMILIES: tuple[Family, ...] = (
 
 def family(name: str) -> Family:
     """The row of that name."""
-    for each in FAMILIES:
-        if each.name == name:
-            return each
+    for row in FAMILIES:
+        if row.name == name:
+            return row
     raise UsageError(f"unknown PRM family {name!r}; write one of {_listed()}")
 
 
 def detected(name: str, architectures: Sequence[str] = ()) -> Family:
-    """The row that a model's name, or else its configuration, speaks for; the longest match."""
+    """The row whose name matches the model's best, or else the one of its configuration."""
     # Of a path the last two parts are about the model.
     tail = "/".join(name.lower().replace("\\", "/").rstrip("/").split("/")[-2:])
-    found = [(len(part), row) for row in FAMILIES for part in row.called if part in tail]
-    if found:
-        return max(found, key=lambda each: each[0])[1]
+    matches = [(len(part), row) for row in FAMILIES for part in row.called if part in tail]
+    if matches:
+        return max(matches, key=lambda match: match[0])[1]
     for row in FAMILIES:
         for said in architectures:
-            if any(said.endswith(each) for each in row.architectures):
+            if any(said.endswith(ending) for ending in row.architectures):
                 return row
     raise UsageError(
         f"{name}: neither its name nor its configuration tells its family of PRMs; name one, as in "
@@ -394,7 +395,7 @@ def detected(name: str, architectures: Sequence[str] = ()) -> Family:
 
 
 def _listed() -> str:
-    return ", ".join(each.name for each in FAMILIES)
+    return ", ".join(row.name for row in FAMILIES)
 
 
 # Tokens ------------------------------------------------------------------------------------------
@@ -431,16 +432,16 @@ class Encoder:
             fresh, offsets = self._tokens(piece)
             if piece.lead:
                 # Tokens behind a text have no place in it, so only the first ones count.
-                over = (at for at, (_, last) in enumerate(offsets) if last > piece.lead)
+                over = (index for index, (_, last) in enumerate(offsets) if last > piece.lead)
                 lead = len(ids) + next(over, len(fresh))
             for mark in piece.marks:
-                at = self._read(fresh, offsets, mark)
-                reads.append(None if at is None else len(ids) + at)
+                index = self._read(fresh, offsets, mark)
+                reads.append(None if index is None else len(ids) + index)
             ids += fresh
         if self._row.reads_end:
             reads = [None] * (len(steps) - 1) + [len(ids) - 1]
-        reads = [at if at is not None and at < self._longest else None for at in reads]
-        last = 1 + max((at for at in reads if at is not None), default=-1)
+        reads = [index if index is not None and index < self._longest else None for index in reads]
+        last = 1 + max((index for index in reads if index is not None), default=-1)
         return Encoded(tuple(ids[:last]), tuple(reads), min(lead, last))
 
     def words(self, readout: Words) -> tuple[int, int]:
@@ -454,17 +455,19 @@ class Encoder:
     def _tokens(self, piece: Piece) -> tuple[list[int], list[tuple[int, int]]]:
         if not piece.text:
             return [], []
-        found = self._tokenizer(
+        encoded = self._tokenizer(
             piece.text, add_special_tokens=piece.special, return_offsets_mapping=True
         )
-        return list(found["input_ids"]), [(first, last) for first, last in found["offset_mapping"]]
+        return list(encoded["input_ids"]), [
+            (first, last) for first, last in encoded["offset_mapping"]
+        ]
 
     def _read(
         self, ids: Sequence[int], offsets: Sequence[tuple[int, int]], mark: tuple[int, int]
     ) -> int | None:
         """The index that is read for a mark, among the tokens of its piece."""
         over = _over(offsets, mark)
-        if not over or (self._tag is not None and [ids[at] for at in over] != [self._tag]):
+        if not over or (self._tag is not None and [ids[index] for index in over] != [self._tag]):
             return None
         if self._row.where is Where.BEFORE:
             return over[0] - 1 if over[0] else None
@@ -475,16 +478,20 @@ class Encoder:
         for piece in self._row.layout(self._tokenizer, "1", ["1"]):
             if piece.marks:
                 ids, offsets = self._tokens(piece)
-                found = [ids[at] for at in _over(offsets, piece.marks[0])]
-        if len(found) != 1 or found[0] == getattr(self._tokenizer, "unk_token_id", None):
+                ids_of_mark = [ids[index] for index in _over(offsets, piece.marks[0])]
+        if len(ids_of_mark) != 1 or ids_of_mark[0] == getattr(
+            self._tokenizer, "unk_token_id", None
+        ):
             raise UsageError(
                 f"{name}: its tokenizer has no token for {tag!r}, at which a {self._row.name} PRM "
                 "is read; add it to the tokenizer as the model was trained, or name the family it "
                 "is of (?family=NAME)"
             )
-        return found[0]
+        return ids_of_mark[0]
 
 
 def _over(offsets: Sequence[tuple[int, int]], mark: tuple[int, int]) -> list[int]:
     """Which tokens have characters of a mark."""
-    return [at for at, (first, last) in enumerate(offsets) if first < mark[1] and last > mark[0]]
+    return [
+        index for index, (first, last) in enumerate(offsets) if first < mark[1] and last > mark[0]
+    ]

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from outthink.errors import ServerRefused
 from outthink.models.dialects import counted, guessed, prompt_counts
-from outthink.models.http import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
+from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, Malformed, RetryPolicy
 from outthink.types import Scores, Verified
 from outthink.verify.written import SolutionText
 
@@ -30,7 +30,7 @@ _BETTER = {"reason": {"type": "string"}, "better": {"type": "string", "enum": ["
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What a judge is told; `{problem}`, `{solution}`, `{first}` and `{second}` are filled in."""
+    """The prompts of a judge; `{problem}`, `{solution}`, `{first}` and `{second}` are filled in."""
 
     score: str = (
         "Problem:\n{problem}\n\nProposed solution:\n{solution}\n\nCheck the solution step by step. "
@@ -45,16 +45,17 @@ class Wording:
     )
 
     def fill(self, template: str, **parts: str) -> str:
-        """Each name once, from left to right: what is filled in is not looked at again."""
+        """Fill in each name once, from left to right; text that was filled in is not searched
+        again."""
         filled, rest = "", template
         while rest:
-            found = {name: rest.find(f"{{{name}}}") for name in parts}
-            found = {name: at for name, at in found.items() if at >= 0}
-            if not found:
+            starts = {name: rest.find(f"{{{name}}}") for name in parts}
+            present = [name for name in parts if starts[name] >= 0]
+            if not present:
                 break
-            name = min(found, key=lambda each: found[each])
-            filled += rest[: found[name]] + parts[name]
-            rest = rest[found[name] + len(name) + 2 :]
+            name = min(present, key=lambda name: starts[name])
+            filled += rest[: starts[name]] + parts[name]
+            rest = rest[starts[name] + len(name) + 2 :]
         return filled + rest
 
 
@@ -62,12 +63,17 @@ class Judge:
     """A served judge. Make one with `connect`, and a verifier of it with `reading`."""
 
     def __init__(
-        self, wire: Wire, model: str, *, most_tokens: int = 1024, wording: Wording = Wording()
+        self,
+        client: HttpClient,
+        model: str,
+        *,
+        most_tokens: int = 1024,
+        wording: Wording = Wording(),
     ) -> None:
         about = repr((model, most_tokens, wording)).encode()
         digest = hashlib.blake2b(about, digest_size=4).hexdigest()
         self.name = f"judge-{model.rpartition('/')[2]}-{digest}"
-        self._wire = wire
+        self._client = client
         self._model = model
         self._most_tokens = most_tokens
         self._wording = wording
@@ -81,26 +87,26 @@ class Judge:
         most_tokens: int = 1024,
         wording: Wording = Wording(),
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> Judge:
         """The judge at an address; its only model, by default."""
-        wire = Wire(url, requests_in_flight=requests_in_flight, patience=patience)
+        client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
         try:
-            if await wire.once("/v1/models") is None:
+            if await client.once("/v1/models") is None:
                 raise ServerRefused(
-                    f"{wire.root}: no server answers there; start one, or check the address"
+                    f"{client.root}: no server answers there; start one, or check the address"
                 )
-            names = await wire.get(
-                "/v1/models", lambda value: [str(each["id"]) for each in value["data"]]
+            names = await client.get(
+                "/v1/models", lambda value: [str(entry["id"]) for entry in value["data"]]
             )
         finally:
-            await wire.aclose()
+            await client.aclose()
         if model is None and len(names) != 1:
             raise ServerRefused(
-                f"{wire.root}: has {', '.join(names) or 'no models'}; name one, as in "
-                f"judge:{wire.root}#MODEL"
+                f"{client.root}: has {', '.join(names) or 'no models'}; name one, as in "
+                f"judge:{client.root}#MODEL"
             )
-        return cls(wire, model or names[0], most_tokens=most_tokens, wording=wording)
+        return cls(client, model or names[0], most_tokens=most_tokens, wording=wording)
 
     async def score(self, written: SolutionText) -> Verified:
         """How likely a solution is right."""
@@ -125,7 +131,7 @@ class Judge:
 
     async def aclose(self) -> None:
         """Let go of all connections."""
-        await self._wire.aclose()
+        await self._client.aclose()
 
     async def _first(self, first: SolutionText, second: SolutionText) -> float:
         text = self._wording.fill(
@@ -135,13 +141,13 @@ class Judge:
             second="".join(second.steps).strip(),
         )
         marks = {"A": 1.0, "same": 0.5, "B": 0.0}
-        found, _, _ = await self._ask(text, _BETTER, lambda said: marks[said["better"]])
-        return found
+        share, _, _ = await self._ask(text, _BETTER, lambda said: marks[said["better"]])
+        return share
 
     async def _ask(
         self, text: str, fields: dict[str, Any], read: Callable[[dict[str, Any]], _T]
     ) -> tuple[_T, int, int]:
-        """What was read of the answer, and tokens computed and cached."""
+        """What `read` makes of the answer, and the tokens computed and cached."""
 
         def understood(value: Any) -> tuple[_T, int, int]:
             answer = value["choices"][0]["message"]["content"]
@@ -165,23 +171,23 @@ class Judge:
                 "json_schema": {"name": "verdict", "strict": True, "schema": schema},
             },
         }
-        return await self._wire.post("/v1/chat/completions", body, understood)
+        return await self._client.post("/v1/chat/completions", body, understood)
 
 
 def _object(text: Any) -> dict[str, Any]:
     """The last JSON object of an answer: one that reasons aloud may write others before it."""
     if not isinstance(text, str):
         raise Malformed("no text")
-    decoder, found = json.JSONDecoder(), None
-    at = text.find("{")
-    while at >= 0:
+    decoder, last = json.JSONDecoder(), None
+    start = text.find("{")
+    while start >= 0:
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, start)
         except ValueError:
-            at = text.find("{", at + 1)
+            start = text.find("{", start + 1)
             continue
-        found = value if isinstance(value, dict) else found
-        at = text.find("{", end)
-    if found is None:
+        last = value if isinstance(value, dict) else last
+        start = text.find("{", end)
+    if last is None:
         raise Malformed("no JSON object")
-    return found
+    return last

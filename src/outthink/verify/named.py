@@ -1,4 +1,4 @@
-"""Verifiers of what any proposer writes, by the names that a person types.
+"""Verifiers of any proposer's solutions, by the names that a user types.
 
     prm:NAME_OR_FOLDER         a process reward model, in process (`families` has those it can be)
     prm:http://HOST:PORT       one that vLLM serves for pooling; #MODEL where it serves several
@@ -7,8 +7,8 @@
     confidence                 how sure the proposer was
 
 Options follow a question mark: family, device and dtype of models, top of confidence, as in
-prm:mine?family=trl&device=cpu. earlier=yes shows a verifier the answers that a revision saw; what
-`outthink train` made knows itself whether it is to see them.
+prm:mine?family=trl&device=cpu. earlier=yes shows a verifier the answers that a revision saw; a
+verifier made by `outthink train` records whether it is shown them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def own(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVerifi
     made = load(name)(proposer)
     if not hasattr(made, "name"):
         raise UsageError(
-            f"verifier {name}: what it makes has no name; give it one, which stores tell it by"
+            f"verifier {name}: the {type(made).__name__} that it returns has no attribute `name`; "
+            "give it one, by which stores know it"
         )
     if hasattr(made, "verify") or hasattr(made, "verify_batch"):
         return made  # type: ignore[no-any-return]

@@ -63,12 +63,12 @@ def load(
     require(name, ("orm",))
     checkpoint = Checkpoint.open(name, device=device, dtype=dtype)
     backbone, head = checkpoint.classifier()
-    found = row(checkpoint.tokenizer, readout_of(head), layout)
-    encoder = Encoder(name, found, checkpoint.tokenizer, checkpoint.longest)
-    own = found.layout not in (_chat, _plain)
+    family = row(checkpoint.tokenizer, readout_of(head), layout)
+    encoder = Encoder(name, family, checkpoint.tokenizer, checkpoint.longest)
+    own = family.layout not in (_chat, _plain)
     return Reader(
-        checkpoint.title(backbone, head, f"orm {'own' if own else found.layout.__name__}"),
-        found,
+        checkpoint.title(backbone, head, f"orm {'own' if own else family.layout.__name__}"),
+        family,
         encoder,
         backbone,
         widened(head),

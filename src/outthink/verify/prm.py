@@ -2,9 +2,9 @@
 
     verifier = reading(load("Qwen/Qwen2.5-Math-PRM-7B"), proposer)
 
-The probability of a step is that of its family; a step that the model cannot read, because it is
-too far back, has no score. Earlier solutions that a revision saw are not shown to it unless asked
-for (`written.reading`): none of the published ones was trained to see them.
+A step's score is the probability that its family's readout gives; a step beyond the model's context
+has no score. Earlier solutions that a revision saw are not shown to it unless asked for
+(`written.reading`): none of the published ones was trained to see them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def load(
     tokens_at_once: int = TOKENS_AT_ONCE,
     kept_bytes: int = KEPT_BYTES,
 ) -> Reader:
-    """The PRM in a folder or on the hub. `row` is its family, or the name of one; by default that
-    which it was trained in here, or else what its name and configuration say.
+    """The PRM in a folder or on the hub. `row` is its family, or the name of one; by default the
+    family that `outthink train` recorded, or else the one that its name or configuration tells.
 
-    Raises `UsageError` where there is no such model, no such family, or its tokenizer lacks what
-    the family is read at; `WeightsError` where weights are missing.
+    Raises `UsageError` where there is no such model, no such family, or its tokenizer lacks the
+    family's mark; `WeightsError` where weights are missing.
     """
     told = require(name, ("prm",))
     checkpoint = Checkpoint.open(name, device=device, dtype=dtype)

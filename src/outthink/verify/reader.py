@@ -42,7 +42,7 @@ class _Known:
         most = min(len(self.ids), len(ids))
         if tuple(ids[:most]) == self.ids[:most]:
             return most
-        return next(at for at in range(most) if self.ids[at] != ids[at])
+        return next(index for index in range(most) if self.ids[index] != ids[index])
 
 
 @dataclass(slots=True, eq=False)
@@ -63,9 +63,9 @@ class _Row:
     def resume(self, known: _Known) -> None:
         """Continue from what is known of another row, as far as it is the same."""
         self.known, self.start = known, known.shared(self.ids)
-        unread = [at for at in self.wanted if at not in known.scores]
+        unread = [index for index in self.wanted if index not in known.scores]
         self.start = min([self.start, *unread])
-        self.scores = {at: known.scores[at] for at in self.wanted if at < self.start}
+        self.scores = {index: known.scores[index] for index in self.wanted if index < self.start}
 
     @property
     def fresh(self) -> int:
@@ -75,12 +75,12 @@ class _Row:
     @property
     def unread(self) -> list[int]:
         """Places at which there is no score yet."""
-        return [at for at in self.wanted if at >= self.start]
+        return [index for index in self.wanted if index >= self.start]
 
     @property
     def run(self) -> Run:
         before = self.known.kept.first(self.start) if self.known else None
-        places = [at - self.start for at in self.unread]
+        places = [index - self.start for index in self.unread]
         return Run(before, self.ids[self.start :], places, self.keep)
 
 
@@ -125,7 +125,7 @@ class Reader:
         rows = []
         for text, encoding in zip(written, encoded, strict=True):
             state = text.solution.state
-            wanted = tuple(at for at in encoding.reads if at is not None)
+            wanted = tuple(index for index in encoding.reads if index is not None)
             keep = Keep.IF_ROOM if state is not None and text.solution.is_open else Keep.NEVER
             row = _Row(encoding.ids, wanted, encoding.lead, keep)
             if state is not None and isinstance(state.verifier, _Known):
@@ -141,7 +141,7 @@ class Reader:
                 continue
             if row.keep is not Keep.NEVER and text.solution.state is not None:
                 text.solution.state.verifier = row.known
-            steps = tuple(None if at is None else row.scores[at] for at in encoding.reads)
+            steps = tuple(None if index is None else row.scores[index] for index in encoding.reads)
             computed = len(row.ids) - cached
             # With earlier answers in it, the beginning is not the same in all solutions.
             shared = row.lead if cached == 0 and not text.earlier else 0

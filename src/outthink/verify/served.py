@@ -21,7 +21,7 @@ from typing import Any
 from outthink.errors import ServerRefused
 from outthink.models.about import require
 from outthink.models.dialects import prompt_counts
-from outthink.models.http import REQUESTS_IN_FLIGHT, Malformed, Patience, Wire
+from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, Malformed, RetryPolicy
 from outthink.types import Scores, Verified
 from outthink.verify.families import (
     Classes,
@@ -41,7 +41,7 @@ _TASK = "token_classify"
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """How a server was found to pool."""
+    """How a server pools, found out by trying."""
 
     model: str
     task: str | None
@@ -53,17 +53,17 @@ class PoolingPRM:
     """A served PRM. Make one with `connect`, and a verifier of it with `reading`."""
 
     def __init__(
-        self, wire: Wire, found: Pooling, row: Family, encoder: Encoder, name: str
+        self, client: HttpClient, pooling: Pooling, row: Family, encoder: Encoder, name: str
     ) -> None:
         if isinstance(row.readout, MeanLogit):
             raise ServerRefused(
                 f"a {row.name} PRM is read from all logits, which no server gives; load it in "
-                f"process, as prm:{found.model}"
+                f"process, as prm:{pooling.model}"
             )
         self.name = name
         self.family = row
-        self._wire = wire
-        self._found = found
+        self._client = client
+        self._pooling = pooling
         self._encoder = encoder
         words = encoder.words(row.readout) if isinstance(row.readout, Words) else None
         self._words = words
@@ -77,37 +77,43 @@ class PoolingPRM:
         *,
         tokenizer: Tokenizer | None = None,
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
     ) -> PoolingPRM:
         """Find out how the server at `url` pools, and use its `model` (the only one, by default).
 
         The tokenizer is that of the model's name, or its folder, unless one is given. Raises
         `ServerRefused` where there is no such server, or it does not pool.
         """
-        wire = Wire(url, requests_in_flight=requests_in_flight, patience=patience)
+        client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
         try:
-            return await cls._connected(wire, model, row, tokenizer)
+            return await cls._connected(client, model, row, tokenizer)
         finally:
-            await wire.aclose()
+            await client.aclose()
 
     @classmethod
     async def _connected(
-        cls, wire: Wire, model: str | None, row: Family | str | None, tokenizer: Tokenizer | None
+        cls,
+        client: HttpClient,
+        model: str | None,
+        row: Family | str | None,
+        tokenizer: Tokenizer | None,
     ) -> PoolingPRM:
-        if await wire.once("/v1/models") is None:
+        if await client.once("/v1/models") is None:
             raise ServerRefused(
-                f"{wire.root}: no server answers there; start one, or check the address"
+                f"{client.root}: no server answers there; start one, or check the address"
             )
-        listed = await wire.get("/v1/models", lambda value: list(value["data"]))
-        models = {str(each["id"]): each for each in listed}
+        listed = await client.get("/v1/models", lambda value: list(value["data"]))
+        models = {str(entry["id"]): entry for entry in listed}
         if model is None and len(models) != 1:
             raise ServerRefused(
-                f"{wire.root}: has {', '.join(models) or 'no models'}; name one, as in "
-                f"prm:{wire.root}#MODEL"
+                f"{client.root}: has {', '.join(models) or 'no models'}; name one, as in "
+                f"prm:{client.root}#MODEL"
             )
         model = model or next(iter(models))
         if model not in models:
-            raise ServerRefused(f"{wire.root}: has no model {model!r}; it has {', '.join(models)}")
+            raise ServerRefused(
+                f"{client.root}: has no model {model!r}; it has {', '.join(models)}"
+            )
         source = str(models[model].get("root") or model)
         longest = int(models[model].get("max_model_len") or 1 << 30)
         if row is None:
@@ -116,15 +122,15 @@ class PoolingPRM:
             row = family(row)
         encoder = Encoder(source, row, tokenizer or _tokenizer(source), longest)
         # A server that pools by STEP gives nothing where there is no tag.
-        found = await _tried(wire, model, encoder.encode("1", ["1"]).ids)
-        digest = hashlib.blake2b(repr((source, row.name, found)).encode(), digest_size=4)
+        pooling = await _tried(client, model, encoder.encode("1", ["1"]).ids)
+        digest = hashlib.blake2b(repr((source, row.name, pooling)).encode(), digest_size=4)
         name = f"{source.rstrip('/').rpartition('/')[2]}-{digest.hexdigest()}"
-        return cls(wire, found, row, encoder, name)
+        return cls(client, pooling, row, encoder, name)
 
     async def score(self, written: SolutionText) -> Verified:
         """One row; counts are the server's."""
         encoded = self._encoder.encode(written.problem, written.steps)
-        places = [at for at in encoded.reads if at is not None]
+        places = [index for index in encoded.reads if index is not None]
         if not places:
             return Verified(Scores((None,) * len(written.steps)), 0, 0)
 
@@ -132,28 +138,28 @@ class PoolingPRM:
             rows = _rows(value)
             computed, cached = prompt_counts(value.get("usage"), len(encoded.ids))
             if len(rows) == len(encoded.ids):
-                chosen = [rows[at] for at in places]
+                chosen = [rows[index] for index in places]
             elif len(rows) >= len(places) and len(encoded.reads) == len(places):
                 # Pooled by STEP: one row a tag; what the problem says of tags comes first.
                 chosen = rows[len(rows) - len(places) :]
             else:
                 raise Malformed(f"{len(rows)} rows for {len(encoded.ids)} tokens")
             scores = dict(zip(places, map(self._probability, chosen), strict=True))
-            steps = tuple(None if at is None else scores[at] for at in encoded.reads)
+            steps = tuple(None if index is None else scores[index] for index in encoded.reads)
             return Verified(Scores(steps), computed, cached)
 
-        body = _body(self._found.model, encoded.ids, self._found.task, raw=True)
-        return await self._wire.post("/pooling", body, read)
+        body = _body(self._pooling.model, encoded.ids, self._pooling.task, raw=True)
+        return await self._client.post("/pooling", body, read)
 
     async def aclose(self) -> None:
         """Let go of all connections; the next row makes new ones."""
-        await self._wire.aclose()
+        await self._client.aclose()
 
     def _probability(self, row: Sequence[float]) -> float:
         readout = self.family.readout
         if self._words is not None and len(row) > 2:
-            row = [row[each] for each in self._words]
-        if self._found.raw:
+            row = [row[index] for index in self._words]
+        if self._pooling.raw:
             return readout.probability(row)
         if isinstance(readout, Words):
             both = row[0] + row[1]
@@ -165,29 +171,29 @@ class PoolingPRM:
         return score
 
 
-async def _tried(wire: Wire, model: str, ids: Sequence[int]) -> Pooling:
-    """Pool a few tokens in every way; a server says no to what it does not know."""
+async def _tried(client: HttpClient, model: str, ids: Sequence[int]) -> Pooling:
+    """Pool a few tokens in every way that servers know; a server refuses the ways it does not."""
     for task in (_TASK, None):
-        found = []
+        ways = []
         for raw in (True, False):
             body = _body(model, ids, task, raw=raw)
-            response = await wire.once("/pooling", body, tries=3)
+            response = await client.once("/pooling", body, tries=3)
             if response is None or response.status_code in (401, 403):
-                await wire.post("/pooling", body, _rows)  # raises, in the right words
+                await client.post("/pooling", body, _rows)  # raises, saying what to do
             elif response.status_code == 200:
                 with contextlib.suppress(Malformed, KeyError, TypeError, ValueError):
-                    found.append([each for row in _rows(response.json()) for each in row])
-        if len(found) == 2 and len(found[0]) == len(found[1]):
-            logits, activated = found
+                    ways.append([number for row in _rows(response.json()) for number in row])
+        if len(ways) == 2 and len(ways[0]) == len(ways[1]):
+            logits, activated = ways
             differ = any(abs(a - b) > _APART for a, b in zip(logits, activated, strict=True))
-            return Pooling(model, task, differ or any(not 0 <= each <= 1 for each in logits))
+            return Pooling(model, task, differ or any(not 0 <= number <= 1 for number in logits))
     raise ServerRefused(
-        f"{wire.root}: does not pool, as a PRM must; serve it with vLLM and --runner pooling"
+        f"{client.root}: does not pool, as a PRM must; serve it with vLLM and --runner pooling"
     )
 
 
 _APART = 1e-2
-"""By less than this the same request may differ from itself, in half precision."""
+"""Outputs of one request sent twice may differ by this much, in half precision."""
 
 
 def _body(model: str, ids: Sequence[int], task: str | None, *, raw: bool) -> dict[str, Any]:
@@ -199,15 +205,15 @@ def _body(model: str, ids: Sequence[int], task: str | None, *, raw: bool) -> dic
 
 def _rows(value: Any) -> list[list[float]]:
     (item,) = value["data"]
-    rows = [each if isinstance(each, list) else [each] for each in item["data"]]
-    found = [[float(each) for each in row] for row in rows]
-    if not found or not all(math.isfinite(each) for row in found for each in row):
+    rows = [row if isinstance(row, list) else [row] for row in item["data"]]
+    numbers = [[float(number) for number in row] for row in rows]
+    if not numbers or not all(math.isfinite(number) for row in numbers for number in row):
         raise Malformed("no rows of finite numbers")
-    return found
+    return numbers
 
 
 def _tokenizer(source: str) -> Tokenizer:
     from outthink.verify.checkpoint import tokenizer
 
-    found: Tokenizer = tokenizer(source)
-    return found
+    loaded: Tokenizer = tokenizer(source)
+    return loaded

@@ -1,8 +1,8 @@
-"""What a solution says, step by step: the text that verifiers read which are not the proposer.
+"""The text of a solution, step by step, for verifiers that do not read the proposer's token ids.
 
-A proposer gives the text of token ids. The text of a step is what the
-text of the prefix up to its end has more than that up to its beginning: tokens do not end where
-letters do. Nothing is rendered or tokenized here.
+A proposer gives the text of token ids. The text of a step is the text of the prefix up to its end,
+less that of the prefix up to its beginning: a letter may be split over two tokens. Nothing is
+rendered or tokenized here.
 
 A revision was written by a model that saw earlier answers. A verifier that was trained on such
 solutions reads them too, behind the problem and as part of it, so that every layout has a place for
@@ -56,7 +56,7 @@ _EARLIER = "\n\nAn earlier answer, which may be wrong:\n"
 
 @runtime_checkable
 class BatchScorer(Protocol):
-    """A verifier in this process that reads text: what is behind `reading`."""
+    """A verifier in this process that reads text; `reading` makes a `Verifier` of it."""
 
     name: str
 
@@ -84,13 +84,13 @@ Decode = Callable[[Sequence[int]], str]
 def reading(
     scorer: Scorer | BatchScorer, proposer: Proposer | BatchProposer, *, earlier: bool = False
 ) -> Verifier:
-    """A verifier of what this proposer writes; `earlier`: with the answers that a revision saw,
-    which is another verifier, so it has another name."""
+    """A verifier of this proposer's solutions. With `earlier` it reads the answers that a revision
+    saw as well; its name says so, since its scores differ."""
     return TextVerifier(scorer, in_process.proposer(proposer), earlier=earlier)
 
 
 def solution_text(solution: Solution, decode: Decode, *, earlier: bool = False) -> SolutionText:
-    """What a solution says, for a proposer in this process that decodes its tokens."""
+    """The text of a solution of a proposer in this process, which decodes its tokens."""
     wanted = solution.history if earlier else ()
     steps = _cut([decode(prefix) for prefix in _prefixes(solution)])
     return SolutionText(solution, steps, tuple(decode(tokens) for tokens in wanted))

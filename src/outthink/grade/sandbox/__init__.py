@@ -1,8 +1,8 @@
 """Runs programs that nobody has read: without network, in a folder of their own, within limits.
 
 Linux only, as root or as an ordinary user, wherever the kernel lets users make namespaces. Where it
-does not, running fails and says so: a program is never run outside the sandbox. `warden` says what
-prevents what.
+does not, `run` raises `RunError`: a program is never run outside the sandbox. `supervisor.py` has
+the table of what a program cannot do, and what prevents it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -22,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from outthink.errors import RunError
+from outthink.grade.lines import Lines
 
 __all__ = ["Ended", "Finished", "Limits", "Session", "require", "run", "why_not"]
 
-_WARDEN = Path(__file__).with_name("warden.py")
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _PACKAGES = {"site-packages", "dist-packages"}
 _GRACE_SECONDS = 60.0
-"""For the warden itself: to start, and to end what it watches, on a busy machine."""
+"""What the supervisor itself may take to start, and to end the program, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,9 @@ class Limits:
     cpu_s: int = 5
     """CPU time of each process."""
     wall_s: float = 15.0
-    """For all of it; more than the CPU time, since the machine may be busy."""
+    """Of the whole run; more than the CPU time, since the machine may be busy."""
     memory_bytes: int = 1 << 30
-    """Address space of each process, and memory in use by all of them together."""
+    """Address space of each process; also the memory in use by all of them together."""
     processes: int = 16
     """Processes and threads at any one time."""
     file_bytes: int = 1 << 23
@@ -55,24 +54,24 @@ class Ended(StrEnum):
     """How a program ended."""
 
     EXIT = "exit"
-    """By itself, with an exit code."""
+    """It ended by itself, with an exit code."""
     SIGNAL = "signal"
-    """By a signal, CPU time used up among them."""
+    """A signal ended it; it does so too where the CPU time is used up."""
     TIME = "time"
     """Its wall time was up."""
     MEMORY = "memory"
-    """All of it together used too much."""
+    """Its processes together used too much memory."""
     OUTPUT = "output"
     """It wrote too much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What became of a program."""
+    """How a program ended, and what it wrote."""
 
     ended: Ended
     code: int | None
-    """Exit code, or minus the signal; `None` where the warden ended it."""
+    """Exit code, or minus the signal; `None` where the supervisor ended it."""
     stdout: str
     stderr: str
     seconds: float
@@ -92,16 +91,20 @@ def run(
     """
     limits = limits or Limits()
     task = _task(source, limits, stdin=stdin, files=files)
-    with _warden() as process:
+    with _supervisor() as process:
         try:
             out, err = process.communicate(task, timeout=limits.wall_s + _GRACE_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise RunError("the sandbox did not answer; is the machine overloaded?") from error
         finally:
             process.kill()  # what it watches dies with it
-    found = _result(process.returncode, out, err)
+    result = _result(process.returncode, out, err)
     return Finished(
-        Ended(found["ended"]), found["code"], found["stdout"], found["stderr"], found["seconds"]
+        Ended(result["ended"]),
+        result["code"],
+        result["stdout"],
+        result["stderr"],
+        result["seconds"],
     )
 
 
@@ -109,8 +112,8 @@ class Session:
     """A Python program that stays in its sandbox and answers line by line.
 
     It reads requests from file descriptor 3 and writes answers to 4. With `packages`, it sees what
-    is installed beside outthink. Limits on CPU time and memory are of its whole life. One thread at
-    a time.
+    is installed beside outthink. CPU time and memory are limited for its whole life, not for each
+    request. It may be asked by one thread at a time.
     """
 
     def __init__(
@@ -130,14 +133,14 @@ class Session:
             readonly=seen,
             for_ever=True,
         )
-        self._process = _warden((read, write))
+        self._process = _supervisor((read, write))
         os.close(read)
         os.close(write)
         assert self._process.stdin is not None
         self._process.stdin.write(task)
         self._process.stdin.close()
         self._process.stdin = None
-        self._buffer = b""
+        self._lines = Lines(self._read, self._write)
         self.last_words = ""
         """What it wrote to its standard error, known once it has ended."""
 
@@ -146,22 +149,10 @@ class Session:
 
         Raises `RunError` where there is no sandbox after all.
         """
-        try:
-            os.write(self._write, request.encode() + b"\n")
-        except OSError:
+        answer = None if self._write < 0 else self._lines.ask(request, seconds=seconds)
+        if answer is None:
             self._end()
-            return None
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
-            left = max(0.0, deadline - time.monotonic())
-            readable, _, _ = select.select([self._read], [], [], left)
-            chunk = os.read(self._read, 1 << 16) if readable else b""
-            if not chunk:
-                self._end()
-                return None
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line.decode("utf-8", "replace")
+        return answer
 
     @property
     def ended(self) -> bool:
@@ -177,12 +168,12 @@ class Session:
         self._process.communicate()
 
     def _end(self) -> None:
-        """Close, and raise where the warden says that it could not do its work."""
+        """End the session; raise `RunError` where the supervisor found no sandbox."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             out, err = self._process.communicate(timeout=1.0)
             if out or self._process.returncode:
-                found = _result(self._process.returncode, out, err)
-                self.last_words = f"{found['ended']}: {found['stderr'][-300:].strip()}"
+                result = _result(self._process.returncode, out, err)
+                self.last_words = f"{result['ended']}: {result['stderr'][-300:].strip()}"
         self.close()
 
 
@@ -198,11 +189,11 @@ def why_not() -> str | None:
 @lru_cache(maxsize=1)
 def require() -> None:
     """Raises `RunError` where there is no sandbox here."""
-    found = run("print(6 * 7)")
-    if found.stdout != "42\n":
+    result = run("print(6 * 7)")
+    if result.stdout != "42\n":
         raise RunError(
-            f"the sandbox does not run Python ({found.ended}, code {found.code}): "
-            f"{found.stderr[-200:].strip()!r}"
+            f"the sandbox does not run Python ({result.ended}, code {result.code}): "
+            f"{result.stderr[-200:].strip()!r}"
         )
 
 
@@ -216,7 +207,7 @@ def _task(
     readonly: Sequence[str] = (),
     for_ever: bool = False,
 ) -> bytes:
-    """What the warden reads."""
+    """The task as JSON, for the supervisor's standard input."""
     if sys.platform != "linux":
         raise RunError(f"no sandbox on {sys.platform}; grade programs on Linux")
     interpreter, needed = _interpreter()
@@ -236,9 +227,9 @@ def _task(
     ).encode()  # fmt: skip
 
 
-def _warden(channel: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+def _supervisor(channel: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-B", str(_WARDEN)],
+        [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -249,31 +240,31 @@ def _warden(channel: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
 
 
 def _result(code: int, out: bytes, err: bytes) -> dict[str, Any]:
-    """What the warden found. Raises `RunError` where it found no sandbox."""
+    """What the supervisor wrote. Raises `RunError` where it found no sandbox."""
     if code != 0:
         raise RunError(f"the sandbox failed: {err.decode(errors='replace')[-300:].strip()}")
-    found: dict[str, Any] = json.loads(out)
-    if "refused" in found:
+    result: dict[str, Any] = json.loads(out)
+    if "refused" in result:
         raise RunError(
-            f"no sandbox here ({found['refused']}); programs are graded on Linux 5.14 or newer "
+            f"no sandbox here ({result['refused']}); programs are graded on Linux 5.14 or newer "
             "with user namespaces allowed (sysctl user.max_user_namespaces, "
             "kernel.apparmor_restrict_unprivileged_userns=0), and never outside a sandbox"
         )
-    return found
+    return result
 
 
 @lru_cache(maxsize=1)
 def _interpreter() -> tuple[str, list[str]]:
-    """The interpreter without its virtual environment, and every place that it needs to see."""
+    """The interpreter outside its virtual environment, and the paths that it has to read."""
     executable = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     wanted = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"]
     wanted += [os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)]
     wanted += [os.path.dirname(executable)]
-    found: list[str] = []
+    paths: list[str] = []
     for path in wanted:
-        if os.path.lexists(path) and not any(_within(path, other) for other in found):
-            found.append(path)
-    return executable, found
+        if os.path.lexists(path) and not any(_within(path, other) for other in paths):
+            paths.append(path)
+    return executable, paths
 
 
 def _within(path: str, folder: str) -> bool:

@@ -206,8 +206,7 @@ def difference(name: str, measured: Interval) -> Figure:
 
 def factor(name: str, measured: Equivalence) -> Figure:
     """A compute-equivalence factor; an end beyond the budgets measured is `None`."""
-    high = None if measured.high_at_least else measured.high
-    low = None if measured.low_at_most else measured.low
+    low, high = measured.known_low, measured.known_high
     return Figure(name, measured.factor, low, high, measured.problems, Unit.FACTOR)
 
 
@@ -243,6 +242,6 @@ def percent(value: float) -> str:
 
 def times(measured: Equivalence) -> str:
     """A factor as text, `2.10 [1.20, ?]`, with a question mark for an unknown end."""
-    low = "?" if measured.low_at_most else f"{measured.low:.2f}"
-    high = "?" if measured.high_at_least else f"{measured.high:.2f}"
+    low = "?" if measured.known_low is None else f"{measured.low:.2f}"
+    high = "?" if measured.known_high is None else f"{measured.high:.2f}"
     return f"{measured.factor:.2f} [{low}, {high}]"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outthink.measure import exchange
-from outthink.measure.exchange import Crossover, Match, Threshold
-from outthink.measure.exchange import Verdict as Wins
+from outthink.measure.exchange import Crossover, Match, SmallerWins, Threshold
 from outthink.measure.intervals import LEVEL, Interval
 from outthink.paper.claims.base import (
     FIRST_THREE,
@@ -140,22 +139,22 @@ def _crossover_figures(exchanged: Exchanged) -> list[Figure]:
     figures = []
     for row in exchanged.crossovers:
         where = "all bins" if row.bin is None else f"bin {row.bin + 1}"
-        if row.found.budget is not None:
+        if row.estimate.budget is not None:
             figures.append(
                 Figure(
                     f"k*, {where}",
-                    row.found.budget,
+                    row.estimate.budget,
                     row.high.budget,
                     row.low.budget,
                     row.problems,
                     Unit.NUMBER,
                 )
             )
-        if row.found.token_ratio is not None:
+        if row.estimate.token_ratio is not None:
             figures.append(
                 Figure(
                     f"R*, {where}",
-                    row.found.token_ratio,
+                    row.estimate.token_ratio,
                     row.low.token_ratio,
                     row.high.token_ratio,
                     row.problems,
@@ -170,23 +169,31 @@ def _by_bin(findings: Findings, numbers: Sequence[int]) -> list[Crossover]:
 
 
 def _said(threshold: Threshold) -> str:
-    if threshold.verdict is Wins.BELOW:
+    if threshold.smaller_wins is SmallerWins.BELOW:
         assert threshold.token_ratio is not None
         return f"R* = {threshold.token_ratio:.2g}"
-    return "S at every R" if threshold.verdict is Wins.ALWAYS else "L at every budget measured"
+    return (
+        "S at every R"
+        if threshold.smaller_wins is SmallerWins.ALWAYS
+        else "L at every budget measured"
+    )
 
 
 def _c19(findings: Findings) -> Judgement:
     rows = _by_bin(findings, LAST_THREE)
     enough = all(row.problems >= LEAST for row in rows)
     finite = [
-        all(threshold.verdict is Wins.BELOW for threshold in (row.found, row.low, row.high))
+        all(
+            threshold.smaller_wins is SmallerWins.BELOW
+            for threshold in (row.estimate, row.low, row.high)
+        )
         for row in rows
     ]
     # "Never" holds for the budgets measured only, so they must reach what equal FLOPs give.
-    settled = {Wins.ALWAYS} if _capped(findings) else {Wins.ALWAYS, Wins.NEVER}
+    settled = {SmallerWins.ALWAYS} if _capped(findings) else {SmallerWins.ALWAYS, SmallerWins.NEVER}
     not_finite = [
-        row.low.verdict is row.high.verdict and row.low.verdict in settled for row in rows
+        row.low.smaller_wins is row.high.smaller_wins and row.low.smaller_wins in settled
+        for row in rows
     ]
     verdict = Verdict.UNDECIDED
     if enough and all(finite):
@@ -194,7 +201,7 @@ def _c19(findings: Findings) -> Judgement:
     elif enough and all(not_finite):
         verdict = Verdict.REFUTED
     listing = ", ".join(
-        f"bin {row.bin + 1}: {_said(row.found)}" for row in rows if row.bin is not None
+        f"bin {row.bin + 1}: {_said(row.estimate)}" for row in rows if row.bin is not None
     )
     figures = [*_crossover_figures(findings.exchanged), *_comparisons(findings)]
     return judged(verdict, figures, f"The better buy by bin: {listing}.")
@@ -226,12 +233,12 @@ def _c33(findings: Findings) -> Judgement:
     rows = [
         row
         for row in findings.exchanged.crossovers
-        if row.bin is not None and row.found.budget is not None
+        if row.bin is not None and row.estimate.budget is not None
     ]
     listing = ", ".join(
-        f"bin {row.bin + 1}: {row.found.budget:.0f}"
+        f"bin {row.bin + 1}: {row.estimate.budget:.0f}"
         for row in rows
-        if row.bin is not None and row.found.budget is not None
+        if row.bin is not None and row.estimate.budget is not None
     )
     if not rows:
         reason = "S catches up with L in no bin at any budget measured"

@@ -9,7 +9,7 @@ import numpy as np
 
 from outthink.measure.arrays import Floats
 from outthink.measure.difficulty import BINS
-from outthink.measure.exchange import Comparison, Crossover, Threshold, Verdict
+from outthink.measure.exchange import Comparison, Crossover, SmallerWins, Threshold
 from outthink.measure.intervals import resampled_means, tails_of
 from outthink.paper.figures.parts import line, present, stands_on
 from outthink.paper.findings import Exchanged, Findings
@@ -200,12 +200,18 @@ def _crossovers(families: dict[str, Exchanged]) -> shown.Table:
 
 def _crossover(crossover: Crossover) -> str:
     spread = f"[{_threshold(crossover.low)}, {_threshold(crossover.high)}]"
-    at = "" if crossover.found.budget is None else f", k* = {crossover.found.budget:.3g}"
-    least = "\u2265\u202f" if crossover.at_most and crossover.found.verdict is Verdict.BELOW else ""
-    return f"{least}{_threshold(crossover.found)} {spread}{at}"
+    at = "" if crossover.estimate.budget is None else f", k* = {crossover.estimate.budget:.3g}"
+    least = (
+        "\u2265\u202f"
+        if crossover.at_most and crossover.estimate.smaller_wins is SmallerWins.BELOW
+        else ""
+    )
+    return f"{least}{_threshold(crossover.estimate)} {spread}{at}"
 
 
 def _threshold(threshold: Threshold) -> str:
     return (
-        threshold.verdict.value if threshold.token_ratio is None else f"{threshold.token_ratio:.3g}"
+        threshold.smaller_wins.value
+        if threshold.token_ratio is None
+        else f"{threshold.token_ratio:.3g}"
     )

@@ -1,25 +1,27 @@
 """Runs one program where it can do no harm, and says how it ended. A script, not a module.
 
-It is started in a fresh interpreter for every program, reads what to run from standard input (one
-JSON object) and writes what became of it to standard output. Three processes stand guard:
+It is started in a fresh interpreter for every program, reads the task from standard input (one JSON
+object) and writes the result to standard output. The processes, each the child of the one above:
 
-    warden   outside: bounds time, memory and output, and reads the result
-      keeper outside the process namespace: its death is the death of everything below
-        init the program's world: builds the file system, then waits; when it ends, the kernel
-             kills every process that the program left behind, daemons and orphans too
-          the program, without privileges
+    supervisor  outside the sandbox: bounds time, memory and output, and writes the result
+    guard       waits for init; when the guard dies, the kernel kills init
+    init        the first process of the sandbox: builds the file system, starts the program and
+                waits; when init ends, the kernel kills all that the program left running
+    program     runs without privileges
 
 What the program cannot do, and what prevents it:
 
-    reach a network             a network namespace with nothing in it, and no sockets but Unix's
-    read or write other files   a root of its own: the interpreter, read-only, and one folder
-    see or signal processes     a process namespace of its own, no /proc
-    outlive its time            CPU time by rlimit, wall time by the warden
-    fork without end            a limit on processes, counted in its own user namespace
-    eat memory or disk          rlimits, tmpfs sizes, and the warden's watch on all of it together
+    use the network             an empty network namespace; only Unix sockets can be made
+    read or write other files   a root file system of its own: the interpreter, read-only, and one
+                                folder that it can write to
+    see or signal processes     a process namespace of its own; no /proc
+    run for longer              CPU time: rlimit; wall time: the supervisor
+    start many processes        a limit on processes, counted in its own user namespace
+    fill memory or disk         rlimits, tmpfs sizes, and the supervisor, which adds up the memory
+                                of all processes in the sandbox
     gain privileges             no_new_privs, no capabilities, seccomp (x86-64 and arm64)
 
-What it does not protect against: flaws in the kernel, and what can be learnt from timing.
+It does not protect against flaws in the kernel, or against what can be learnt from timing.
 """
 
 from __future__ import annotations
@@ -66,19 +68,19 @@ class Refused(Exception):
 
 def call(name: str, *arguments: Any) -> int:
     """A function of the C library. Raises `Refused` naming it where it fails."""
-    found: int = getattr(_libc, name)(*arguments)
-    if found < 0:
+    result: int = getattr(_libc, name)(*arguments)
+    if result < 0:
         number = ctypes.get_errno()
         label = name if name != "syscall" else f"system call {arguments[0]}"
         raise Refused(f"{label}: {os.strerror(number)}")
-    return found
+    return result
 
 
 def prctl(option: int, value: int) -> None:
     call("prctl", option, ctypes.c_ulong(value), 0, 0, 0)
 
 
-# The warden --------------------------------------------------------------------------------------
+# The supervisor ----------------------------------------------------------------------------------
 
 
 def watch(task: dict[str, Any]) -> dict[str, Any]:
@@ -87,21 +89,21 @@ def watch(task: dict[str, Any]) -> dict[str, Any]:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     output, status, gate = Pipe(), Pipe(), Pipe()
     errors = Pipe()
-    keeper = os.fork()
-    if keeper == 0:
+    guard = os.fork()
+    if guard == 0:
         _become(lambda: keep(task, output, errors, status, gate), status)
     for pipe in (output, errors, status):
         pipe.close_write()
     gate.close_read()
     try:
-        _open_gate(keeper, status, gate)
-        found = _follow(status, {"stdout": output, "stderr": errors}, limits)
-        os.waitpid(keeper, 0)
-        return found
+        _open_gate(guard, status, gate)
+        result = _follow(status, {"stdout": output, "stderr": errors}, limits)
+        os.waitpid(guard, 0)
+        return result
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(keeper, signal.SIGKILL)
-        os.waitpid(keeper, 0)
+            os.kill(guard, signal.SIGKILL)
+        os.waitpid(guard, 0)
         raise
 
 
@@ -119,7 +121,7 @@ class Pipe:
 
 
 def _become(work: Any, status: Pipe) -> NoReturn:
-    """Do work in a child and never return; what goes wrong is reported through `status`."""
+    """Do `work` in a child process and never return; an error is reported through `status`."""
     try:
         work()
     except BaseException as error:  # the child must not run its parent's code
@@ -129,32 +131,33 @@ def _become(work: Any, status: Pipe) -> NoReturn:
         os._exit(125)
 
 
-def _open_gate(keeper: int, status: Pipe, gate: Pipe) -> None:
-    """Say who the program is: nobody where we are root, else ourselves without a name."""
+def _open_gate(guard: int, status: Pipe, gate: Pipe) -> None:
+    """Give the user namespace its ids: root and nobody where this process is root, else nobody
+    alone, which stands for this user. Then let the guard go on."""
     _message(status)
     user, group = os.getuid(), os.getgid()
     single = (f"{NOBODY} {user} 1", f"{NOBODY} {group} 1")
     double = (f"0 0 1\n{NOBODY} {NOBODY} 1",) * 2
-    root = user == 0 and _write_maps(keeper, double, deny=False)
-    # The machine's own root is above the limit on processes, so it has to become somebody else.
-    if not root and (_is_machine_root() or not _write_maps(keeper, single, deny=True)):
+    root = user == 0 and _write_maps(guard, double, deny=False)
+    # The limit on processes does not hold for the machine's root: the program must be another user.
+    if not root and (_is_machine_root() or not _write_maps(guard, single, deny=True)):
         raise Refused("user namespaces cannot be given an identity here")
     os.write(gate.write, b"2" if root else b"1")
 
 
 def _is_machine_root() -> bool:
-    """Whether we are root, and not merely called so in a namespace of somebody else."""
+    """Whether this process is the machine's root, and not root of a user namespace alone."""
     with open("/proc/self/uid_map") as file:
         return os.getuid() == 0 and file.read().split()[1] == "0"
 
 
-def _write_maps(keeper: int, maps: tuple[str, str], *, deny: bool) -> bool:
+def _write_maps(guard: int, maps: tuple[str, str], *, deny: bool) -> bool:
     try:
         if deny:
-            with open(f"/proc/{keeper}/setgroups", "w") as file:
+            with open(f"/proc/{guard}/setgroups", "w") as file:
                 file.write("deny")
         for name, text in zip(("uid_map", "gid_map"), maps, strict=True):
-            with open(f"/proc/{keeper}/{name}", "w") as file:
+            with open(f"/proc/{guard}/{name}", "w") as file:
                 file.write(text)
     except OSError:
         return False
@@ -162,30 +165,31 @@ def _write_maps(keeper: int, maps: tuple[str, str], *, deny: bool) -> bool:
 
 
 def _message(status: Pipe) -> dict[str, Any]:
-    """The next message from below. Raises `Refused` where it says so, or says nothing."""
+    """The next message of the guard or of init. Raises `Refused` where it reports an error, or none
+    comes."""
     line = b""
     while not line.endswith(b"\n"):
         byte = os.read(status.read, 1)
         if not byte:
             raise Refused("the sandbox ended before the program began")
         line += byte
-    found: dict[str, Any] = json.loads(line)
-    if "refused" in found:
-        raise Refused(found["refused"])
-    return found
+    message: dict[str, Any] = json.loads(line)
+    if "refused" in message:
+        raise Refused(message["refused"])
+    return message
 
 
 def _follow(status: Pipe, streams: dict[str, Pipe], limits: dict[str, Any]) -> dict[str, Any]:
-    """Read what the program writes until all of it is gone, and stop it where it goes too far."""
+    """Read what the program writes until all its processes have ended; kill it at a limit."""
     init = _message(status)["init"]
-    handle = os.pidfd_open(init)  # a number could by then be another process's
+    handle = os.pidfd_open(init)  # its number may belong to another process once it has ended
     _message(status)  # the program is about to start
     began = time.monotonic()
     kept = {name: bytearray() for name in streams}
     open_pipes = {pipe.read: name for name, pipe in streams.items()} | {status.read: "status"}
     ended: str | None = None
     reports = b""
-    look = began
+    next_look = began
     while open_pipes:
         readable, _, _ = select.select(list(open_pipes), [], [], TICK_SECONDS)
         for descriptor in readable:
@@ -202,20 +206,20 @@ def _follow(status: Pipe, streams: dict[str, Pipe], limits: dict[str, Any]) -> d
                     ended = ended or "output"
         if limits["wall_s"] is not None and time.monotonic() - began > limits["wall_s"]:
             ended = ended or "time"
-        if ended is None and (now := time.monotonic()) > look:
+        if ended is None and (now := time.monotonic()) > next_look:
             if _memory(init) > limits["memory_bytes"]:
                 ended = "memory"
-            # A machine with many processes takes long to look through.
-            look = now + max(TICK_SECONDS, 20 * (time.monotonic() - now))
+            # Reading /proc takes long on a machine with many processes.
+            next_look = now + max(TICK_SECONDS, 20 * (time.monotonic() - now))
         if ended is not None:
-            # Not the keeper, which has to see it end: nobody else might.
+            # The guard is left alive: it waits for init, and tells that it has ended.
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
     os.close(handle)
-    found = json.loads(reports.split(b"\n")[-2]) if b"\n" in reports else {}
-    if "refused" in found and ended is None:
-        raise Refused(found["refused"])
-    code = found.get("exit")
+    report = json.loads(reports.split(b"\n")[-2]) if b"\n" in reports else {}
+    if "refused" in report and ended is None:
+        raise Refused(report["refused"])
+    code = report.get("exit")
     return {
         "ended": ended or ("exit" if code is not None and code >= 0 else "signal"),
         "code": None if ended else code,
@@ -248,11 +252,11 @@ def _memory(init: int) -> int:
     return total
 
 
-# The keeper --------------------------------------------------------------------------------------
+# The guard ---------------------------------------------------------------------------------------
 
 
 def keep(task: dict[str, Any], output: Pipe, errors: Pipe, status: Pipe, gate: Pipe) -> None:
-    """Leave the world, and wait for the process that is the root of another."""
+    """Enter new namespaces, start init in them, and wait for it to end."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     call("unshare", NAMESPACES)
@@ -279,7 +283,7 @@ def _tell(status: Pipe, message: dict[str, Any]) -> None:
 def live(
     task: dict[str, Any], output: Pipe, errors: Pipe, status: Pipe, *, as_nobody: bool
 ) -> None:
-    """Build the program's world, start it, and report how it ended."""
+    """Build the program's file system, start the program, and report how it ended."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setsid()
     _build(task)
@@ -299,16 +303,16 @@ def live(
     for descriptor in (given, output.write, errors.write):
         os.close(descriptor)
     while True:
-        process, ended = os.wait()  # orphans come here
+        process, ended = os.wait()  # init is the parent of orphans too
         if process == program:
             _tell(status, {"exit": os.waitstatus_to_exitcode(ended)})
             os._exit(0)
 
 
 def _build(task: dict[str, Any]) -> None:
-    """A root of its own: what the interpreter needs, read-only, and one folder to write in."""
+    """A root file system with what the interpreter needs, read-only, and one folder to write in."""
     limits = task["limits"]
-    root = "/proc"  # a mount point wherever there is Linux; the old one is not needed any more
+    root = "/proc"  # a mount point on every Linux; the old /proc is not needed any more
     _mount(None, "/", None, MS_REC | MS_PRIVATE, None)
     _mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=10k,mode=755")
     for path in task["readonly"]:
@@ -347,7 +351,7 @@ def _mount(
 
 
 def _bind(source: str, target: str, attributes: int) -> None:
-    """Show a file or folder at another place, with everything mounted below it."""
+    """Bind-mount a file or folder at another path, with everything mounted below it."""
     if os.path.lexists(target):
         return
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -371,7 +375,7 @@ def _set_attributes(path: str, attributes: int, flags: int) -> None:
 
 
 def _start(task: dict[str, Any], streams: tuple[int, int, int], as_nobody: bool) -> None:
-    """Give up everything and become the program."""
+    """Give up privileges and open files, set the limits, and become the program."""
     os.setsid()
     for number, descriptor in enumerate((*streams, *task["channel"])):
         os.dup2(os.dup(descriptor) if descriptor < number else descriptor, number)
@@ -481,10 +485,10 @@ def _filter_calls() -> None:
 def main() -> None:
     task = json.load(sys.stdin)
     try:
-        found = watch(task)
+        result = watch(task)
     except Refused as error:
-        found = {"refused": str(error)}
-    json.dump(found, sys.stdout)
+        result = {"refused": str(error)}
+    json.dump(result, sys.stdout)
 
 
 if __name__ == "__main__":
