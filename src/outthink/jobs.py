@@ -101,14 +101,14 @@ def train(
 
 def sweep(asked: Sweep, store: Path, pace: Watch | None = None) -> Accuracies:
     """Run a plan over problems into a store; accuracies of everything that was run."""
-    with swept(asked, store, pace) as found:
-        return _accuracies(found)
+    with swept(asked, store, pace) as opened:
+        return _accuracies(opened)
 
 
 async def sweep_async(asked: Sweep, store: Path) -> Accuracies:
     """The same beside whatever else an event loop does."""
-    async with swept_async(asked, store) as found:
-        return _accuracies(found)
+    async with swept_async(asked, store) as opened:
+        return _accuracies(opened)
 
 
 def fit(store: Path, out: Path | None, verifier: str | None = None) -> FitResult:
@@ -118,11 +118,11 @@ def fit(store: Path, out: Path | None, verifier: str | None = None) -> FitResult
     """
     if out is not None:
         make_place(out)
-    with reopened(store, verifier=verifier) as found:
+    with reopened(store, verifier=verifier) as opened:
         if verifier is None:
-            require_one(found.store, found.asked)
-        fitting = replace(fit_study(found.study, seed=found.asked.seed), path=out)
-        fitting = replace(fitting, notes=(*_missing(found), *fitting.notes))
+            require_one(opened.store, opened.asked)
+        fitting = replace(fit_study(opened.study, seed=opened.asked.seed), path=out)
+        fitting = replace(fitting, notes=(*_missing(opened), *fitting.notes))
         if out is not None:
             _save(fitting.policy, out)
         return fitting
@@ -131,8 +131,8 @@ def fit(store: Path, out: Path | None, verifier: str | None = None) -> FitResult
 def report(store: Path, out: Path, *, command: str, verifier: str | None = None) -> Reported:
     """Write the page of a store: all that can be told of it, even of an unfinished sweep."""
     make_place(out)
-    with reopened(store, verifier=verifier) as found:
-        return _reported(found, out, None, command)
+    with reopened(store, verifier=verifier) as opened:
+        return _reported(opened, out, None, command)
 
 
 def demo(
@@ -143,10 +143,10 @@ def demo(
         raise UsageError(f"{problems} problem has no two halves; give at least 2, better 200")
     make_place(out)
     asked = Sweep(f"lab:test?size={problems}&seed={seed}", DEMO, Models(weights=weights), seed)
-    with swept(asked, store or DEMO_STORE) as found:
-        path = found.store.path
+    with swept(asked, store or DEMO_STORE) as opened:
+        path = opened.store.path
         policy = path.with_suffix(".policy.json")
-        reported = _reported(found, out, policy, command)
+        reported = _reported(opened, out, policy, command)
         assert reported.fitting is not None  # two problems, and what `DEMO` runs, are enough
         _save(reported.fitting.policy, policy)
         return reported
@@ -159,9 +159,9 @@ def reproduce(
     difficulty.require_enough(scale.problems)
     make_place(out)
     with gathered(scale, seed=seed, weights=weights, folder=folder) as evidence:
-        found = outcome(evidence, provenance=_measured_with(evidence, command), folder=folder)
-        write_reproduction(found.page, out)
-        return {**found.record, "report": str(out)}
+        reproduced = outcome(evidence, provenance=_measured_with(evidence, command), folder=folder)
+        write_reproduction(reproduced.page, out)
+        return {**reproduced.record, "report": str(out)}
 
 
 def exchange(
@@ -204,9 +204,9 @@ def exchange(
             "accounting": accounting.name,
             "difficulty_samples": cost,
             "comparisons": [
-                _compared(found) for found in compare(measured, token_ratios, charged, seed=seed)
+                _compared(row) for row in compare(measured, token_ratios, charged, seed=seed)
             ],
-            "crossovers": [_crossed(found) for found in crossovers(measured, charged, seed=seed)],
+            "crossovers": [_crossed(row) for row in crossovers(measured, charged, seed=seed)],
         }
 
 
@@ -233,40 +233,40 @@ def _size_ratio(small: OpenStudy, large: OpenStudy) -> float:
     return second / first
 
 
-def _compared(found: Comparison) -> dict[str, Any]:
-    difference = found.difference
+def _compared(row: Comparison) -> dict[str, Any]:
+    difference = row.difference
     return {
-        "bin": None if found.bin is None else found.bin + 1,
-        "R": found.token_ratio,
-        "matched": found.matched,
-        "budget": found.budget,
-        "match": found.match.value,
-        "small": found.small,
-        "large": found.large,
+        "bin": None if row.bin is None else row.bin + 1,
+        "R": row.token_ratio,
+        "matched": row.matched,
+        "budget": row.budget,
+        "match": row.match.value,
+        "small": row.small,
+        "large": row.large,
         "difference": difference and difference.mean,
         "low": difference and difference.low,
         "high": difference and difference.high,
-        "problems": found.problems,
-        "note": found.note,
+        "problems": row.problems,
+        "note": row.note,
     }
 
 
-def _crossed(found: Crossover) -> dict[str, Any]:
+def _crossed(row: Crossover) -> dict[str, Any]:
     return {
-        "bin": None if found.bin is None else found.bin + 1,
-        "verdict": found.estimate.smaller_wins.value,
-        "k_star": found.estimate.budget,
-        "R_star": found.estimate.token_ratio,
-        "low": _end(found.low),
-        "high": _end(found.high),
-        "problems": found.problems,
-        "note": found.note,
+        "bin": None if row.bin is None else row.bin + 1,
+        "verdict": row.estimate.smaller_wins.value,
+        "k_star": row.estimate.budget,
+        "R_star": row.estimate.token_ratio,
+        "low": _end(row.low),
+        "high": _end(row.high),
+        "problems": row.problems,
+        "note": row.note,
     }
 
 
-def _end(found: Threshold) -> dict[str, Any]:
+def _end(threshold: Threshold) -> dict[str, Any]:
     """One end of the interval of R*."""
-    return {"verdict": found.smaller_wins.value, "R_star": found.token_ratio}
+    return {"verdict": threshold.smaller_wins.value, "R_star": threshold.token_ratio}
 
 
 def doctor(url: str) -> dict[str, Any]:
@@ -282,20 +282,20 @@ def doctor(url: str) -> dict[str, Any]:
 
     async def examined() -> dict[str, Any]:
         address, _, model = (server.url if server else url).partition("#")
-        wire = HttpClient(address)
+        client = HttpClient(address)
         try:
-            found = await examine(wire, model or None)
+            seen = await examine(client, model or None)
         finally:
-            await wire.aclose()
+            await client.aclose()
         return {
-            "url": found.url,
-            "server": found.server,
-            "dialect": found.kind.value,
-            "model": found.model,
-            "models": list(found.models),
-            "context": found.context,
-            "strategies": strategies(found),
-            "findings": [asdict(each) for each in findings(found)],
+            "url": seen.url,
+            "server": seen.server,
+            "dialect": seen.kind.value,
+            "model": seen.model,
+            "models": list(seen.models),
+            "context": seen.context,
+            "strategies": strategies(seen),
+            "findings": [asdict(finding) for finding in findings(seen)],
         }
 
     return asyncio.run(examined())
@@ -330,52 +330,52 @@ def _save(policy: Policy, out: Path) -> None:
         ) from error
 
 
-def _accuracies(found: OpenStudy) -> Accuracies:
-    study = found.study
+def _accuracies(opened: OpenStudy) -> Accuracies:
+    study = opened.study
     return Accuracies(
-        found.store.path,
-        found.problems,
+        opened.store.path,
+        opened.problems,
         len(study.problems),
         accuracies(study),
-        found.missing,
-        side_by_side(found.store, study),
+        opened.missing,
+        side_by_side(opened.store, study),
     )
 
 
-def _reported(found: OpenStudy, out: Path, policy: Path | None, command: str) -> Reported:
+def _reported(opened: OpenStudy, out: Path, policy: Path | None, command: str) -> Reported:
     """Write the page of a sweep, with its policy where one can be fitted."""
-    why = lacks(found.study)
-    fitting = None if why else fit_study(found.study, seed=found.asked.seed)
-    notes = (*_missing(found), *(fitting.notes if fitting else (f"No policy: {why}.",)))
-    shown = _accuracies(found)
-    write(_page(found, fitting, command, notes, shown.verifiers), out)
+    why = lacks(opened.study)
+    fitting = None if why else fit_study(opened.study, seed=opened.asked.seed)
+    notes = (*_missing(opened), *(fitting.notes if fitting else (f"No policy: {why}.",)))
+    shown = _accuracies(opened)
+    write(_page(opened, fitting, command, notes, shown.verifiers), out)
     if fitting is not None:
         fitting = replace(fitting, path=policy, notes=notes)
     return Reported(out, shown, fitting, notes)
 
 
-def _missing(found: OpenStudy) -> tuple[str, ...]:
+def _missing(opened: OpenStudy) -> tuple[str, ...]:
     """What a reader must know of a sweep that is not finished."""
-    return found.missing.sentences() if found.missing else ()
+    return opened.missing.sentences() if opened.missing else ()
 
 
 def _page(
-    found: OpenStudy,
+    opened: OpenStudy,
     fitting: FitResult | None,
     command: str,
     notes: Sequence[str],
     compared: Sequence[VerifierQuality],
 ) -> page.Report:
-    asked = found.asked
+    asked = opened.asked
     verifiers = (asked.verifier,) if asked.verifier else ()
     return build(
-        found.study,
+        opened.study,
         fitting,
         provenance=page.Provenance(
             proposer=asked.proposer,
             verifiers=verifiers,
             data=asked.problems,
-            problems=len(found.study.problems),
+            problems=len(opened.study.problems),
             seed=asked.seed,
             version=VERSION,
             command=command,

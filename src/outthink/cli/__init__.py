@@ -509,10 +509,10 @@ def _run_doctor(options: argparse.Namespace) -> None:
     context = f"context of {outcome['context']} tokens" if outcome["context"] else "context unknown"
     print(f"{context}; runs {outcome['strategies']}\n")
     words = {True: "yes", False: "no", None: "?"}
-    rows = [(each["what"], words[each["has"]]) for each in outcome["findings"]]
+    rows = [(finding["what"], words[finding["has"]]) for finding in outcome["findings"]]
     wide = max(len(what) for what, _ in rows)
-    for (what, has), each in zip(rows, outcome["findings"], strict=True):
-        print(f"{what.ljust(wide)}  {has.ljust(3)}  {each['means']}")
+    for (what, has), finding in zip(rows, outcome["findings"], strict=True):
+        print(f"{what.ljust(wide)}  {has.ljust(3)}  {finding['means']}")
     return None
 
 
@@ -902,11 +902,11 @@ def _revision_facts(revision: RevisionFacts) -> dict[str, Any]:
 
 
 def _model_facts(model: ModelFacts) -> dict[str, Any]:
-    found = _fields(model)
+    row = _fields(model)
     for name in ("greedy", "pass_at_1"):
-        share: Interval = found[name]
-        found |= {name: share.mean, f"{name}_interval": [share.low, share.high]}
-    return found | {
+        share: Interval = row[name]
+        row |= {name: share.mean, f"{name}_interval": [share.low, share.high]}
+    return row | {
         "bins": [share.mean for share in model.bins],
         "bins_intervals": [[share.low, share.high] for share in model.bins],
     }
@@ -1037,19 +1037,19 @@ def _run_exchange(options: argparse.Namespace) -> None:
     from outthink.jobs import exchange
     from outthink.measure.exchange import CHARGED, ICLR, V1
 
-    found = exchange(
+    compared = exchange(
         options.small,
         options.large,
         token_ratios=options.ratios,
         size_ratio=options.size_ratio,
-        accounting={each.name: each for each in (V1, ICLR, CHARGED)}[options.accounting],
+        accounting={rule.name: rule for rule in (V1, ICLR, CHARGED)}[options.accounting],
         strategy=options.strategy,
     )
     if options.json:
-        return _print_json(found)
+        return _print_json(compared)
     print(
-        f"{found['problems']} problems; {found['small']}, {found['strategy']}, against "
-        f"{found['large']}, greedy, {found['size_ratio']:.1f} times as large\n"
+        f"{compared['problems']} problems; {compared['small']}, {compared['strategy']}, against "
+        f"{compared['large']}, greedy, {compared['size_ratio']:.1f} times as large\n"
     )
     rows = [
         (
@@ -1063,7 +1063,7 @@ def _run_exchange(options: argparse.Namespace) -> None:
             else f"{row['difference']:+.1%} [{row['low']:+.1%}, {row['high']:+.1%}]",
             _better(row),
         )
-        for row in found["comparisons"]
+        for row in compared["comparisons"]
     ]
     _print_table(("problems", "R", "budget", "small", "large", "difference", "better buy"), rows)
     print()
@@ -1074,10 +1074,10 @@ def _run_exchange(options: argparse.Namespace) -> None:
             _until(row),
             f"{_until(row['low'])} to {_until(row['high'])}",
         )
-        for row in found["crossovers"]
+        for row in compared["crossovers"]
     ]
     _print_table(("problems", "k*", "small is better", "95 % interval"), ends)
-    for note in dict.fromkeys(row["note"] for row in found["comparisons"] if row["note"]):
+    for note in dict.fromkeys(row["note"] for row in compared["comparisons"] if row["note"]):
         _say(note)
 
 
@@ -1366,10 +1366,10 @@ def _run_bench_grader(options: argparse.Namespace) -> None:
     from outthink.grade import agreement, grading
     from outthink.run.progress import Progress
 
-    found = grading(options.grader)
-    solutions = list(agreement.read(options.file, found))
+    grader = grading(options.grader)
+    solutions = list(agreement.read(options.file, grader))
     with Progress("grading", len(solutions), "solutions") as bar:
-        outcome = agreement.agreement(solutions, found, advance=bar.advance)
+        outcome = agreement.agreement(solutions, grader, advance=bar.advance)
     if options.json:
         return _print_json(agreement.summary(outcome))
     for line in agreement.report(outcome):
@@ -1382,10 +1382,10 @@ def _run_bench_grader(options: argparse.Namespace) -> None:
 
 def _unescaped(text: str) -> str:
     """With \\n for the end of a line: a shell makes it hard to give one."""
-    found = text.replace("\\n", "\n")
-    if not found:
+    delimiter = text.replace("\\n", "\n")
+    if not delimiter:
         raise argparse.ArgumentTypeError("nothing ends no step; give some text")
-    return found
+    return delimiter
 
 
 def _whole(text: str) -> int:
@@ -1430,10 +1430,10 @@ def _budgets(text: str) -> tuple[int, ...]:
     if ".." in text:
         first, _, last = text.partition("..")
         low, high = _positive(first), _positive(last)
-        found = [2**power for power in range(high.bit_length()) if low <= 2**power <= high]
-        if not found:
+        powers = [2**power for power in range(high.bit_length()) if low <= 2**power <= high]
+        if not powers:
             raise argparse.ArgumentTypeError(f"{text!r} holds no power of two")
-        return tuple(found)
+        return tuple(powers)
     return tuple(sorted({_positive(part) for part in text.split(",")}))
 
 
@@ -1480,18 +1480,18 @@ def _print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         print(line.rstrip())
 
 
-def _print_swept(found: Accuracies) -> None:
-    told = [(row.strategy, row.budget, _between(row.accuracy)) for row in found.rows]
-    _print_accuracies(found.graded, told)
-    if any(row.bounds for row in found.rows):
+def _print_swept(accuracies: Accuracies) -> None:
+    told = [(row.strategy, row.budget, _between(row.accuracy)) for row in accuracies.rows]
+    _print_accuracies(accuracies.graded, told)
+    if any(row.bounds for row in accuracies.rows):
         bounds = [
             (row.strategy, row.budget, "{} to {}".format(*map(_percent, row.bounds or ())))
-            for row in found.rows
+            for row in accuracies.rows
         ]
         print("\nthe same over all problems, were those left out all wrong, and all right")
         _print_cells(bounds)
-    if found.verifiers:
-        _print_verifiers(found.verifiers)
+    if accuracies.verifiers:
+        _print_verifiers(accuracies.verifiers)
 
 
 def _print_verifiers(compared: Sequence[VerifierQuality]) -> None:
@@ -1531,11 +1531,11 @@ def _print_cells(told: Sequence[tuple[str, int, str]]) -> None:
     )
 
 
-def _print_policy(found: FitResult) -> None:
+def _print_policy(fitted: FitResult) -> None:
     """What a policy does, and what that is worth."""
     print("\nthe policy; accuracy in % on problems that it was not fitted on, 95 % interval")
-    shown, rows, last = 0, [], found.policy.binning.count
-    for cell in found.policy.cells:
+    shown, rows, last = 0, [], fitted.policy.binning.count
+    for cell in fitted.policy.cells:
         number = cell.bin + 1
         ends = {1: "1 (easiest)", last: f"{last} (hardest)"} if last > 1 else {1: "all"}
         name = ends.get(number, str(number)) if number != shown else ""
@@ -1543,8 +1543,8 @@ def _print_policy(found: FitResult) -> None:
         rows.append((name, cell.budget, cell.strategy, _between(cell.accuracy)))
     _print_table(("difficulty bin", "N", "strategy", "accuracy"), rows)
     print(
-        f"\nthe policy against {found.base} at the same cost: accuracy in %, difference in\n"
-        f"points, and the times its own cost that {found.base} needs to be as good (CEF)"
+        f"\nthe policy against {fitted.base} at the same cost: accuracy in %, difference in\n"
+        f"points, and the times its own cost that {fitted.base} needs to be as good (CEF)"
     )
     compared = [
         (
@@ -1556,9 +1556,9 @@ def _print_policy(found: FitResult) -> None:
             _points(row.difference.mean, row.difference.low, row.difference.high),
             _factor(row),
         )
-        for row in found.versus_baseline
+        for row in fitted.versus_baseline
     ]
-    _print_table(("bins", "N", "cost", "policy", found.base, "difference", "CEF"), compared)
+    _print_table(("bins", "N", "cost", "policy", fitted.base, "difference", "CEF"), compared)
 
 
 _BINS = {
@@ -1588,10 +1588,10 @@ def _points(mean: float, low: float, high: float) -> str:
 
 
 def _factor(row: VersusBaseline) -> str:
-    found = row.equivalence
-    high = None if found.high_at_least else found.high
+    factor = row.equivalence
+    high = None if factor.high_at_least else factor.high
     return _cef(
-        {"factor": found.factor, "low": found.low, "high": high, "at_least": found.at_least}
+        {"factor": factor.factor, "low": factor.low, "high": high, "at_least": factor.at_least}
     )
 
 

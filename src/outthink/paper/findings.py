@@ -232,7 +232,7 @@ class Findings:
         main = self.evidence.main
         run = self.run(names)
         budgets = tuple(n for n in main.plan.budgets if n <= powers[-1])
-        if self.evidence.deep is not None and any(not revises(each) for each in run):
+        if self.evidence.deep is not None and any(not revises(strategy) for strategy in run):
             budgets = (*budgets, self.evidence.scale.deep)
         # A policy may spend less than its budget, so strategies run at smaller budgets stay in.
         grid = self.grid(run, budgets, affordable=True)
