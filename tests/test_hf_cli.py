@@ -17,6 +17,7 @@ from outthink.grade import Grading
 from outthink.models import http
 from outthink.models.transformers import HFProposer
 from outthink.run.store import Store
+from outthink.study.record import Asked
 from outthink.verify.named import named
 
 
@@ -113,10 +114,10 @@ def test_hf_what_is_trained_is_used_by_its_name(tmp_path, letters, writer, capsy
     assert told["graded"] == 12 and len(told["rows"]) == 3
     assert all(row["verifier_tokens_per_problem"] > 0 for row in told["rows"])
     with Store.open(store, write=False) as opened:
-        identity = opened.identity
-    assert identity.settings["reviser"].startswith("revise-")
-    assert identity.settings["revision_verifier"].endswith("-earlier")
-    assert identity.settings["grader"] == "letter"
+        asked = Asked.read(opened)
+    assert (asked.reviser or "").startswith("revise-")
+    assert (asked.revision_verifier or "").endswith("-earlier")
+    assert asked.grader == "letter"
 
 
 def test_hf_revises_what_it_wrote_itself_where_no_reviser_is_named(letters, writer, capsys):

@@ -64,10 +64,10 @@ def test_a_sweep_of_twenty_problems_costs_what_the_server_says(
     monkeypatch.setattr(openai, "Setting", partial(openai.Setting, step_end="\n"))
     before, run = [], sweeps.run
 
-    def noting(*asked, **more):
+    async def noting(*asked, **more):
         heard.clear()  # so far the server was tried out
         before.extend(counted(server.url))
-        run(*asked, **more)
+        await run(*asked, **more)
 
     monkeypatch.setattr(sweeps, "run", noting)
     words = ["sweep", PROBLEMS, "-o", str(tmp_path / "a.store"), "--model", server.url]
