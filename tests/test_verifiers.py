@@ -417,7 +417,14 @@ def test_a_served_model_with_a_prm_in_process(tmp_path):
         tokens = tuple(ids_of("So 1.\n\nSo 2.\n\n"))
         ends = tuple(i + 1 for i, token in enumerate(tokens) if token == IDS[".\n\n"])
         one = Solution(Problem("p", "1?"), tokens, ends)
-        rows = scored(team.verifiers["verifier"], [one] * 3)
+
+        async def score():
+            try:
+                return [row.row async for row in team.verifiers["verifier"].verify([one] * 3)]
+            finally:
+                await team.aclose()  # of the proposer too, which tells what its tokens say
+
+        rows = asyncio.run(score())
     alone = prm.load(path, "trl", device="cpu").score_batch([SolutionText(one, ("So 1.", "So 2."))])
     assert text_of(tokens) == "So 1.\n\nSo 2.\n\n"
     for row in rows:
