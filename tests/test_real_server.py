@@ -79,7 +79,7 @@ def test_a_sweep_of_twenty_problems_costs_what_the_server_says(
     assert told["graded"] == 20
     assert [row["strategy"] for row in told["rows"]] == list(STRATEGIES)
     with Store.open(tmp_path / "a.store", write=False) as store:
-        outcomes = list(store.outcomes())
+        outcomes = list(store.view().outcomes())
     assert len(outcomes) == 60 and all(each.usage.generations == 4 for each in outcomes)
     ledger = sum((each.usage for each in outcomes), Usage())
 

@@ -1,0 +1,139 @@
+"""A rule played over trials: what it answers and what it spends, problem by problem.
+
+The runs of a source are shuffled anew in every order, and never taken twice in one. A stage whose
+source has no run left, or that would break the cap, is not allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outthink.measure.arrays import Floats, Integers
+from outthink.measure.pools import NO_ANSWER
+from outthink.policy.menu import Stage
+from outthink.policy.tally import Cells, Tally
+from outthink.policy.trials import Trials
+
+STOP = -1
+"""The decision to answer now."""
+
+Allowed = NDArray[np.bool_]
+
+
+class Rule(Protocol):
+    """Decides after every look. Everything it does is row by row: rows do not see one another."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def menu(self) -> tuple[Stage, ...]:
+        """Its stages, A of them."""
+        ...
+
+    def chances(self, stage: Stage, scores: Cells) -> Cells:
+        """The probability that a candidate of a stage is right, given its score, NaN for none."""
+        ...
+
+    def decide(self, tally: Tally, allowed: Allowed) -> Integers:
+        """[E] the number of the stage to run next, or `STOP`; `allowed` [E, A]."""
+        ...
+
+    def answer(self, tally: Tally) -> Integers:
+        """[E] the answer it would give now; `NO_ANSWER` where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """What a rule came to on P problems, each in O random orders of its trials."""
+
+    right: Floats
+    """[P] share of orders in which the answer was right."""
+    cost: Floats
+    """[P] mean over orders of what was spent."""
+    runs: Floats
+    """[P, A] mean over orders of how often each stage was run."""
+
+
+class Replay:
+    """Rows of trials in random orders, and what was taken of them so far."""
+
+    def __init__(self, rule: Rule, trials: Trials, problems: Integers, seed: int) -> None:
+        self.rule = rule
+        self.trials = trials.only(rule.menu)
+        self.tally = Tally.empty(problems, trials.right.shape[1], len(trials.sources))
+        rng = np.random.default_rng(seed)
+        self._orders = [
+            rng.random((problems.size, source.units)).argsort(axis=1) for source in trials.sources
+        ]
+        self._taken = np.zeros((problems.size, len(trials.sources)), np.int64)
+        self._units = np.array([stage.units for stage in rule.menu])
+        self._has = np.array([source.units for source in trials.sources])
+
+    def allowed(self, most: float) -> Allowed:
+        """[E, A] stages that have runs left and keep within a cap on what is spent."""
+        sources = np.array(self.trials.source_of)
+        there = self._taken[:, sources] + self._units <= self._has[sources]
+        cheap = self.tally.spent[:, None] + self.trials.costs <= most + 1e-9
+        allowed: Allowed = there & cheap
+        return allowed
+
+    def run(self, decided: Integers) -> None:
+        """Run the stage decided for each row; rows with `STOP` stay as they are."""
+        for number in np.unique(decided[decided != STOP]):
+            self._run(int(number), np.flatnonzero(decided == number))
+
+    def _run(self, number: int, rows: Integers) -> None:
+        stage, place = self.trials.menu[number], self.trials.source_of[number]
+        source = self.trials.sources[place]
+        first = self._taken[rows, place]
+        columns = first[:, None] + np.arange(stage.units)
+        units = np.take_along_axis(self._orders[place][rows], columns, axis=1)
+        of = self.tally.problem[rows][:, None]
+        scores = source.scores[of, units].reshape(rows.size, -1)
+        self.tally.add(
+            rows,
+            source.answers[of, units].reshape(rows.size, -1),
+            self.rule.chances(stage, scores),
+            source=place,
+            generations=stage.size,
+            cost=source.costs[of, units].sum(axis=1),
+            candidates=source.candidates[of, units].sum(axis=1),
+        )
+        self._taken[rows, place] += stage.units
+
+
+def play(rule: Rule, trials: Trials, *, orders: int, most: float = np.inf, seed: int = 0) -> Played:
+    """Play a rule over every problem of `trials` in `orders` random orders, up to a cap on what one
+    problem may cost."""
+    problems = np.tile(np.arange(len(trials.problems)), orders)
+    replay = Replay(rule, trials, problems, seed)
+    runs = np.zeros((problems.size, len(rule.menu)))
+    going = np.ones(problems.size, np.bool_)
+    while going.any():
+        rows = np.flatnonzero(going)
+        decided = np.full(problems.size, STOP)
+        decided[rows] = rule.decide(replay.tally.take(rows), replay.allowed(most)[rows])
+        going = decided != STOP
+        runs[np.flatnonzero(going), decided[going]] += 1
+        replay.run(decided)
+    answers = rule.answer(replay.tally)
+    right = replay.trials.is_right(problems, answers)
+
+    def mean(values: Floats) -> Floats:
+        means: Floats = values.reshape(orders, len(trials.problems), *values.shape[1:]).mean(axis=0)
+        return means
+
+    return Played(mean(right.astype(float)), mean(replay.tally.spent), mean(runs))
+
+
+def most_voted(values: Cells, votes: Cells) -> Integers:
+    """[E] the answer with the largest value among those that were given; ties to the first."""
+    given = np.where(votes > 0, values, -np.inf)
+    best: Integers = given.argmax(axis=1)
+    return np.where(votes.any(axis=1), best, NO_ANSWER)

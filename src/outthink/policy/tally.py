@@ -1,0 +1,115 @@
+"""What was drawn so far, answer by answer, for many problems at once.
+
+A policy looks at nothing else. Replaying a million decisions from stores and deciding live for one
+problem run the same arithmetic: a live problem is a tally of one row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outthink.measure.arrays import Floats, Integers
+from outthink.measure.pools import NO_ANSWER
+
+Cells = NDArray[np.float32]
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """E problems, up to K distinct answers each, S sources that stages draw from."""
+
+    problem: Integers
+    """[E] which problem each row is about."""
+    votes: Cells
+    """[E, K] candidates with this answer."""
+    weight: Cells
+    """[E, K] the sum of their probabilities to be right, as their scores have them."""
+    best: Cells
+    """[E, K] the largest of these."""
+    stages: Cells
+    """[E, K] stages that gave this answer."""
+    spent: Floats
+    """[E] what it cost, in the currency of the policy."""
+    used: Cells
+    """[E, S] generations by source."""
+    unanswered: Cells
+    """[E] candidates without an answer."""
+    looks: Integers
+    """[E] stages that were run."""
+    last: Cells
+    """[E] the best probability in the last stage."""
+
+    @classmethod
+    def empty(cls, problem: Integers, answers: int, sources: int) -> Tally:
+        """Nothing drawn yet. There is room for two answers at least."""
+        rows, answers = problem.size, max(answers, 2)
+
+        def cells() -> Cells:
+            return np.zeros((rows, answers), np.float32)
+
+        return cls(
+            problem=problem,
+            votes=cells(),
+            weight=cells(),
+            best=cells(),
+            stages=cells(),
+            spent=np.zeros(rows),
+            used=np.zeros((rows, sources), np.float32),
+            unanswered=np.zeros(rows, np.float32),
+            looks=np.zeros(rows, np.int64),
+            last=np.zeros(rows, np.float32),
+        )
+
+    @property
+    def size(self) -> int:
+        """E."""
+        return self.problem.size
+
+    def add(
+        self,
+        rows: Integers,
+        answers: NDArray[np.signedinteger[Any]],
+        chances: Cells,
+        *,
+        source: int,
+        generations: float,
+        cost: Floats | float,
+        candidates: NDArray[np.signedinteger[Any]],
+    ) -> None:
+        """Count one stage on `rows` [R]: `answers` [R, M], `NO_ANSWER` for none and to fill up, and
+        `chances` [R, M], the probability that each is right. `candidates` [R] of them are real."""
+        answered = answers != NO_ANSWER
+        places = np.broadcast_to(rows[:, None], answers.shape)[answered]
+        given, chance = answers[answered], chances[answered]
+        before = self.votes[rows]
+        np.add.at(self.votes, (places, given), 1)
+        np.add.at(self.weight, (places, given), chance)
+        np.maximum.at(self.best, (places, given), chance)
+        self.stages[rows] += self.votes[rows] > before
+        self.last[rows] = np.where(answered, chances, 0).max(axis=1, initial=0)
+        self.spent[rows] += cost
+        self.used[rows, source] += generations
+        self.unanswered[rows] += candidates - answered.sum(axis=1)
+        self.looks[rows] += 1
+
+    def take(self, rows: Integers) -> Tally:
+        """The tally of these problems alone, copied."""
+        return Tally(*(getattr(self, name)[rows] for name in _FIELDS))
+
+
+_FIELDS = (
+    "problem",
+    "votes",
+    "weight",
+    "best",
+    "stages",
+    "spent",
+    "used",
+    "unanswered",
+    "looks",
+    "last",
+)
