@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from outthink.errors import UsageError
 from outthink.search import strategy
-from outthink.study.plan import asks, reads_samples
+from outthink.study.plan import asks, reads_chains, reads_samples
 
 AT = "@"
 
@@ -43,15 +43,21 @@ class Stage:
         return f"{self.strategy}{AT}{self.size}"
 
     @property
+    def is_divisible(self) -> bool:
+        """Whether it can be looked at after every generation: independent samples, and revisions,
+        which go on with the chain that is begun."""
+        return reads_samples(self.strategy) or reads_chains(self.strategy)
+
+    @property
     def source(self) -> str:
-        """What it draws from. Stages of independent samples draw from one source, whatever their
+        """What it draws from. Divisible stages of one strategy draw from one source, whatever their
         size; a search is a source of its own."""
-        return self.strategy if reads_samples(self.strategy) else self.name
+        return self.strategy if self.is_divisible else self.name
 
     @property
     def units(self) -> int:
-        """Units that it draws from its source: samples, or one run of a search."""
-        return self.size if reads_samples(self.strategy) else 1
+        """Units that it draws from its source: solutions, or one run of a search."""
+        return self.size if self.is_divisible else 1
 
     @property
     def roles(self) -> frozenset[str]:

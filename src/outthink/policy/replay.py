@@ -68,9 +68,7 @@ class Replay:
         self.trials = trials.only(rule.menu)
         self.tally = Tally.empty(problems, trials.right.shape[1], len(trials.sources))
         rng = np.random.default_rng(seed)
-        self._orders = [
-            rng.random((problems.size, source.units)).argsort(axis=1) for source in trials.sources
-        ]
+        self._orders = [source.order(problems.size, rng) for source in trials.sources]
         self._taken = np.zeros((problems.size, len(trials.sources)), np.int64)
         self._units = np.array([stage.units for stage in rule.menu])
         self._has = np.array([source.units for source in trials.sources])

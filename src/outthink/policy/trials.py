@@ -34,11 +34,20 @@ class Source:
     """[P, U] how many of the M are real."""
     costs: NDArray[np.float64]
     """[P, U] in the currency of the trials."""
+    chain: int = 1
+    """Units come in chains of this length, each of which is taken in its order."""
 
     @property
     def units(self) -> int:
         """Runs a problem."""
         return int(self.answers.shape[1])
+
+    def order(self, rows: int, rng: np.random.Generator) -> Integers:
+        """[rows, U] the units in random orders."""
+        chains = rng.random((rows, self.units // self.chain)).argsort(axis=1)
+        units = chains[:, :, None] * self.chain + np.arange(self.chain)
+        order: Integers = units.reshape(rows, -1)
+        return order
 
     def take(self, problems: Integers) -> Source:
         """The same of these problems alone."""
@@ -48,6 +57,7 @@ class Source:
             self.scores[problems],
             self.candidates[problems],
             self.costs[problems],
+            self.chain,
         )
 
 

@@ -1,0 +1,101 @@
+"""What a sequential policy looks at: numbers about each answer, and about the problem as a whole.
+
+Two sets of columns, both from a `Tally` alone. Those of an answer go into the probability that it
+is right; those of the problem, with the two likeliest answers' probabilities among them, go into
+the value of every stage.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outthink.measure.arrays import Floats, Integers
+from outthink.policy.tally import Cells, Tally
+
+_LEAST = 0.02
+"""Added to a sum of probabilities before its logarithm."""
+
+
+def log_odds(chance: NDArray[np.floating]) -> Floats:
+    """ln(p / (1 - p)), of p kept within [0.001, 0.999]."""
+    kept = np.clip(chance.astype(np.float64), 1e-3, 1 - 1e-3)
+    odds: Floats = np.log(kept / (1 - kept))
+    return odds
+
+
+def of_answers(tally: Tally) -> tuple[Integers, Integers, Floats]:
+    """Row and answer of every answer that was given, and its columns [n, F]."""
+    rows, answers = np.nonzero(tally.votes)
+    votes, weight = tally.votes[rows, answers], tally.weight[rows, answers]
+    best = tally.best[rows, answers]
+    all_votes, all_weight = tally.votes.sum(axis=1)[rows], tally.weight.sum(axis=1)[rows]
+    rival = _rival(tally.best, rows, best)
+    rival_weight = _rival(tally.weight, rows, weight)
+    share, weight_share = votes / all_votes, weight / np.maximum(all_weight, 1e-9)
+    spent = np.log(tally.used.sum(axis=1))[rows]
+    odds = log_odds(best)
+    columns = [
+        np.ones_like(odds),
+        odds,
+        np.maximum(odds, 0),
+        log_odds(rival),
+        log_odds(weight / votes),
+        np.log(votes),
+        np.log(weight + _LEAST),
+        np.log(rival_weight + _LEAST),
+        share,
+        share**2,
+        weight_share,
+        weight_share**2,
+        tally.stages[rows, answers] > 1,
+        tally.stages[rows, answers] > 2,
+        spent,
+        spent * odds,
+        np.log1p((tally.votes > 0).sum(axis=1))[rows],
+    ]
+    return rows, answers, np.stack(columns, axis=1, dtype=np.float64)
+
+
+def _rival(values: Cells, rows: Integers, own: Cells) -> Cells:
+    """The largest value among the other answers of the same problem."""
+    second, first = np.partition(values, -2, axis=1)[:, -2:].T
+    rival: Cells = np.where(own >= first[rows], second[rows], first[rows])
+    return rival
+
+
+def of_problems(tally: Tally, likely: Cells) -> Cells:
+    """[E, F] columns of every problem; `likely` [E, 2] are the probabilities of its likeliest and
+    second likeliest answer."""
+    first, second = likely.T
+    votes = tally.votes.sum(axis=1)
+    mean = tally.weight.sum(axis=1) / np.maximum(votes, 1)
+    share = tally.votes.max(axis=1) / np.maximum(votes, 1)
+    distinct = np.log1p((tally.votes > 0).sum(axis=1))
+    spent = np.log(np.maximum(tally.used.sum(axis=1), 1))
+    used = np.log1p(tally.used).T
+    columns = [
+        np.ones_like(first),
+        first,
+        first**2,
+        *(np.maximum(first - knot, 0) for knot in (0.25, 0.5, 0.75, 0.9)),
+        *(np.maximum(knot - first, 0) for knot in (0.1, 0.03)),
+        second,
+        tally.best.max(axis=1),
+        mean,
+        np.log(mean + _LEAST),
+        share,
+        distinct,
+        (1 - first) * distinct,
+        spent,
+        spent**2,
+        first * spent,
+        first**2 * spent,
+        mean * spent,
+        tally.last,
+        tally.unanswered / np.maximum(tally.unanswered + votes, 1),
+        *used,
+        *(used * first),
+        *(used * mean),
+    ]
+    return np.stack(columns, axis=1, dtype=np.float32)

@@ -1,0 +1,78 @@
+"""The sequential policy: after every stage it answers, or goes on with the stage worth most.
+
+The value of a stage at a price lambda is what it adds to the probability of a right answer, less
+lambda times its cost, given that the policy goes on as well as it can (`learn` fits it). The policy
+answers when no stage has a value above 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from outthink.measure.arrays import Floats, Integers
+from outthink.policy.chance import ScoreCurve, likeliest
+from outthink.policy.looks import of_problems
+from outthink.policy.menu import Stage
+from outthink.policy.replay import STOP, Allowed
+from outthink.policy.tally import Cells, Tally
+
+NEVER = -np.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chances:
+    """How likely answers are to be right, as fitted."""
+
+    curves: Mapping[str, ScoreCurve]
+    """From score to probability, by source."""
+    weights: Floats
+    """[F] of the columns of an answer."""
+
+    def likeliest(self, tally: Tally) -> tuple[Integers, Cells]:
+        """As `chance.likeliest`."""
+        return likeliest(tally, self.weights)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequential:
+    """The policy at one price. A `Rule`."""
+
+    menu: tuple[Stage, ...]
+    chances_of: Chances
+    price: float
+    """Lambda: the probability of a right answer that one unit of cost must buy."""
+    first: Floats
+    """[A] the value of each stage where nothing is drawn yet."""
+    values: Floats
+    """[F, A] of the columns of a problem: the value of each stage."""
+
+    @property
+    def name(self) -> str:
+        return f"sequential at price {self.price:.3g}"
+
+    def chances(self, stage: Stage, scores: Cells) -> Cells:
+        """The probability that a candidate of a stage is right, given its score."""
+        return self.chances_of.curves[stage.source](scores)
+
+    def worth(self, tally: Tally, allowed: Allowed) -> tuple[Floats, Cells]:
+        """[E, A] the value of every stage, minus infinity where it is not allowed; [E, 2] as
+        `likeliest`."""
+        _, likely = self.chances_of.likeliest(tally)
+        values = of_problems(tally, likely) @ self.values
+        values = np.where(tally.looks[:, None] == 0, self.first, values)
+        return np.where(allowed, values, NEVER), likely
+
+    def decide(self, tally: Tally, allowed: Allowed) -> Integers:
+        """[E] the stage of the largest value above 0, or `STOP`; a first stage is always run."""
+        values, _ = self.worth(tally, allowed)
+        best = values.argmax(axis=1)
+        value = values.max(axis=1)
+        goes_on = (value > 0) | ((tally.looks == 0) & (value > NEVER))
+        return np.where(goes_on, best, STOP)
+
+    def answer(self, tally: Tally) -> Integers:
+        """[E] the likeliest answer."""
+        return self.chances_of.likeliest(tally)[0]
