@@ -130,7 +130,7 @@ def play(rule: Rule, trials: Trials, *, orders: int, most: float = np.inf, seed:
     return Played(mean(right.astype(float)), mean(replay.tally.spent), mean(runs))
 
 
-def most_voted(values: Cells, tally: Tally) -> Integers:
+def most_voted(values: Cells | Floats, tally: Tally) -> Integers:
     """[E] the answer with the largest value [E, K] among those that were given, `NO_ANSWER` where
     there is none; ties to the answer drawn first.
 
