@@ -55,10 +55,10 @@ def test_there_is_something_to_gain_over_the_best_fixed_strategy(world, price):
 
 @worlds
 def test_no_rule_gets_more_than_the_optimum(world):
-    trials, price = world.trials(4000, 2), 0.01
+    trials, price = world.trials(2000, 2), 0.01
     optimum = world.optimum(price)
     best = value(play(optimum.rule, trials, orders=1), price)
-    rules = [rule for curve in curves(trials) if not curve.is_bound for rule in curve.rules]
+    rules = [rule for curve in curves(trials) if not curve.is_bound for rule in curve.rules[::2]]
     for rule in rules:
         # In the same orders, so that what both have in common cancels.
         lead = value(play(rule, trials, orders=1), price) - best

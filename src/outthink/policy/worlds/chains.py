@@ -68,9 +68,11 @@ class Chains:
 
     @property
     def menu(self) -> tuple[Stage, ...]:
-        """One chain of each length."""
+        """One chain of each length, run as a whole; its revisions see the last answer alone."""
         return tuple(
-            Stage.parse("best_of_n@1" if length == 1 else f"revise(sequential={length})@{length}")
+            Stage.parse(
+                "best_of_n@1" if length == 1 else f"revise(sequential={length},window=1)@{length}"
+            )
             for length in self.lengths
         )
 
