@@ -22,6 +22,7 @@ from outthink.policy.worlds import (
     Check,
     Classes,
     PerfectVerifier,
+    Revisions,
     TwoAnswers,
     value,
 )
@@ -219,7 +220,7 @@ def test_a_beta_prior_is_many_classes():
 
 
 def test_no_number_of_an_answer_tells_that_it_is_right():
-    for world in (WORLDS["noisy check"], WORLDS["perfect, beta"], WORLDS["chains"]):
+    for world in (WORLDS["noisy check"], WORLDS["perfect, beta"], WORLDS["revisions"]):
         right = world.trials(4000, 0).right
         assert (right.sum(axis=1) == 1).all()
         within(right[:, 0], 0.5)
@@ -341,6 +342,50 @@ def test_a_chain_is_begun_where_samples_are_hopeless():
     assert rule.decisions[1, 0, 0] == 1
 
 
+# Revisions one by one ----------------------------------------------------------------------------
+
+
+def follow_revisions(world, price):
+    """The optimum over histories of samples (0) and answers of chains (1), each of which failed."""
+    p, shares = np.array(world.prior.chances), np.array(world.prior.shares)
+
+    def right(history, action):
+        goes_on = action == 1 and history.count(1) % world.length
+        return np.full(p.size, world.improve) if goes_on else p
+
+    def best(history, still):
+        values = [0.0]
+        for action, most in enumerate((world.samples, world.chains * world.length)):
+            if history.count(action) < most:
+                now = right(history, action)
+                later = best((*history, action), still * (1 - now))
+                values.append(still @ now - price * still.sum() + later)
+        return max(values)
+
+    return best((), shares)
+
+
+@pytest.mark.parametrize("price", [0.01, 0.1, 0.16])
+def test_revisions_against_every_history(price):
+    prior = Classes((0.01, 0.6), (0.5, 0.5))
+    world = Revisions(prior, improve=0.2, length=3, chains=2, samples=3)
+    assert world.optimum(price).value == pytest.approx(follow_revisions(world, price), abs=1e-12)
+
+
+def test_a_chain_that_never_improves_is_a_sample_and_no_more():
+    world = Revisions(Classes((0.1, 0.6), (0.5, 0.5)), improve=0.0, samples=6)
+    played = play(world.optimum(0.03).rule, world.trials(500, 0), orders=1)
+    assert played.runs.max(axis=0).tolist() == [6, 1]
+
+
+def test_the_best_fixed_number_of_answers_of_chains_is_what_they_cover():
+    world = Revisions(Classes((0.05, 0.8), (0.9, 0.1)), improve=0.5, chains=1, samples=1)
+    cover = Revision(0.5, world.spoil).coverage(np.array([0.05, 0.8]), 4) @ np.array([0.9, 0.1])
+    found = world.fixed_best(0.02)
+    assert found.stage == world.menu[1]
+    assert found.value == pytest.approx((cover - 0.02 * np.arange(1, 5)).max())
+
+
 # What is refused ---------------------------------------------------------------------------------
 
 
@@ -365,6 +410,9 @@ def test_a_chain_is_begun_where_samples_are_hopeless():
         lambda: Chains(Classes((0.5,), (1.0,)), improve=2),
         lambda: Chains(Classes((0.5,), (1.0,)), lengths=(1, 1), runs=(2, 2)),
         lambda: Chains(Classes((0.5,), (1.0,)), lengths=(1,), runs=(0,)),
+        lambda: Revisions(Classes((0.5,), (1.0,)), spoil=-1),
+        lambda: Revisions(Classes((0.5,), (1.0,)), length=1),
+        lambda: Revisions(Classes((0.5,), (1.0,)), samples=0),
     ],
 )
 def test_a_world_that_cannot_be_is_refused(wrong):

@@ -13,6 +13,7 @@ from outthink.policy.worlds.chains import Chains
 from outthink.policy.worlds.noisy import Check, TwoAnswers
 from outthink.policy.worlds.perfect import PerfectVerifier
 from outthink.policy.worlds.prior import Beta, Classes
+from outthink.policy.worlds.revisions import Revisions
 from outthink.policy.worlds.world import FixedBest, Optimum, World, value
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "FixedBest",
     "Optimum",
     "PerfectVerifier",
+    "Revisions",
     "TwoAnswers",
     "World",
     "value",
@@ -47,6 +49,7 @@ WORLDS: dict[str, World] = {
         )
     ),
     "chains": Chains(_THREE_KINDS),
+    "revisions": Revisions(_THREE_KINDS),
 }
 """At prices from 0.003 to 0.02 of an accuracy a generation there is something to gain in each: the
 optimum is 0.015 or more above the best fixed strategy.

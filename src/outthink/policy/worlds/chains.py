@@ -18,9 +18,9 @@ import numpy as np
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.menu import Stage
-from outthink.policy.replay import STOP
 from outthink.policy.tally import Tally
 from outthink.policy.trials import Source, Trials
+from outthink.policy.worlds.failures import induct, is_solved
 from outthink.policy.worlds.prior import Classes
 from outthink.policy.worlds.world import (
     BOTH,
@@ -114,20 +114,8 @@ class Chains:
         check_price(price)
         shape = tuple(runs + 1 for runs in self.runs)
         failed = self._failed(np.indices(shape).reshape(len(shape), -1).T).reshape(shape)
-        worth = np.zeros(shape)
-        decisions = np.full((*shape, 2), STOP)
-        for state in reversed([*np.ndindex(shape)]):
-            for stage, length in enumerate(self.lengths):
-                after = (*state[:stage], state[stage] + 1, *state[stage + 1 :])
-                if after[stage] == shape[stage]:
-                    continue
-                # All times the chance to get to the state: nothing to divide by.
-                solved = failed[state] - failed[after]
-                run = solved - price * length * failed[state] + worth[after]
-                if run > worth[state]:
-                    worth[state], decisions[(*state, 0)] = run, stage
-        rule = Lookup(f"optimum of {self.name}", self.menu, self._state, decisions)
-        return Optimum(float(worth[(0,) * len(shape)]), rule)
+        worth, decisions = induct(failed, self.lengths, price)
+        return Optimum(worth, Lookup(f"optimum of {self.name}", self.menu, self._state, decisions))
 
     def fixed_best(self, price: float) -> FixedBest:
         """The best number of chains of the best length."""
@@ -151,4 +139,4 @@ class Chains:
     def _state(self, tally: Tally) -> tuple[Integers, ...]:
         """Runs of each stage so far, and whether one was right."""
         runs = (tally.used / np.array(self.lengths)).astype(np.int64)
-        return (*runs.T, (tally.best.max(axis=1) > 0).astype(np.int64))
+        return (*runs.T, is_solved(tally))

@@ -14,9 +14,9 @@ import numpy as np
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.menu import Stage
-from outthink.policy.replay import STOP
 from outthink.policy.tally import Tally
 from outthink.policy.trials import Source, Trials
+from outthink.policy.worlds.failures import induct, is_solved
 from outthink.policy.worlds.prior import Prior
 from outthink.policy.worlds.world import (
     BOTH,
@@ -73,15 +73,7 @@ class PerfectVerifier:
     def optimum(self, price: float) -> Optimum:
         """By backward induction from the cap over the number of failures."""
         check_price(price)
-        failed = self._failed()
-        # Worth of going on from n failures, times the chance to get there.
-        worth = 0.0
-        decisions = np.full((self.most + 1, 2), STOP)
-        for n in range(self.most - 1, -1, -1):
-            draw = failed[n] - failed[n + 1] - price * failed[n] + worth
-            if draw > 0:
-                decisions[n, 0] = 0
-            worth = max(draw, 0.0)
+        worth, decisions = induct(self._failed(), (1,), price)
         return Optimum(worth, Lookup(f"optimum of {self.name}", self.menu, _state, decisions))
 
     def fixed_best(self, price: float) -> FixedBest:
@@ -100,4 +92,4 @@ class PerfectVerifier:
 
 def _state(tally: Tally) -> tuple[Integers, ...]:
     """Looks so far, and whether one was right."""
-    return tally.looks, (tally.best.max(axis=1) > 0).astype(np.int64)
+    return tally.looks, is_solved(tally)
