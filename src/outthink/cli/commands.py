@@ -6,9 +6,10 @@ A command is a function with options (`options`); a new one is a file, and a lin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
@@ -49,6 +50,11 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            raise click.UsageError(f"COMMAND is missing; give {_or(self._places)}", ctx)
+        return super().parse_args(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, does) for name, (_, does) in self._places.items()])
@@ -64,28 +70,36 @@ class Commands(click.Group):
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
+def _or(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
 class Command(click.Command):
     """One command; `--json` is among its options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take a word such as '-3 + 4' for a problem, not for options."""
-        texts = [] if "--" in args else [at for at, word in enumerate(args) if self._text(args, at)]
-        rest = [word for at, word in enumerate(args) if at not in texts]
-        return super().parse_args(
-            ctx, [*rest, "--", *(args[at] for at in texts)] if texts else rest
-        )
+        texts = () if "--" in args else self._texts(args)
+        if texts:
+            rest = [word for at, word in enumerate(args) if at not in texts]
+            args = [*rest, "--", *(args[at] for at in texts)]
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click leaves it out of some
+            raise
 
-    def _text(self, words: list[str], at: int) -> bool:
-        options = {
-            name: not option.is_flag
-            for option in self.params
-            if isinstance(option, click.Option)
-            for name in option.opts
-        }
-        if at and options.get(words[at - 1]):
-            return False
-        word = words[at]
-        return bool(re.match(r"-[^-]* |-\d+$", word)) and word[:2] not in options
+    def _texts(self, words: Sequence[str]) -> tuple[int, ...]:
+        options = [option for option in self.params if isinstance(option, click.Option)]
+        names = {name: not option.is_flag for option in options for name in option.opts}
+        return tuple(
+            at
+            for at, (before, word) in enumerate(pairwise(("", *words)))
+            if re.match(r"-[^-]* |-\d+$", word)
+            and not names.get(before)  # it would be the value of that option
+            and word[:2] not in names
+        )
 
 
 def command(name: str, epilog: str | None = None) -> Callable[[Callable[..., None]], Command]:

@@ -19,6 +19,7 @@ from outthink.errors import UsageError
 VARIABLE = "_OUTTHINK_COMPLETE"
 """Set by a shell that asks for completions: `bash_complete`, `zsh_source`, ..."""
 SHELLS = ("bash", "zsh", "fish")
+_AUTO = "auto"
 _FISH = Path(".config/fish/completions/outthink.fish")
 
 
@@ -40,23 +41,20 @@ def options() -> list[click.Option]:
 def _option(name: str, help: str, act: Callable[[click.Command, str], None]) -> click.Option:
     def callback(call: click.Context, _: click.Parameter, shell: Any) -> None:
         if shell is not None and not call.resilient_parsing:
-            act(call.command, _current() if shell == _THIS else str(shell))
+            act(call.command, _current() if shell == _AUTO else str(shell))
             call.exit()
 
     return click.Option(
         [name],
-        type=click.Choice((*SHELLS, _THIS)),
+        type=click.Choice((_AUTO, *SHELLS)),
         is_flag=False,
-        flag_value=_THIS,
+        flag_value=_AUTO,
         is_eager=True,
         expose_value=False,
         callback=callback,
-        metavar="[bash|zsh|fish]",
-        help=f"{help} (default: the shell in use)",
+        metavar="[SHELL]",
+        help=f"{help} SHELL is bash, zsh or fish. (default: the one in use)",
     )
-
-
-_THIS = "this"
 
 
 def _current() -> str:

@@ -28,7 +28,9 @@ def option(
     told = default if usual is None else usual
     if told is not None:
         help = f"{help} (default: {told})"
-    return click.option(*names, help=help, default=default, **more)
+    if default is not None:  # click takes `None` for a default too, and nothing is then missing
+        more["default"] = default
+    return click.option(*names, help=help, **more)
 
 
 def flag(name: str, help: str) -> Decorator:

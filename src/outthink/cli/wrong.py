@@ -26,7 +26,7 @@ def _said(error: click.ClickException) -> str:
         case click.BadParameter():
             return f"{_name(error)}: {error.message}"
     said = error.format_message()
-    return said[:1].lower() + said[1:]
+    return said[:1].lower() + said[1:] if said[1:2].islower() else said
 
 
 def _nearest(names: list[str] | None) -> str:
