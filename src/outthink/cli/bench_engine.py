@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import command
 from outthink.cli.output import print_json, print_table
 
@@ -13,7 +13,7 @@ from outthink.cli.output import print_json, print_table
 @options.problems(500)
 @options.option(
     "--pool",
-    type=options.POSITIVE,
+    type=reads.POSITIVE,
     default=2048,
     metavar="N",
     help="Samples a problem of the large pool.",

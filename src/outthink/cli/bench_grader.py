@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import command
 from outthink.cli.output import print_json
 
@@ -14,7 +14,7 @@ from outthink.cli.output import print_json
     "file",
     "FILE",
     "JSON Lines: 'reference', 'right' (true or false), and 'solution' or 'answer'.",
-    type=options.PATH,
+    type=reads.PATH,
 )
 @options.option("--grader", default="math", metavar="NAME", help="Its name.")
 def grader(file: Path, grader: str, as_json: bool) -> None:

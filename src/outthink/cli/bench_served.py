@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import command
-from outthink.cli.options import Decorator
 from outthink.cli.output import print_json, print_table
 
 
@@ -17,10 +16,6 @@ def _step_end(text: str) -> str:
     if not text:
         raise ValueError("nothing ends no step; give some text")
     return text.replace("\\n", "\n")
-
-
-def _count(name: str, default: int, help: str) -> Decorator:
-    return options.option(name, type=options.POSITIVE, default=default, metavar="N", help=help)
 
 
 # The defaults are those of `bench.served.Load`, whose module takes long to import.
@@ -41,26 +36,24 @@ def _count(name: str, default: int, help: str) -> Decorator:
 )
 @options.option(
     "--beam",
-    type=options.STRATEGY,
+    type=reads.STRATEGY,
     default="beam",
     metavar="A",
     help="The search by steps, such as 'beam(width=2)'.",
 )
-@_count("--budget", 4, "Generations a problem.")
-@_count("--repeats", 5, "Pairs of a run through the driver and a bare one.")
-@_count("--concurrency", 32, "Requests in flight.")
-@_count("--most-tokens", 256, "Tokens of one solution.")
+@options.count("--budget", 4, "Generations a problem.")
+@options.count("--repeats", 5, "Pairs of a run through the driver and a bare one.")
+@options.count("--concurrency", 32, "Requests in flight.")
+@options.count("--most-tokens", 256, "Tokens of one solution.")
 @options.option(
     "--step-end",
-    type=options.Read("text", _step_end),
+    type=reads.Read("text", _step_end),
     default="\n\n",
     metavar="TEXT",
     help="What a step of a beam search ends with, as in '\\n'.",
     usual="an empty line",
 )
-@options.option(
-    *("-o", "--out"), type=options.PATH, metavar="FILE", help="Write the JSON here too."
-)
+@options.option(*("-o", "--out"), type=reads.PATH, metavar="FILE", help="Write the JSON here too.")
 @options.seed
 def served(url: str, out: Path | None, as_json: bool, **load: Any) -> None:
     """Measures how much of a model server's speed searches get: tokens a second of best-of-N

@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outthink.cli import options
+from outthink.cli import named, options, reads
 from outthink.cli.commands import GOES_ON, command, stopping
 from outthink.cli.output import accuracy, points, print_json, print_table
 from outthink.cli.results import print_accuracies
 
 if TYPE_CHECKING:
-    from outthink.cli.options import Planned
+    from outthink.cli.named import Planned
 
 
 @command(
     "strategies",
-    f"{options.BY_DEFAULT}With --store, the same command goes on where it was killed.",
+    f"{named.BY_DEFAULT}With --store, the same command goes on where it was killed.",
 )
 @options.problems(2000)
-@options.option("--store", type=options.PATH, metavar="STORE", help="Keep everything here.")
+@options.option("--store", type=reads.PATH, metavar="STORE", help="Keep everything here.")
 @options.weights
-@options.plan(pool=64, oracle=64, difficulty=0)
+@named.plan(pool=64, oracle=64, difficulty=0)
 @options.seed
 def strategies(
     problems: int,
@@ -37,8 +37,7 @@ def strategies(
     from outthink.study.sweep import Sweep
 
     models = Models(weights=weights)
-    named = f"lab:test?size={problems}&seed={seed}"
-    asked = Sweep(named, planned.plan(models), models, seed)
+    asked = Sweep(f"lab:test?size={problems}&seed={seed}", planned.plan(models), models, seed)
     with stopping(
         GOES_ON if store else "stopped; with --store, the same command would go on from here"
     ):

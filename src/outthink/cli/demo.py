@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import GOES_ON, command, command_line, stopping
 from outthink.cli.output import print_json, print_notes, say
 from outthink.cli.results import print_policy, print_swept
@@ -25,7 +25,7 @@ STORE = Path("runs/demo.store")
 @options.out("REPORT", "Where the page goes.", "report.html")
 @options.option(
     "--store",
-    type=options.PATH,
+    type=reads.PATH,
     metavar="STORE",
     help="Where everything is kept.",
     usual="a new one in runs/",

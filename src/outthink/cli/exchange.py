@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import command
 from outthink.cli.output import print_json, print_table, say
 
@@ -22,13 +22,13 @@ from outthink.cli.output import print_json, print_table, say
     --strategies greedy --budgets 1 --oracle-samples 0
   outthink exchange small.store large.store --ratios 0.16,0.79,22""",
 )
-@options.argument("small", "SMALL", "A store of the smaller model.", type=options.PATH)
+@options.argument("small", "SMALL", "A store of the smaller model.", type=reads.PATH)
 @options.argument(
-    "large", "LARGE", "A store of the larger one, with greedy in it.", type=options.PATH
+    "large", "LARGE", "A store of the larger one, with greedy in it.", type=reads.PATH
 )
 @options.option(
     "--ratios",
-    type=options.RATIOS,
+    type=reads.RATIOS,
     default="0.16,0.79,22",
     metavar="R,R",
     help="R to compare at.",
@@ -36,7 +36,7 @@ from outthink.cli.output import print_json, print_table, say
 )
 @options.option(
     "--size-ratio",
-    type=options.ABOVE_0,
+    type=reads.ABOVE_0,
     metavar="M",
     help="The larger model's parameters over the smaller one's.",
     usual="as the stores say",
@@ -49,7 +49,7 @@ from outthink.cli.output import print_json, print_table, say
 )
 @options.option(
     "--strategy",
-    type=options.STRATEGY,
+    type=reads.STRATEGY,
     metavar="A",
     help="What the smaller model does.",
     usual="the policy fitted on its store",

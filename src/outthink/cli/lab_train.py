@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import command, stopping
-from outthink.cli.options import Decorator
 from outthink.cli.output import print_json, print_table, say
-
-
-def _count(name: str, default: int, help: str) -> Decorator:
-    return options.option(name, type=options.POSITIVE, default=default, metavar="N", help=help)
 
 
 # The defaults are those of `lab.recipes`, which would import torch for a page of help.
 @command("train", "Killed at any moment, the same command goes on.")
 @options.out("DIR", "Where the weights go.", "runs/lab")
-@_count("--problems", 40_000, "Problems with step labels.")
-@_count("--samples", 4, "Samples a problem.")
-@_count("--rollouts", 4, "Rollouts a prefix.")
+@options.count("--problems", 40_000, "Problems with step labels.")
+@options.count("--samples", 4, "Samples a problem.")
+@options.count("--rollouts", 4, "Rollouts a prefix.")
 @options.seed
 @options.option(
     "--scale",
-    type=options.ABOVE_0,
+    type=reads.ABOVE_0,
     default=1.0,
     metavar="X",
     help="Share of the training steps, to try it out.",

@@ -32,6 +32,11 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for at, name in enumerate(head):
+        table.add_column(name, justify="right" if at else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(str, row))
     live = sys.stdout.isatty()
     console = Console(
         width=None if live else _ENDLESS,
@@ -41,11 +46,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         emoji=False,
         highlight=False,
     )
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for at, name in enumerate(head):
-        table.add_column(name, justify="right" if at else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
+    # Not written by rich, which leaves the program where nobody reads.
     with console.capture() as drawn:
         console.print(table)
     for line in drawn.get().splitlines():

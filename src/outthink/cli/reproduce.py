@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import command, command_line, stopping
 from outthink.cli.output import cost_factor, print_json, print_table, say
 
@@ -21,7 +21,7 @@ from outthink.cli.output import cost_factor, print_json, print_table, say
 @options.out("REPORT", "Where the page goes.", "reproduction.html")
 @options.option(
     "--folder",
-    type=options.FOLDER,
+    type=reads.PATH,
     default=Path("runs/reproduce"),
     metavar="DIR",
     help="Where everything is kept.",

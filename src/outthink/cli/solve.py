@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outthink.cli import options
+from outthink.cli import named, options, reads
 from outthink.cli.commands import command
 from outthink.cli.output import print_json, say
 from outthink.errors import UsageError
 
 if TYPE_CHECKING:
-    from outthink.cli.options import NamedModels
+    from outthink.cli.named import NamedModels
     from outthink.policy.results import Solved
 
 
@@ -29,11 +29,11 @@ budget says.
 @options.argument(
     "prompt", "PROBLEM", "Such as '40713 *7 *13'; with --model, whatever that model reads."
 )
-@options.option("--policy", type=options.PATH, metavar="POLICY", help="What 'outthink fit' made.")
+@options.option("--policy", type=reads.PATH, metavar="POLICY", help="What 'outthink fit' made.")
 @options.option(
-    "--strategy", type=options.STRATEGY, metavar="A", help="Such as beam.", usual="best_of_n"
+    "--strategy", type=reads.STRATEGY, metavar="A", help="Such as beam.", usual="best_of_n"
 )
-@options.option("--budget", type=options.POSITIVE, default=16, metavar="N", help="Generations.")
+@options.option("--budget", type=reads.POSITIVE, default=16, metavar="N", help="Generations.")
 @options.option(
     "--grader",
     metavar="NAME",
@@ -42,7 +42,7 @@ budget says.
     usual="the one the policy was fitted with, without a policy number",
 )
 @options.seed
-@options.models("the policy's, or lab:s")
+@named.models("the policy's, or lab:s")
 def solve(
     prompt: str,
     policy: Path | None,

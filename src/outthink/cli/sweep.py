@@ -5,26 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outthink.cli import options
+from outthink.cli import named, options, reads
 from outthink.cli.commands import command, stopping
 from outthink.cli.output import print_json, say
 from outthink.cli.results import print_swept
 from outthink.errors import UsageError
 
 if TYPE_CHECKING:
-    from outthink.cli.options import NamedModels, Planned
+    from outthink.cli.named import NamedModels, Planned
     from outthink.study.forecast import Forecast
     from outthink.study.results import Accuracies
 
 
 def _price(name: str, what: str) -> options.Decorator:
     help = f"Money for a million tokens that are {what}."
-    return options.option(name, type=options.PRICE, metavar="X", help=help)
+    return options.option(name, type=reads.PRICE, metavar="X", help=help)
 
 
 @command(
     "sweep",
-    f"""{options.BY_DEFAULT}Killed at any moment, the same command goes on and pays for nothing
+    f"""{named.BY_DEFAULT}Killed at any moment, the same command goes on and pays for nothing
 twice.
 
 \b
@@ -41,13 +41,13 @@ twice.
 )
 @options.option(
     *("-o", "--store"),
-    type=options.PATH,
+    type=reads.PATH,
     metavar="STORE",
     help="Where everything is kept; made where it is missing, gone on with where not.",
     usual="named after the problems, as gsm8k.store",
 )
-@options.models()
-@options.plan()
+@named.models()
+@named.plan()
 @options.seed
 @options.flag(
     "--dry-run",
@@ -78,8 +78,8 @@ def sweep(
     from outthink.study.results import measured
     from outthink.study.sweep import Sweep, swept
 
-    named = models.models()
-    asked = Sweep(problems, planned.plan(named), named, seed)
+    engines = models.models()
+    asked = Sweep(problems, planned.plan(engines), engines, seed)
     store = store or Path(f"{called(problems)}.store")
     forecast = ahead(asked, store, Prices(price_in, price_out))
     if dry_run and as_json:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from outthink.cli import options
+from outthink.cli import options, reads
 from outthink.cli.commands import Command, Commands, command, command_line, stopping
 from outthink.cli.options import Decorator
 from outthink.cli.output import number, print_json, print_table
 from outthink.errors import UsageError
+
+if TYPE_CHECKING:
+    from outthink.train.pipeline import Training
 
 TRAIN = Commands(
     "train",
@@ -42,51 +45,47 @@ class Asked:
     seed: int
 
 
-def _count(name: str, default: int, help: str) -> Decorator:
-    return options.option(name, type=options.POSITIVE, default=default, metavar="N", help=help)
+_FITTING = (
+    options.option(
+        "--sampler",
+        metavar="NAME",
+        help="Who draws solutions, such as the address of a server that runs the same model "
+        "faster.",
+        usual="the model itself",
+    ),
+    options.count(
+        "--lora",
+        16,
+        "Of the adapters that are trained; 0 trains all weights.",
+        least=reads.WHOLE,
+        metavar="RANK",
+    ),
+    options.option(
+        "--rate",
+        type=reads.ABOVE_0,
+        metavar="X",
+        help="Learning rate.",
+        usual="the paper's for all weights, ten times that for adapters",
+    ),
+    options.count("--batch", 128, "Examples a step."),
+    options.count("--rows", 8, "Examples a forward pass, fewer where memory is short."),
+    options.count("--epochs", 4, "Most epochs; the end is found on held-out problems."),
+    options.count("--most-tokens", 2048, "Tokens of one solution, which is cut off there."),
+    options.seed,
+)
 
 
 def _asked(samples: int) -> Decorator:
+    problems = "As for 'outthink sweep'; those with a reference."
+    model = "Whose solutions, and what is trained."
     return options.together(
         "asked",
         Asked,
-        options.argument(
-            "problems", "PROBLEMS", "As for 'outthink sweep'; those with a reference."
-        ),
-        options.option(
-            "--model",
-            required=True,
-            metavar="hf:NAME",
-            help="Whose solutions, and what is trained.",
-        ),
+        options.argument("problems", "PROBLEMS", problems),
+        options.option("--model", required=True, metavar="hf:NAME", help=model),
         options.out("DIR", "Where everything goes."),
-        _count("--samples", samples, "Samples a problem."),
-        options.option(
-            "--sampler",
-            metavar="NAME",
-            help="Who draws solutions, such as the address of a server that runs the same model "
-            "faster.",
-            usual="the model itself",
-        ),
-        options.option(
-            "--lora",
-            type=options.WHOLE,
-            default=16,
-            metavar="RANK",
-            help="Of the adapters that are trained; 0 trains all weights.",
-        ),
-        options.option(
-            "--rate",
-            type=options.ABOVE_0,
-            metavar="X",
-            help="Learning rate.",
-            usual="the paper's for all weights, ten times that for adapters",
-        ),
-        _count("--batch", 128, "Examples a step."),
-        _count("--rows", 8, "Examples a forward pass, fewer where memory is short."),
-        _count("--epochs", 4, "Most epochs; the end is found on held-out problems."),
-        _count("--most-tokens", 2048, "Tokens of one solution, which is cut off there."),
-        options.seed,
+        options.count("--samples", samples, "Samples a problem."),
+        *_FITTING,
     )
 
 
@@ -104,7 +103,7 @@ and a card that says how good it is; use it as {use}.
 
 @_command("prm")
 @_asked(samples=16)
-@_count("--rollouts", 16, "Rollouts a prefix.")
+@options.count("--rollouts", 16, "Rollouts a prefix.")
 @options.option(
     "--family",
     default="trl",
@@ -120,7 +119,7 @@ def prm(asked: Asked, rollouts: int, family: str, as_json: bool) -> None:
 
 @_command("orm")
 @_asked(samples=16)
-@_count(
+@options.count(
     "--chain",
     1,
     "Draw samples in chains of N revisions, and show the ORM the earlier answers: a verifier of "
@@ -141,19 +140,11 @@ def revise(asked: Asked, as_json: bool) -> None:
 
 
 @stopping()
-def _train(
-    kind: str,
-    asked: Asked,
-    as_json: bool,
-    *,
-    rollouts: int = 1,
-    family: str = "trl",
-    chain: int = 1,
-) -> None:
+def _train(kind: str, asked: Asked, as_json: bool, **more: Any) -> None:
     from outthink.data import source
     from outthink.grade import grading
     from outthink.models.weights import transformers
-    from outthink.study.models import setting_of, writer
+    from outthink.study.models import writer
 
     _require(asked)
     problems = source.read(asked.problems)
@@ -161,11 +152,30 @@ def _train(
     judge.require()
     # transformers takes seconds to import, which nothing else needs, and is optional.
     transformers()
-    from outthink.train.pipeline import Training, train, usual
+    from outthink.train.pipeline import train
+
+    plan = _plan(kind, asked, judge.name, **more)
+    other = asked.sampler
+    sampler = None if other is None else writer(other, asked.most_tokens, judge.name)
+    outcome = train(plan, problems, grader=judge.grade, read=judge.read, sampler=sampler)
+    return print_json(outcome) if as_json else _print(outcome)
+
+
+def _plan(
+    kind: str,
+    asked: Asked,
+    grader: str,
+    *,
+    rollouts: int = 1,
+    family: str = "trl",
+    chain: int = 1,
+) -> Training:
+    from outthink.study.models import setting_of
+    from outthink.train.pipeline import Training, usual
 
     recipe = usual(kind, asked.lora, asked.seed)
     rate = asked.rate or recipe.rate
-    plan = Training(
+    return Training(
         kind,
         asked.model,
         asked.out,
@@ -173,15 +183,11 @@ def _train(
         asked.samples,
         rollouts,
         asked.seed,
-        setting_of(asked.model, asked.most_tokens, judge.name),
+        setting_of(asked.model, asked.most_tokens, grader),
         family,
         chain,
         command_line(),
     )
-    other = asked.sampler
-    sampler = None if other is None else writer(other, asked.most_tokens, judge.name)
-    outcome = train(plan, problems, grader=judge.grade, read=judge.read, sampler=sampler)
-    return print_json(outcome) if as_json else _print(outcome)
 
 
 def _require(asked: Asked) -> None:
