@@ -1,5 +1,6 @@
 """What the command line says of itself: help, completion, and what was meant by a wrong word."""
 
+import io
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from outthink.cli import main
 from outthink.cli.app import OUTTHINK
 from outthink.cli.commands import Commands
+from outthink.cli.output import print_table
 from outthink.search import SEARCHES
 
 
@@ -169,9 +171,24 @@ def test_debug_stands_anywhere(capsys):
     assert main(["lab", "facts", "--debug", "--help"]) == 0
 
 
-def test_a_table_that_is_piped_is_text_and_spaces(capsys):
-    from outthink.cli.output import print_table
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_a_table_fits_its_terminal(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    print_table(("name", "N"), [("best_of_n(answer=max)", "13.0 [ 6.0, 20.0]" * 2)])
+    head, *lines = screen.getvalue().splitlines()
+    assert "\x1b[1m" in head
+    assert len(lines) > 1 and max(map(len, lines)) <= 40
+    assert "".join(line[:12].strip() for line in lines).startswith("best_of_n(")
+
+
+def test_a_table_that_is_piped_is_text_and_spaces(capsys):
     wide = "[bold]" + "x" * 300
     print_table(("name", "N"), [(wide, 1), ("b", "12")])
     out, _ = capsys.readouterr()

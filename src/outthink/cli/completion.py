@@ -1,7 +1,9 @@
 """Completion of commands, options and the names of strategies, by the shell.
 
-outthink --install-completion         once, for the shell that is in use
-outthink --show-completion zsh        the script, to put it somewhere else
+    outthink --install-completion         once, for the shell that is in use
+    outthink --show-completion zsh        the script, to put it somewhere else
+
+The script asks `outthink` itself, by a variable of the environment.
 """
 
 from __future__ import annotations
@@ -94,8 +96,6 @@ def _install(program: click.Command, shell: str) -> None:
 
 def _add_line(path: Path, line: str) -> None:
     """Add a line to a file that does not have it."""
-    held = path.read_text("utf-8") if path.exists() else ""
-    if line not in held.splitlines():
-        path.write_text(
-            f"{held}{'' if held.endswith(chr(10)) or not held else chr(10)}{line}\n", "utf-8"
-        )
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    if line not in lines:
+        path.write_text("\n".join([*lines, line, ""]), "utf-8")
