@@ -10,7 +10,7 @@ import pytest
 
 from outthink.cli import main
 from outthink.cli.app import OUTTHINK
-from outthink.cli.commands import Commands
+from outthink.cli.commands import GOES_ON, Commands
 from outthink.cli.output import print_table
 from outthink.search import SEARCHES
 
@@ -169,6 +169,27 @@ def test_a_problem_may_begin_with_a_minus(words, capsys):
 def test_debug_stands_anywhere(capsys):
     assert main(["--debug", "--version"]) == main(["--version"]) == 0
     assert main(["lab", "facts", "--debug", "--help"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "called", "said"),
+    [
+        (("solve", "x"), "policy.solve.solve", "stopped"),
+        (("lab", "facts"), "lab.facts.measure", "stopped"),
+        (("lab", "train"), "lab.build.build", "stopped; the same command goes on from here"),
+        (("bench", "strategies"), "bench.engine.strategies", "stopped; with --store, the same"),
+        (("bench", "strategies", "--store", "a"), "bench.engine.strategies", f"{GOES_ON}\n"),
+        (("reproduce",), "paper.reproduce.reproduce", f"{GOES_ON}\n"),
+        (("demo",), "study.sweep.swept", f"{GOES_ON}\n"),
+    ],
+)
+def test_ctrl_c_says_whether_the_same_command_goes_on(words, called, said, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"outthink.{called}", interrupted)
+    assert main(words) == 130
+    assert capsys.readouterr().err.startswith(f"outthink: {said}")
 
 
 class Terminal(io.StringIO):

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up_output()
         return UNREAD
     except KeyboardInterrupt as stopped:
-        say(f"outthink: {stopped or 'stopped'}")
+        say(f"outthink: {str(stopped) or 'stopped'}")
         return INTERRUPTED
     except Exception as error:
         if debug:
