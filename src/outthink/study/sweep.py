@@ -56,6 +56,11 @@ class OpenStudy:
         """Problems asked, with a reference or without."""
         return len(self.asked.problem_ids)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of a sweep that is not finished."""
+        return self.missing.sentences() if self.missing else ()
+
 
 class Watch(Protocol):
     """Times a sweep, and may stop it; `study.ahead.Pace` is one."""
