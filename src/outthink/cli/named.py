@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outthink.cli.options import Decorator, count, option, together, weights
-from outthink.cli.reads import BUDGETS, STRATEGIES, WHOLE
+from outthink.cli.reads import BUDGETS, STAGES, STRATEGIES, WHOLE
 
 if TYPE_CHECKING:
     from outthink.study.models import Models
@@ -23,6 +23,7 @@ class NamedModels:
     verifier: str | None
     reviser: str | None
     revision_verifier: str | None
+    larger: str | None
     most_tokens: int | None
     weights: Path | None
 
@@ -56,6 +57,12 @@ _OTHERS = (
         help="Who scores them: lab:revision, lab:prm, lab:orm or none, or one of any model as for "
         "--verifier.",
         usual="lab:revision, or confidence",
+    ),
+    option(
+        "--larger",
+        metavar="NAME",
+        help="A larger model, for stages and strategies that ask one, such as 'greedy(by=larger)'.",
+        usual="none",
     ),
     count(
         "--most-tokens",
@@ -91,6 +98,8 @@ class Planned:
     chains: int
     oracle_samples: int | None
     difficulty_samples: int
+    stages: tuple[str, ...] | None
+    trials: int
 
     def plan(self, models: Models) -> Plan:
         from outthink.study.models import reads_any_text
@@ -107,6 +116,8 @@ class Planned:
             chains=self.chains,
             oracle_samples=usual if self.oracle_samples is None else self.oracle_samples,
             predicted_samples=self.difficulty_samples,
+            stages=self.stages or (),
+            trials=self.trials,
         )
 
 
@@ -139,6 +150,15 @@ _ORACLE = (
     "paper takes 2048.",
     "256 for the lab, else 0",
 )
+_STAGES = option(
+    "--stages",
+    type=STAGES,
+    metavar="A@N,B@N",
+    help="Searches that a sequential policy may run one after another, each with its generations, "
+    "as 'beam@4,revise(sequential=8)@8,greedy(by=larger)@1'. Samples are read from the pool.",
+    usual="none",
+)
+_TRIALS = "Independent runs of every stage a problem, which a policy is fitted on."
 _DIFFICULTY = (
     "Samples a problem for predicted difficulty, 0 for none; what a policy pays to know the "
     "difficulty."
@@ -155,6 +175,8 @@ def plan(*, pool: int | None = None, oracle: int | None = None, difficulty: int 
         count("--chains", 0, _CHAINS, least=WHOLE),
         count("--oracle-samples", oracle, _ORACLE[0], least=WHOLE, usual=oracle or _ORACLE[1]),
         count("--difficulty-samples", difficulty, _DIFFICULTY, least=WHOLE, metavar="K"),
+        _STAGES,
+        count("--trials", 8, _TRIALS),
     )
 
 

@@ -89,6 +89,16 @@ def _budgets(text: str) -> tuple[int, ...]:
 
 
 def _strategies(text: str) -> tuple[str, ...]:
+    return tuple(map(_strategy, _split(text)))
+
+
+def _stages(text: str) -> tuple[str, ...]:
+    from outthink.study.plan import stage_parts
+
+    return tuple("{}@{}".format(*stage_parts(part)) for part in _split(text))
+
+
+def _split(text: str) -> list[str]:
     """Names separated by commas outside parentheses."""
     parts, depth = [""], 0
     for letter in text:
@@ -97,7 +107,7 @@ def _strategies(text: str) -> tuple[str, ...]:
             parts.append("")
         else:
             parts[-1] += letter
-    return tuple(map(_strategy, parts))
+    return parts
 
 
 def _strategy(text: str) -> str:
@@ -126,4 +136,5 @@ RATIOS = Read("numbers", lambda text: tuple(map(_above_0, text.split(","))))
 BUDGETS = Read("budgets", _budgets)
 STRATEGY = Read("strategy", _strategy, _names)
 STRATEGIES = Read("strategies", _strategies, _more_names)
+STAGES = Read("stages", _stages, _more_names)
 PATH = click.Path(path_type=Path)
