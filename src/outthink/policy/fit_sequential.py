@@ -17,7 +17,6 @@ from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
 from outthink.policy.currency import GENERATIONS, Currency, currency
 from outthink.policy.family import Family, Member, Origin
-from outthink.policy.fit import BASELINE
 from outthink.policy.frontier import (
     LEAST,
     FixedCurve,
@@ -34,7 +33,7 @@ from outthink.policy.read import menu, trials
 from outthink.policy.replay import play
 from outthink.policy.rules import curves
 from outthink.policy.trials import Trials
-from outthink.study.plan import UNSCORED, asks
+from outthink.study.plan import POOL, UNSCORED, asks
 from outthink.study.read import Study
 from outthink.types import LARGER
 from outthink.version import VERSION
@@ -147,7 +146,7 @@ def _menu(study: Study, name: str) -> tuple[Stage, ...]:
 
 
 def _baseline(study: Study) -> str:
-    return next((n for n in (PLAIN, BASELINE, UNSCORED) if n in study.strategies), "")
+    return next((n for n in (PLAIN, POOL, UNSCORED) if n in study.strategies), "")
 
 
 def _fixed(study: Study, cost: Currency) -> tuple[FixedCurve, ...]:

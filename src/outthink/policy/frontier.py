@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
@@ -20,6 +22,7 @@ from outthink.measure.intervals import Interval, interval, paired
 from outthink.policy.learn import fit
 from outthink.policy.menu import Stage
 from outthink.policy.replay import Played, Rule, play
+from outthink.policy.tally import Cells
 from outthink.policy.trials import Trials
 
 ORDERS = 4
@@ -41,6 +44,10 @@ class Point:
     """[P, A] how often it ran each stage of its menu."""
     accuracy: Interval
     mean_cost: Interval
+    hits: NDArray[np.bool_]
+    """[P, O] whether it was right in each order."""
+    chances: Cells
+    """[P, O] the probability of that, as it said at its end; NaN where it does not say."""
 
     @classmethod
     def of(cls, name: str, played: Played) -> Point:
@@ -51,6 +58,8 @@ class Point:
             played.runs,
             interval(played.right),
             interval(played.cost),
+            played.hits,
+            played.chances,
         )
 
 
@@ -128,8 +137,8 @@ def _played(
     ]
 
 
-def _columns(played: Played) -> tuple[Floats, Floats, Floats]:
-    return played.right, played.cost, played.runs
+def _columns(played: Played) -> tuple[Any, ...]:
+    return played.right, played.cost, played.runs, played.hits, played.chances
 
 
 def best_of(prices: Sequence[float], points: Sequence[Point]) -> list[int]:

@@ -64,6 +64,7 @@ def trials(
         reader.right(),
         tuple(problem.id for problem in study.problems),
         name,
+        reader.texts(),
     )
 
 
@@ -139,6 +140,10 @@ class _Reader:
 
     def _number(self, problem: int, answer: str) -> int:
         return self._ids[problem].setdefault(answer, len(self._ids[problem]))
+
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The answers of every problem by number."""
+        return tuple(map(tuple, self._ids))
 
     def right(self) -> np.typing.NDArray[np.bool_]:
         """[P, K] whether every answer that was numbered is right."""

@@ -7,7 +7,7 @@ source has no run left, or that would break the cap, is not allowed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,15 @@ class Rule(Protocol):
         ...
 
 
+@runtime_checkable
+class Certain(Protocol):
+    """What a rule is, that says how likely its answer is to be right."""
+
+    def chance(self, tally: Tally) -> Cells:
+        """[E] the probability that the answer it would give now is right."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Played:
     """What a rule came to on P problems, each in O random orders of its trials."""
@@ -58,6 +67,10 @@ class Played:
     """[P] mean over orders of what was spent."""
     runs: Floats
     """[P, A] mean over orders of how often each stage was run."""
+    hits: NDArray[np.bool_]
+    """[P, O] whether the answer of each order was right."""
+    chances: Cells
+    """[P, O] the probability of that, as the rule said at its end; NaN where it does not say."""
 
 
 class Replay:
@@ -123,11 +136,22 @@ def play(rule: Rule, trials: Trials, *, orders: int, most: float = np.inf, seed:
     answers = rule.answer(replay.tally)
     right = replay.trials.is_right(problems, answers)
 
+    chances = np.full(problems.size, np.nan, np.float32)
+    if isinstance(rule, Certain):
+        chances = rule.chance(replay.tally)
+    by_order = (orders, len(trials.problems))
+
     def mean(values: Floats) -> Floats:
         means: Floats = values.reshape(orders, len(trials.problems), *values.shape[1:]).mean(axis=0)
         return means
 
-    return Played(mean(right.astype(float)), mean(replay.tally.spent), mean(runs))
+    return Played(
+        mean(right.astype(float)),
+        mean(replay.tally.spent),
+        mean(runs),
+        right.reshape(by_order).T,
+        chances.reshape(by_order).T,
+    )
 
 
 def most_voted(values: Cells | Floats, tally: Tally) -> Integers:

@@ -73,6 +73,11 @@ class Sequential:
         goes_on = (value > 0) | ((tally.looks == 0) & (value > NEVER))
         return np.where(goes_on, best, STOP)
 
+    def chance(self, tally: Tally) -> Cells:
+        """[E] the probability that the likeliest answer is right."""
+        _, likely = self.chances_of.likeliest(tally)
+        return likely[:, 0]
+
     def answer(self, tally: Tally) -> Integers:
         """[E] the likeliest answer."""
         return self.chances_of.likeliest(tally)[0]

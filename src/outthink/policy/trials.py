@@ -71,6 +71,8 @@ class Trials:
     """[P, K] whether each answer of a problem is right."""
     problems: tuple[str, ...]
     currency: str = "generations"
+    texts: tuple[tuple[str, ...], ...] = ()
+    """The answers of each problem by number; empty where they are not known."""
 
     def __post_init__(self) -> None:
         named = {source.name for source in self.sources}
@@ -105,6 +107,7 @@ class Trials:
             sources=tuple(source.take(problems) for source in self.sources),
             right=self.right[problems],
             problems=tuple(self.problems[place] for place in problems),
+            texts=tuple(self.texts[place] for place in problems) if self.texts else (),
         )
 
     def only(self, menu: Sequence[Stage]) -> Trials:
