@@ -76,6 +76,15 @@ def paired(
     return interval(a - b, level=level, resamples=resamples, seed=seed)
 
 
+def wilson(rate: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    z = 1.96
+    middle = rate + z * z / (2 * count)
+    half = z * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return float(max(0.0, (middle - half) / scale)), float(min(1.0, (middle + half) / scale))
+
+
 def tails_of(level: float) -> tuple[float, float]:
     """The two quantiles that hold `level` between them. Raises `UsageError` outside (0, 1)."""
     if not 0 < level < 1:

@@ -66,7 +66,7 @@ def _calibration_figure(measured: Calibration, index: int) -> str:
     )
 
 
-def reliability(calibration: Calibration) -> str:
+def reliability(calibration: Calibration, *, score: str = "verifier's score") -> str:
     """Observed rate against mean score, the dots' area by count, and bars of the counts below."""
     canvas = SQUARE
     base, right = canvas.height - canvas.bottom, canvas.width - canvas.right
@@ -75,7 +75,7 @@ def reliability(calibration: Calibration) -> str:
     most = max(1, *(bucket.count for bucket in buckets))
     places = [at.x(bucket.mean_score) for bucket in buckets]
     edges = [canvas.left - 4.0, *((a + b) / 2 for a, b in pairwise(places)), right + 4.0]
-    drawing, hits = _reliability_axes(at), []
+    drawing, hits = _reliability_axes(at, score), []
     for index, (bucket, x) in enumerate(zip(buckets, places, strict=True)):
         y, radius = at.y(bucket.observed), 3 + 5 * (bucket.count / most) ** 0.5
         whisker = path([(x, at.y(bucket.low)), (x, at.y(bucket.high))])
@@ -102,7 +102,7 @@ def reliability(calibration: Calibration) -> str:
     )
 
 
-def _reliability_axes(at: Frame) -> str:
+def _reliability_axes(at: Frame, score: str) -> str:
     canvas, base = at.canvas, at.canvas.height - at.canvas.bottom
     drawn = []
     for tenth in range(0, 11, 2):
@@ -116,7 +116,7 @@ def _reliability_axes(at: Frame) -> str:
     drawn.append(tag("path", class_="one", d=corner))
     drawn.append(text("share that is right", 2, 14, css="title"))
     middle = (at.x(0) + at.x(1)) / 2
-    drawn.append(text("verifier's score", middle, canvas.height - 6, css="title", anchor="middle"))
+    drawn.append(text(score, middle, canvas.height - 6, css="title", anchor="middle"))
     drawn.append(tag("line", class_="axis", x1=at.x(0), x2=at.x(1), y1=base + 66, y2=base + 66))
     return "".join(drawn)
 

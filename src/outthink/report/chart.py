@@ -211,10 +211,12 @@ def line_chart(
     x: Axis = GENERATIONS,
     y: str = "accuracy (%)",
     y_range: tuple[float, float] | None = None,
+    tips: Sequence[tuple[float, str, Sequence[Row]]] | None = None,
     overlay: Callable[[Frame], str] = lambda at: "",
 ) -> str:
     """Shares against budget, with interval bands.
 
+    `tips` are what is told at which budgets, as `columns` has them: by default every point's value.
     `overlay` draws above the lines and below the areas that react to the pointer.
     """
     points = [point for line in series for point in line.points]
@@ -239,7 +241,7 @@ def line_chart(
         + "".join(_line(line, at) for line in series)
         + (_end_labels(series, at) if canvas.labelled else "")
         + overlay(at),
-        columns(at, [(b, called(x, b), _column(b, series)) for b in budgets]),
+        columns(at, tips or [(b, called(x, b), _column(b, series)) for b in budgets]),
         description=description,
     )
 

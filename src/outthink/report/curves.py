@@ -181,7 +181,8 @@ def comparison(report: Report, styles: Styles) -> Section | None:
         return None
     body = versus(compared, report.provenance.problems, styles)
     base = styles[compared.baseline.strategy].label
-    return Section("policy", "Policy", f"Compute-optimal against {base}", body)
+    name = "Table" if report.sequential else "Policy"
+    return Section("policy", name, f"Compute-optimal against {base}", body)
 
 
 def versus(compared: Comparison, problems: int, styles: Styles, *, id: str = "") -> str:

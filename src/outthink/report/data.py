@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from outthink.errors import UsageError
 from outthink.report import wire
+from outthink.report.sequential_data import Sequential
 from outthink.types import Usage
 
 FORMAT = "outthink-report-1"
@@ -274,6 +275,8 @@ class Report:
     notes: tuple[str, ...] = ()
     """Caveats: departures from the paper, limits, negative results."""
     labels: tuple[Label, ...] = ()
+    sequential: Sequential | None = None
+    """`None` where no sequential policy was fitted."""
     curves: tuple[Curve, ...] = ()
     bins: tuple[Bin, ...] = ()
     comparison: Comparison | None = None

@@ -28,6 +28,30 @@ TERMS = (
         "A table from bin and budget to strategy, fitted on other problems than it is measured "
         "on. Using the best strategy for each bin is called compute-optimal.",
     ),
+    ("stage", "A strategy at a size that a sequential policy may run next, such as 4 samples."),
+    (
+        "sequential policy",
+        "After every stage it looks at all that was drawn, and answers or runs the stage that is "
+        "worth most.",
+    ),
+    (
+        "price",
+        "The points of accuracy that one more unit of cost must buy. The sequential policy has a "
+        "member for each of several prices.",
+    ),
+    (
+        "frontier",
+        "The largest accuracy at every mean cost: points that no cheaper one is as accurate as.",
+    ),
+    (
+        "strongest fixed strategy",
+        "Of the strategies that spend the same on every problem, the one that reaches an accuracy "
+        "at the smallest cost. It is another one at another accuracy.",
+    ),
+    (
+        "bound",
+        "What a rule reaches that sees the reference answers: no policy can be expected to.",
+    ),
     (
         "difficulty charged",
         "The generations spent on predicting difficulty are counted in the budget.",

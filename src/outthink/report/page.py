@@ -19,6 +19,8 @@ from outthink.errors import RunError
 from outthink.report.calibration import calibration
 from outthink.report.curves import accuracy, comparison, difficulty
 from outthink.report.data import Report
+from outthink.report.decisions import certainty, decisions
+from outthink.report.frontier import frontier
 from outthink.report.glossary import glossary
 from outthink.report.grids import agreement, choices
 from outthink.report.markup import escape, tag
@@ -31,6 +33,9 @@ from outthink.report.trees import explorer
 from outthink.report.verifiers import verifiers
 
 SECTIONS = (
+    frontier,
+    decisions,
+    certainty,
     accuracy,
     difficulty,
     comparison,

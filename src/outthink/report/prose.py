@@ -34,6 +34,7 @@ from outthink.report.format import (
     span,
     whole,
 )
+from outthink.report.sequential_prose import opening
 from outthink.report.style import Styles
 
 USUAL_HEADLINE = 16
@@ -42,8 +43,11 @@ SAME = 1e-9
 
 
 def verdict(report: Report) -> str:
-    """One paragraph: what the policy gains over the baseline, or else which strategy is best."""
+    """One paragraph: what the sequential policy saves, or what the paper's table gains over the
+    baseline, or else which strategy is best."""
     styles = Styles.of(report)
+    if report.sequential:
+        return opening(report.sequential, styles)
     if report.comparison and (paragraph := _policy_verdict(report.comparison, styles)):
         return paragraph
     if curves := measured_ones(report.curves):

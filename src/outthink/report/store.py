@@ -8,7 +8,7 @@ from pathlib import Path
 
 from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy.fit import fit_study, lacks
-from outthink.policy.fit_sequential import fit_sequential, lacks_stages
+from outthink.policy.fit_sequential import SequentialFit, fit_sequential, lacks_stages
 from outthink.policy.results import FitResult, Reported
 from outthink.policy.store import save
 from outthink.report.data import Provenance, Report
@@ -42,7 +42,7 @@ def report_sweep(
         *(fitting.notes if fitting else (f"No table: {why}.",)),
     )
     shown = measured(opened)
-    write(_page(opened, fitting, command, notes, shown.verifiers), out)
+    write(_page(opened, fitting, sequential, command, notes, shown.verifiers), out)
     if fitting is not None:
         fitting = replace(fitting, notes=notes)
     if sequential is not None:
@@ -55,6 +55,7 @@ def report_sweep(
 def _page(
     opened: OpenStudy,
     fitting: FitResult | None,
+    sequential: SequentialFit | None,
     command: str,
     notes: Sequence[str],
     compared: Sequence[VerifierQuality],
@@ -77,4 +78,5 @@ def _page(
         title="How should this model think?",
         notes=notes,
         verifiers=compared,
+        policy=sequential,
     )

@@ -15,11 +15,13 @@ from outthink.measure import difficulty
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Method
 from outthink.measure.equivalence import Equivalence
-from outthink.measure.intervals import Interval, intervals
+from outthink.measure.intervals import Interval, intervals, wilson
 from outthink.measure.quality import auc, calibration_error, reliability
+from outthink.policy.fit_sequential import SequentialFit
 from outthink.policy.results import FitResult
 from outthink.policy.table import Fit
 from outthink.report import data
+from outthink.report.sequential_study import Bins, sequential
 from outthink.run.store import Node, SearchTree
 from outthink.search import strategy
 from outthink.study.plan import STRATEGIES
@@ -35,6 +37,8 @@ LABELS = {
     "lookahead(width=sqrt)": ("Lookahead (k = 1)", "beam that scores 1 greedy step further"),
     "lookahead(depth=3)": ("Lookahead (k = 3)", "beam that scores 3 greedy steps further"),
     "greedy": ("Greedy", "one answer, always the likeliest token"),
+    "greedy(scored=yes)": ("Greedy, scored", "as greedy, and the verifier scores the answer"),
+    "greedy(by=larger)": ("Larger model, greedy", "one answer of the larger model"),
     **{
         f"revise(sequential={length})" if length != 4 else "revise": (
             f"Revisions ({length} in a row)" if length > 1 else "Revisions in parallel",
@@ -64,8 +68,10 @@ def build(
     title: str,
     notes: Sequence[str] = (),
     verifiers: Sequence[VerifierQuality] = (),
+    policy: SequentialFit | None = None,
 ) -> data.Report:
-    """The report of a study, with its policy where one could be fitted.
+    """The report of a study, with its policies, the sequential one and the paper's table, where
+    they could be fitted.
 
     The text of solutions is read from the store. Where the store has none, `text` decodes token
     ids; without that too, trees show how many tokens a step has, and a note says so.
@@ -85,6 +91,9 @@ def build(
         labels=tuple(
             data.Label(name, *LABELS[name]) for name in study.strategies if name in LABELS
         ),
+        sequential=None
+        if policy is None
+        else sequential(policy, study.problems, bins=_difficulty(fitting), labels=_label),
         curves=_curves(study, np.arange(len(study.problems))),
         bins=() if fitting is None or reference is None else _bins(study, fitting, reference),
         comparison=None if fitting is None else _comparison(study, fitting),
@@ -102,6 +111,19 @@ def build(
         trees=tuple(tree(stored, number, text) for stored, number in searched),
         verifiers=tuple(map(_verifier, verifiers)),
     )
+
+
+def _label(name: str) -> str:
+    return LABELS[name][0] if name in LABELS else name
+
+
+def _difficulty(fitting: FitResult | None) -> Bins | None:
+    """Oracle bins, or else predicted ones; one alone says nothing."""
+    if fitting is None or fitting.policy.binning.count == 1:
+        return None
+    if fitting.oracle is not None:
+        return "oracle difficulty", fitting.oracle.bins
+    return "predicted difficulty", fitting.predicted.bins
 
 
 def _verifier(one: VerifierQuality) -> data.VerifierCurves:
@@ -221,7 +243,7 @@ def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibrati
         data.Calibration(
             verifier=verifiers[0],
             buckets=tuple(
-                data.Bucket(row.score, row.rate, *_wilson(row.rate, row.count), row.count)
+                data.Bucket(row.score, row.rate, *wilson(row.rate, row.count), row.count)
                 for row in rows
                 if row.count
             ),
@@ -230,15 +252,6 @@ def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibrati
             ece=calibration_error(value, outcome),
         ),
     )
-
-
-def _wilson(rate: float, count: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    z = 1.96
-    middle = rate + z * z / (2 * count)
-    half = z * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return float(max(0.0, (middle - half) / scale)), float(min(1.0, (middle + half) / scale))
 
 
 def agreement(measured: difficulty.Agreement) -> data.Agreement:

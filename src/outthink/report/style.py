@@ -87,6 +87,8 @@ def _css(index: int) -> str:
 
 def _strategies(report: Report) -> Iterator[str]:
     yield from (curve.strategy for curve in report.curves)
+    if report.sequential:
+        yield from (line.name for line in report.sequential.lines if line.kind == "fixed")
     if report.comparison:
         yield report.comparison.baseline.strategy
         yield from (curve.strategy for curve in report.comparison.others)

@@ -18,13 +18,17 @@ from outthink.report.format import (
 )
 from outthink.report.markup import escape, tag
 from outthink.report.prose import at_budget, charged_cef, find_cef, headline, leading
+from outthink.report.sequential_data import Sequential
+from outthink.report.sequential_prose import amount, factor_span, factor_text
 from outthink.report.style import Styles
 
 
 def summary(report: Report) -> str:
     """Up to six key figures."""
     figures = []
-    if report.comparison:
+    if report.sequential:
+        figures += _of_sequential(report.sequential, Styles.of(report))
+    elif report.comparison:
         figures += _of_policy(report.comparison, Styles.of(report))
     if report.calibrations and (auc := report.calibrations[0].auc) is not None:
         name = report.calibrations[0].verifier
@@ -49,6 +53,29 @@ def _key_figure(figure: KeyFigure) -> str:
         tag("dd", escape(figure.value), class_="big"),
         tag("dd", escape(figure.note), class_="note"),
     )
+
+
+def _of_sequential(policy: Sequential, styles: Styles) -> list[KeyFigure]:
+    member = policy.members[policy.chosen]
+    accuracy = member.accuracy
+    at = f"at {amount(member.cost.mean)} {policy.currency}"
+    figures = [
+        KeyFigure(
+            factor_text(factor).split(" [")[0],
+            f"cost {styles[name].label} needs to match it",
+            f"{factor_span(factor)} {note}",
+        )
+        for factor, name, note in (
+            (member.baseline, policy.baseline, at),
+            (member.strongest, member.strongest.strategy, "the strongest fixed strategy"),
+        )
+    ]
+    shown = span(accuracy.low, accuracy.high)
+    figures.append(KeyFigure(percent(accuracy.mean), "sequential policy", f"{shown} {at}"))
+    if policy.calibration_error is not None:
+        error = f"{100 * policy.calibration_error:.1f}{THIN}%"
+        figures.append(KeyFigure(error, "calibration error", "of the probability to be right"))
+    return figures
 
 
 def _of_policy(comparison: Comparison, styles: Styles) -> list[KeyFigure]:
