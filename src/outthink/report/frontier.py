@@ -10,7 +10,7 @@ from itertools import pairwise
 from outthink.report import sequential_prose as prose
 from outthink.report.chart import NARROW, WIDE, Row, Series, fold, line_chart
 from outthink.report.data import Axis, Point, Report
-from outthink.report.format import LEVEL, THIN, TIMES, measured, percent, span
+from outthink.report.format import LEVEL, TIMES, measured, percent, span
 from outthink.report.markup import escape, table, tag
 from outthink.report.section import Section, figure
 from outthink.report.sequential_data import CostLine, Factor, Member, Sequential
@@ -159,18 +159,18 @@ def members(policy: Sequential, styles: Styles) -> str:
         for n, member in enumerate(policy.members)
     ]
     head = [
-        f"price, points a {unit}",
+        "price",
         f"mean {policy.currency}",
         "accuracy",
         f"{TIMES} {styles[policy.baseline].label}",
-        f"{TIMES} strongest fixed strategy",
-        "more at equal cost",
+        f"{TIMES} strongest fixed",
+        "at equal cost",
     ]
     said = (
-        "One dial: the price, how many points of accuracy a further "
+        "One dial: the price, that is how many points of accuracy one more "
         f"{unit} must buy. The lower it is, the longer the policy goes on. {TIMES} is how many "
-        "times its cost the fixed strategy needs to be as accurate; the last column compares with "
-        "the best fixed strategy that costs as much. * marks the member that the page speaks of. "
+        "times its cost the fixed strategy needs to be as accurate; the last column says how "
+        "many points it is above the best fixed strategy that costs as much. * marks the member that the page speaks of. "
         f"All with {LEVEL} intervals."
     )
     return tag("p", escape(said), class_="reading") + table(
@@ -187,7 +187,7 @@ def _member(member: Member, styles: Styles, *, is_chosen: bool) -> list[str]:
         f"{percent(accuracy.mean)} {span(accuracy.low, accuracy.high)}",
         prose.factor_text(member.baseline),
         f"{prose.factor_text(member.strongest)} {_named(member.strongest, styles)}",
-        f"{100 * difference.mean:+.1f}{THIN}% [{100 * difference.low:+.1f}, "
+        f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, "
         f"{100 * difference.high:+.1f}]",
     ]
 

@@ -37,15 +37,21 @@ def costs(cost: Estimate) -> str:
 
 def factor_span(factor: Factor) -> str:
     """The interval of a factor; an end beyond what was run has a sign before it."""
-    low = f"<{THIN}{ratio(factor.low)}" if factor.low_at_most else ratio(factor.low)
-    high = f">{THIN}{ratio(factor.high)}" if factor.high_at_least else ratio(factor.high)
-    return f"[{low}, {high}]"
+    low, high = _ratio(factor.low), _ratio(factor.high)
+    below = f"<{THIN}" if factor.low_at_most else ""
+    above = f">{THIN}" if factor.high_at_least else ""
+    return f"[{below}{low}, {above}{high}]"
+
+
+def _ratio(value: float) -> str:
+    """As `ratio`, but near 1 it shows on which side of it."""
+    return f"{value:.2f}" if 0.9 < value < 1.1 else ratio(value)
 
 
 def factor_text(factor: Factor) -> str:
     """`6.0 [3.1, 8.8]` after a times sign; a bound has a sign before it."""
     sign = f"{AT_LEAST}{THIN}" if factor.at_least else f"<{THIN}" if factor.at_most else ""
-    return f"{sign}{TIMES}{ratio(factor.value)} {factor_span(factor)}"
+    return f"{sign}{TIMES}{_ratio(factor.value)} {factor_span(factor)}"
 
 
 def is_saving(factor: Factor) -> bool:
@@ -59,8 +65,8 @@ def _is_loss(factor: Factor) -> bool:
 
 def _times(factor: Factor) -> str:
     if factor.value >= 1:
-        return f"{'at least ' if factor.at_least else ''}{ratio(factor.value)} times less"
-    return f"{'less than ' if factor.at_most else ''}{ratio(factor.value)} times as much"
+        return f"{'at least ' if factor.at_least else ''}{_ratio(factor.value)} times less"
+    return f"{'less than ' if factor.at_most else ''}{_ratio(factor.value)} times as much"
 
 
 def _against_baseline(member: Member, policy: Sequential, styles: Styles) -> str:
@@ -103,7 +109,7 @@ def _against_strongest(member: Member, policy: Sequential, styles: Styles) -> st
         joint = ": " if factor.at_least else " "
         return f"{start}{joint}{_times(factor)} {interval}."
     if factor.at_least:
-        return f"{start}. But the interval of the factor, {interval}, holds 1: not shown either."
+        return f"{start}: {_times(factor)}, but the interval {interval} holds 1, so none is shown."
     if _is_loss(factor):
         return f"{start} {_times(factor)} {interval}: no saving."
     return f"{start} {_times(factor)}, but the interval {interval} holds 1: no saving is shown."
@@ -148,8 +154,8 @@ def read_groups(groups: tuple[Group, ...]) -> str:
         return "All problems were alike."
     first, last = (sum(use.cost for use in group.uses) for group in (bins[0], bins[-1]))
     return (
-        f"A problem of the {bins[0].name} group cost {amount(first)} on average, one of the "
-        f"{bins[-1].name} group {amount(last)}."
+        f"A problem of {bins[0].name} cost {amount(first)} on average, one of {bins[-1].name} "
+        f"{amount(last)}."
     )
 
 

@@ -178,7 +178,7 @@ def _groups(
 ) -> tuple[data.Group, ...]:
     used = np.flatnonzero(point.runs.sum(axis=0))
     numbers = [number for number in np.unique(bins) if number >= 0]
-    names = ("easiest third", "middle third", "hardest third")
+    names = ("the easiest third", "the middle third", "the hardest third")
 
     def group(name: str, members: NDArray[np.bool_]) -> data.Group:
         runs = point.runs[members].mean(axis=0)
