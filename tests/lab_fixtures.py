@@ -178,7 +178,7 @@ def killable(work):
 
 def serve(work):
     # The first optimizer imports it, for longer than a run lives: once here, not in every fork.
-    import torch._dynamo
+    import torch._dynamo  # noqa: F401
 
     from outthink.train import loop
 
