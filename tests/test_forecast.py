@@ -141,7 +141,7 @@ def test_of_a_served_model_the_most_is_known_and_nobody_is_asked(here, capsys):
 
 
 def test_more_than_a_day_or_than_the_disk_holds_wants_to_be_meant(here, capsys, monkeypatch):
-    monkeypatch.setattr("outthink.jobs.swept", lambda *_, **__: pytest.fail("it was begun"))
+    monkeypatch.setattr("outthink.study.sweep.swept", lambda *_, **__: pytest.fail("it was begun"))
     said = refused(capsys, "sweep", "lab:test?size=600", *LAB[2:], *HUGE, "--pool", "99999999")
     assert "120,000,004,200 generations" in said and "take at least 69.4 days" in said
     assert "of disk, of which" in said and "are free: give --yes if that is meant" in said

@@ -90,10 +90,8 @@ def test_few_problems_are_fitted_and_reported(problems, bins, tmp_path, monkeypa
 
 
 def test_a_demo_of_few_problems_is_one(tmp_path, monkeypatch, capsys):
-    from outthink import jobs
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(jobs, "DEMO", Plan(("best_of_n",), (1, 2), 2, 0, 2, 2))
+    monkeypatch.setattr("outthink.cli.demo.PLAN", Plan(("best_of_n",), (1, 2), 2, 0, 2, 2))
     told = wire(capsys, "demo", "--problems", 2)
     assert {cell["bin"] for cell in told["cells"]} == {1}
     assert main(["demo", "--problems", "2"]) == 0

@@ -19,8 +19,9 @@ from contract import results
 from fake_server import FakeServer
 
 import outthink.grade
-from outthink import cli
 from outthink.cli import main
+from outthink.cli.app import OUTTHINK
+from outthink.cli.commands import Commands
 from outthink.data import source
 from outthink.grade import Grading
 from outthink.models.openai import OpenAIProposer
@@ -183,8 +184,12 @@ def test_every_command_named_in_the_text_can_be_given():
     named = [words for words in re.findall(r"`(outthink [^`]+)`", README) if "[" not in words]
     assert len(named) > 10
     for words in named:
-        options = cli._parser().parse_args(shlex.split(words)[1:] + missing(words))
-        assert callable(options.run), words
+        typed, group = shlex.split(words)[1:] + missing(words), None
+        command = OUTTHINK
+        while isinstance(command, Commands):
+            group = command.make_context("outthink", typed, parent=group)
+            _, command, typed = command.resolve_command(group, typed)
+        command.make_context("outthink", typed, parent=group)
 
 
 def missing(words):

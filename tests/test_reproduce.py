@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from synthetic import World, evidence
 from test_report import Page
 
-from outthink import jobs
 from outthink.cli import main
 from outthink.errors import UsageError
 from outthink.paper import outcome as outcomes
@@ -27,6 +26,7 @@ from outthink.paper.figures.exchange import relative_interval
 from outthink.paper.findings import Findings
 from outthink.paper.page import page
 from outthink.paper.record import record
+from outthink.paper.reproduce import reproduce
 from outthink.report import data, wire
 from outthink.report import reproduction_data as shown
 from outthink.report.reproduction import render_reproduction
@@ -302,7 +302,7 @@ def test_the_whole_of_it_on_tiny_models_twice(tmp_path, weights, monkeypatch, ca
 
 def test_too_few_problems_are_refused_in_one_line(tmp_path):
     with pytest.raises(UsageError, match="99 problems"):
-        jobs.reproduce(
+        reproduce(
             replace(TINY, problems=99),
             seed=0,
             weights=None,

@@ -13,15 +13,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from outthink.errors import UsageError
-from outthink.policy.results import FitResult, Reported, Solved
-from outthink.policy.table import Policy
-from outthink.study.models import Models
 from outthink.study.plan import Plan
-from outthink.study.results import Accuracies
-from outthink.study.sweep import Sweep
+
+if TYPE_CHECKING:  # each takes a while to import, and `outthink --help` needs none
+    from outthink.policy.results import FitResult, Reported, Solved
+    from outthink.policy.table import Policy
+    from outthink.study.models import Models
+    from outthink.study.results import Accuracies
 
 _T = TypeVar("_T")
 
@@ -86,9 +87,12 @@ async def sweep(
     moment, the same call goes on and pays for nothing twice. Raises as `solve` does, and
     `StoreError` for a store of another sweep.
     """
-    from outthink import jobs
+    from outthink.study.results import measured
+    from outthink.study.sweep import Sweep, swept_async
 
-    return await jobs.sweep_async(Sweep(str(problems), plan, _models(model), seed), Path(store))
+    asked = Sweep(str(problems), plan, _models(model), seed)
+    async with swept_async(asked, Path(store)) as opened:
+        return measured(opened)
 
 
 async def fit(store: str | Path, out: str | Path | None = None) -> FitResult:
@@ -97,18 +101,20 @@ async def fit(store: str | Path, out: str | Path | None = None) -> FitResult:
     Fitted on what is there of a sweep that is not finished, and with fewer bins on fewer than 100
     problems; `notes` then say so. Raises `UsageError` where nothing can be fitted.
     """
-    from outthink import jobs
+    from outthink.policy.store import fit_store
 
-    return await asyncio.to_thread(jobs.fit, Path(store), None if out is None else Path(out))
+    return await asyncio.to_thread(fit_store, Path(store), None if out is None else Path(out))
 
 
 async def write_report(store: str | Path, out: str | Path = "report.html") -> Reported:
     """Write the page of a store: all that there is of it, whether a policy can be fitted or not."""
-    from outthink import jobs
+    from outthink.report.store import report_store
 
     asked = f"outthink.write_report({str(store)!r}, {str(out)!r})"
-    return await asyncio.to_thread(jobs.report, Path(store), Path(out), command=asked)
+    return await asyncio.to_thread(report_store, Path(store), Path(out), command=asked)
 
 
 def _models(model: str | Models) -> Models:
+    from outthink.study.models import Models
+
     return Models(model) if isinstance(model, str) else model

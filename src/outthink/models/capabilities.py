@@ -92,69 +92,61 @@ class _Examination:
         """The server's answer to a chat that it refused."""
 
     async def run(self, model: str | None) -> Capabilities:
-        client = self._client
-        answer = await client.once("/v1/models")
-        if answer is None:
-            raise ServerRefused(
-                f"{client.root}: no server answers there; start one, or check the address"
-            )
-        unlisted = model is not None and answer.status_code in (404, 405, 501)
-        listed = [] if unlisted else await client.get("/v1/models", _models)
-        self._model = _chosen(client, [name for name, _ in listed], model)
+        listed = await self._listed(model)
+        self._model = _chosen(self._client, [name for name, _ in listed], model)
         about = dict(listed).get(self._model, {})
-        owner = str(about.get("owned_by", ""))
         props = await self._try("/props")
         version = await self._try("/version")
-        dialect = await self._llama(props) if props and "total_slots" in props else None
-        dialect = dialect or await self._vllm(about)
+        found = await self._llama(props) if props and "total_slots" in props else None
+        found = found or await self._vllm(about)
         chat = await self._chat()
-        if dialect is None and not chat:
+        if found is None and not chat:
             raise ServerRefused(
-                f"{client.root}: answers neither chat nor completions for {self._model!r} "
+                f"{self._client.root}: answers neither chat nor completions for {self._model!r} "
                 f"({self._refused}); check the model's name, and that it is a chat model"
             )
-        dialect = dialect or await self._chat_alone()
-        server = {"vllm": "vLLM", "llamacpp": "llama.cpp", "sglang": "SGLang"}.get(
-            owner, owner or "OpenAI-compatible"
-        )
-        if version and isinstance(version.get("version"), str):
-            server += f" {version['version']}"
-        elif props and isinstance(props.get("build_info"), str):
-            server += f" {props['build_info']}"
+        found = found or await self._chat_alone()
         return Capabilities(
-            url=client.root,
-            server=server,
-            kind=dialect.kind,
+            url=self._client.root,
+            server=_called(str(about.get("owned_by", "")), version, props),
+            kind=found.kind,
             model=self._model,
             models=tuple(name for name, _ in listed),
             weights=_weights(about),
-            context=dialect.context or about.get("max_model_len"),
-            slots=dialect.slots,
+            context=found.context or about.get("max_model_len"),
+            slots=found.slots,
             chat=bool(chat),
-            completions=bool(
-                await self._try(
-                    "/v1/completions", {"model": self._model, "prompt": "1, 2,", "max_tokens": 1}
-                )
-            ),
-            token_ids_in=dialect.kind is not Kind.CHAT,
-            token_ids_out=dialect.kind is not Kind.CHAT,
-            several=dialect.several or bool(chat and await self._several()),
-            seed=dialect.seed,
-            seed_kept=dialect.seed_kept,
-            logprobs=dialect.logprobs or await self._logprobs(),
-            stop_kept=dialect.stop_kept,
-            cached_counts=dialect.cached_counts or bool(chat and _cached(chat)),
+            completions=await self._answers("/v1/completions", prompt="1, 2,", max_tokens=1),
+            token_ids_in=found.kind is not Kind.CHAT,
+            token_ids_out=found.kind is not Kind.CHAT,
+            several=found.several or bool(chat and await self._several()),
+            seed=found.seed,
+            seed_kept=found.seed_kept,
+            logprobs=found.logprobs or await self._logprobs(),
+            stop_kept=found.stop_kept,
+            cached_counts=found.cached_counts or bool(chat and _cached(chat)),
             metrics=await self._metrics(),
-            embeddings=bool(
-                await self._try("/v1/embeddings", {"model": self._model, "input": "one"})
-            ),
-            pooling=bool(await self._try("/pooling", {"model": self._model, "input": "one"})),
+            embeddings=await self._answers("/v1/embeddings", input="one"),
+            pooling=await self._answers("/pooling", input="one"),
             length_field=self._length_field,
-            temperatures=dialect.temperatures,
-            top_p=dialect.top_p,
-            counts=dialect.counts or bool(chat and counted(chat.get("usage"))),
-            endings=dialect.endings or bool(chat and known_ending(chat["choices"][0])),
+            temperatures=found.temperatures,
+            top_p=found.top_p,
+            counts=found.counts or bool(chat and counted(chat.get("usage"))),
+            endings=found.endings or bool(chat and known_ending(chat["choices"][0])),
         )
+
+    async def _listed(self, model: str | None) -> list[tuple[str, dict[str, Any]]]:
+        """The models that the server says it has; none where it lists none and one was named."""
+        answer = await self._client.once("/v1/models")
+        if answer is None:
+            raise ServerRefused(
+                f"{self._client.root}: no server answers there; start one, or check the address"
+            )
+        unlisted = model is not None and answer.status_code in (404, 405, 501)
+        return [] if unlisted else await self._client.get("/v1/models", _models)
+
+    async def _answers(self, path: str, **asked: Any) -> bool:
+        return bool(await self._try(path, {"model": self._model, **asked}))
 
     async def _vllm(self, about: dict[str, Any]) -> _Found | None:
         """Findings where the server renders a chat as ids, continues from ids and returns ids."""
@@ -342,6 +334,14 @@ def _chosen(client: HttpClient, names: list[str], wanted: str | None) -> str:
             else f"{client.root}: lists no models; name one, as in {client.root}#MODEL"
         )
     return names[0]
+
+
+def _called(owner: str, version: dict[str, Any] | None, props: dict[str, Any] | None) -> str:
+    """The server's name, with its version where it tells one."""
+    named = {"vllm": "vLLM", "llamacpp": "llama.cpp", "sglang": "SGLang"}.get(owner, owner)
+    told = [(version or {}).get("version"), (props or {}).get("build_info")]
+    words = [named or "OpenAI-compatible", *(each for each in told if isinstance(each, str))]
+    return " ".join(words[:2])
 
 
 def _weights(about: dict[str, Any]) -> str:

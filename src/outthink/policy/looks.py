@@ -33,7 +33,7 @@ def of_answers(tally: Tally) -> tuple[Integers, Integers, Floats]:
     rival = _rival(tally.best, rows, best)
     rival_weight = _rival(tally.weight, rows, weight)
     share, weight_share = votes / all_votes, weight / np.maximum(all_weight, 1e-9)
-    spent = np.log(tally.used.sum(axis=1))[rows]
+    spent = np.log(np.maximum(tally.used.sum(axis=1), 1))[rows]
     odds = log_odds(best)
     columns = [
         np.ones_like(odds),

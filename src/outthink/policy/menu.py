@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from outthink.errors import UsageError
-from outthink.search import strategy
-from outthink.study.plan import asks, reads_chains, reads_samples
+from outthink.study.plan import asks, reads_chains, reads_samples, stage_parts
 
 AT = "@"
 
@@ -30,12 +29,7 @@ class Stage:
     @classmethod
     def parse(cls, text: str) -> Stage:
         """The stage that `text` names, its strategy by its canonical name."""
-        name, at, size = text.strip().rpartition(AT)
-        if not at or not size.isdecimal():
-            raise UsageError(
-                f"stage {text!r} has no size; write a strategy and its generations, as 'beam@4'"
-            )
-        return cls(strategy(name).name, int(size))
+        return cls(*stage_parts(text))
 
     @property
     def name(self) -> str:

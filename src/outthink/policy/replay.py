@@ -130,8 +130,14 @@ def play(rule: Rule, trials: Trials, *, orders: int, most: float = np.inf, seed:
     return Played(mean(right.astype(float)), mean(replay.tally.spent), mean(runs))
 
 
-def most_voted(values: Cells, votes: Cells) -> Integers:
-    """[E] the answer with the largest value among those that were given; ties to the first."""
-    given = np.where(votes > 0, values, -np.inf)
-    best: Integers = given.argmax(axis=1)
-    return np.where(votes.any(axis=1), best, NO_ANSWER)
+def most_voted(values: Cells | Floats, tally: Tally) -> Integers:
+    """[E] the answer with the largest value [E, K] among those that were given, `NO_ANSWER` where
+    there is none; ties to the answer drawn first.
+
+    Not to the lowest id: ids are numbered along a whole pool, where a frequent answer comes early,
+    so that would tell a rule what it has not drawn.
+    """
+    given = np.where(tally.votes > 0, values, -np.inf)
+    leads = given == given.max(axis=1, keepdims=True)
+    best: Integers = np.where(leads, tally.first, np.inf).argmin(axis=1)
+    return np.where(tally.votes.any(axis=1), best, NO_ANSWER)

@@ -42,6 +42,10 @@ class Tally:
     """[E] stages that were run."""
     last: Cells
     """[E] the best probability in the last stage."""
+    recent: Cells
+    """[E, K] candidates of the last stage with this answer."""
+    first: Cells
+    """[E, K] answers that were drawn before this one was drawn first; infinite where it was not."""
 
     @classmethod
     def empty(cls, problem: Integers, answers: int, sources: int) -> Tally:
@@ -62,6 +66,8 @@ class Tally:
             unanswered=np.zeros(rows, np.float32),
             looks=np.zeros(rows, np.int64),
             last=np.zeros(rows, np.float32),
+            recent=cells(),
+            first=np.full((rows, answers), np.inf, np.float32),
         )
 
     @property
@@ -86,10 +92,13 @@ class Tally:
         places = np.broadcast_to(rows[:, None], answers.shape)[answered]
         given, chance = answers[answered], chances[answered]
         before = self.votes[rows]
+        order = before.sum(axis=1, keepdims=True) + answered.cumsum(axis=1) - 1
+        np.minimum.at(self.first, (places, given), order[answered])
         np.add.at(self.votes, (places, given), 1)
         np.add.at(self.weight, (places, given), chance)
         np.maximum.at(self.best, (places, given), chance)
-        self.stages[rows] += self.votes[rows] > before
+        self.recent[rows] = self.votes[rows] - before
+        self.stages[rows] += self.recent[rows] > 0
         self.last[rows] = np.where(answered, chances, 0).max(axis=1, initial=0)
         self.spent[rows] += cost
         self.used[rows, source] += generations
@@ -112,4 +121,6 @@ _FIELDS = (
     "unanswered",
     "looks",
     "last",
+    "recent",
+    "first",
 )

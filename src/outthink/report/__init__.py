@@ -1,8 +1,8 @@
 """Figures and one self-contained page from a run's numbers.
 
-It knows nothing of models. `api` and `cli` ask for a page.
+It knows nothing of models, but for how the lab spells. `api` and `cli` ask for a page.
 
-Stands on: errors, measure, policy, run, search, study, types.
+Stands on: errors, lab, measure, policy, run, search, study, types, version.
 """
 
 from outthink.report.data import Report

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from outthink.search.describe import describe
-from outthink.search.select import MAJORITY
-from outthink.types import END, PROPOSER, Budget, Problem, Propose, Search, Solution
+from outthink.search.select import MAJORITY, WEIGHTED_LAST
+from outthink.types import (
+    END,
+    PROPOSER,
+    VERIFIER,
+    Budget,
+    Problem,
+    Propose,
+    Search,
+    Solution,
+    Verify,
+)
 
 
-@describe(label="one greedy answer", roles=lambda by: {by})
-def greedy(problem: Problem, budget: Budget, *, by: str = PROPOSER) -> Search:
+@describe(
+    label="one greedy answer",
+    roles=lambda by, scored: {by, VERIFIER} if scored else {by},
+)
+def greedy(problem: Problem, budget: Budget, *, by: str = PROPOSER, scored: bool = False) -> Search:
     """Spends one generation of any budget: a second one would be the same. `by` is the role that
-    writes: `greedy(by=larger)` is the larger model's answer."""
+    writes: `greedy(by=larger)` is the larger model's answer. `scored` has a verifier score it, for
+    whoever compares it with other answers."""
     drawn = yield Propose([Solution.start(problem)], until=END, temperature=0.0, role=by)
-    return MAJORITY(drawn)
+    if not scored:
+        return MAJORITY(drawn)
+    scores = yield Verify(drawn)
+    return WEIGHTED_LAST(drawn, scores)

@@ -17,7 +17,7 @@ from outthink.run.store.convert import convert as convert_rows
 from outthink.run.store.file import lock, unlock
 from outthink.search import strategy
 from outthink.study import failures
-from outthink.study.plan import Plan, asks
+from outthink.study.plan import Plan
 from outthink.study.record import Asked
 from outthink.study.sweep import judge_again
 from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER
@@ -97,7 +97,7 @@ def _asked(old: Old, store: Store) -> Asked:
         oracle_samples=int(settings["oracle_samples"]),
         predicted_samples=int(settings["difficulty_samples"]),
     )
-    roles = frozenset[str]().union({PROPOSER}, *map(asks, plan.strategies))
+    roles = plan.roles | {PROPOSER}
     team: dict[str, Writer | str] = {PROPOSER: old.engine(PROPOSER)}
     if old.verifier is not None:
         team[VERIFIER] = old.verifier

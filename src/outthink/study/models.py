@@ -17,7 +17,7 @@ from outthink.plugin import is_plugin, load
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
-from outthink.types import REVISER, BatchProposer, BatchVerifier, Proposer, Verifier
+from outthink.types import LARGER, REVISER, BatchProposer, BatchVerifier, Proposer, Verifier
 from outthink.verify.named import FORMS, check, is_named, named, own
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Models:
     most_tokens: int = MOST_TOKENS
     """Of one solution of a served model or one of transformers; one that needs more is
     truncated."""
+    larger: str = NONE
+    """A larger model, for strategies that ask it, such as `greedy(by=larger)`."""
 
     def __post_init__(self) -> None:
         own = reads_any_text(self.proposer)
@@ -87,11 +89,14 @@ class Models:
             "verifier": self.verifier,
             "reviser": self.reviser,
             "revision_verifier": self.revision_verifier,
+            "larger": self.larger,
         }
         if any(_SECRET.search(name) for name in named.values()):
             return {}
+        named.pop("larger")
         weights = {} if self.weights is None else {"weights": str(self.weights)}
-        return {**named, **weights, "most_tokens": str(self.most_tokens)}
+        larger = {} if self.larger == NONE else {"larger": self.larger}
+        return {**named, **weights, **larger, "most_tokens": str(self.most_tokens)}
 
     @classmethod
     def of(cls, spec: Mapping[str, str]) -> Models:
@@ -106,6 +111,7 @@ class Models:
             known.pop("reviser", AUTO),
             known.pop("revision_verifier", AUTO),
             MOST_TOKENS if most_tokens is None else int(most_tokens),
+            known.pop("larger", NONE),
         )
 
     def team(self, roles: Collection[str], grader: str = EXACT) -> Team:
@@ -117,14 +123,25 @@ class Models:
         self._check()
         proposer = self._writer(self.proposer, MODELS, grader)
         verifier = self._scorer(self.verifier, VERIFIERS, proposer)
+        more = {LARGER: self._larger(grader)} if LARGER in roles else {}
         if REVISER not in roles:
-            return Team.of(proposer, verifier)
+            return Team.of(proposer, verifier, reviser=None, revision_verifier=None, **more)
         is_same = self.reviser == self.proposer
         reviser = proposer if is_same else self._writer(self.reviser, REVISERS, grader)
         if is_same and self.revision_verifier == self.verifier:
-            return Team.of(proposer, verifier, reviser=reviser, revision_verifier=verifier)
+            return Team.of(proposer, verifier, reviser=reviser, revision_verifier=verifier, **more)
         checker = self._scorer(self.revision_verifier, REVISION_VERIFIERS, reviser)
-        return Team.of(proposer, verifier, reviser=reviser, revision_verifier=checker)
+        return Team.of(proposer, verifier, reviser=reviser, revision_verifier=checker, **more)
+
+    def _larger(self, grader: str) -> Proposer | BatchProposer:
+        if self.larger == NONE:
+            raise UsageError("a strategy asks a larger model and none is named; name one, --larger")
+        if reads_any_text(self.larger) != reads_any_text(self.proposer):
+            raise UsageError(
+                f"{self.larger} does not read what {self.proposer} reads; name two models of the "
+                "lab, or two of any text"
+            )
+        return self._writer(self.larger, MODELS, grader)
 
     def _check(self) -> None:
         """Raises `UsageError` for a verifier that cannot be had, before anything is loaded."""

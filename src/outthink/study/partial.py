@@ -194,6 +194,7 @@ def _cut(study: Study, kept: Set[Kind]) -> Study:
             chains=plan.chains if chained else 0,
             oracle_samples=plan.oracle_samples if labelled else 0,
             predicted_samples=plan.predicted_samples if probed else 0,
+            stages=tuple(s for s in plan.stages if kept >= set(plan.trials_of(s))),
         ),
         absent=frozenset(absent),
     )
@@ -209,7 +210,8 @@ def _source(plan: Plan, name: str, budget: int) -> Kind:
 
 
 def _purpose(stream: str) -> str:
-    return {"": "", DIFFICULTY: " (for difficulty)", VOTES: " (for predicted difficulty)"}[stream]
+    known = {"": "", DIFFICULTY: " (for difficulty)", VOTES: " (for predicted difficulty)"}
+    return known.get(stream, f" ({stream})")
 
 
 def _likeness(

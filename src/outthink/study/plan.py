@@ -27,6 +27,8 @@ UNSCORED_CHAINS = "chains(scored=no)"
 """The same without scores."""
 DIFFICULTY = "difficulty"
 """The stream of the samples that difficulty is estimated from."""
+TRIAL = "trial"
+"""How the streams of the trials of stages begin; a number follows."""
 VOTES = "votes"
 """The stream of those that it is predicted from without a verifier, by how far they agree: labelled
 samples are drawn by the same strategy, and would be the same ones."""
@@ -67,6 +69,11 @@ class Plan:
     predicted_samples: int = 8
     """Samples a problem for predicted difficulty, scored where a search of the plan asks a
     verifier; 0 leaves it out. They are charged."""
+    stages: tuple[str, ...] = ()
+    """Searches that a sequential policy may run one after another, each with its size, as
+    `beam@4`. Samples need not be named: they are read from the pool."""
+    trials: int = 8
+    """Independent runs of every stage a problem."""
 
     def __post_init__(self) -> None:
         if not self.strategies or not self.budgets:
@@ -94,6 +101,9 @@ class Plan:
             raise UsageError(
                 f"budgets {self.budgets} with a pool of chains; give powers of two, or no pool"
             )
+        object.__setattr__(self, "stages", tuple(map(_stage, self.stages)))
+        if self.stages and self.trials < 1:
+            raise UsageError(f"{self.trials} trials of every stage; give at least 1, better 8")
         if self.pooled and self.pool < self.budgets[-1]:
             raise UsageError(
                 f"a pool of {self.pool} is smaller than the largest budget {self.budgets[-1]}; "
@@ -143,7 +153,8 @@ class Plan:
     @property
     def chains_job(self) -> str:
         """The strategy that draws the pool of chains."""
-        return CHAINS if any(map(verifies, self.chained)) else UNSCORED_CHAINS
+        read = (*self.chained, *filter(reads_chains, self.stage_strategies))
+        return CHAINS if any(map(verifies, read)) else UNSCORED_CHAINS
 
     @property
     def pool_budgets(self) -> tuple[int, ...]:
@@ -170,13 +181,33 @@ class Plan:
             for budget in self.budgets
             if not self.is_sample(name, budget)
         ]
-        return tuple(kinds)
+        kinds += [kind for stage in self.stages for kind in self.trials_of(stage)]
+        return tuple(dict.fromkeys(kinds))
+
+    def trials_of(self, stage: str) -> tuple[Kind, ...]:
+        """The runs of one of the stages: none of chains that are in the pool of chains, one of what
+        never samples."""
+        name, size = stage_parts(stage)
+        if reads_chains(name) and size <= self.chains:
+            return ((self.chains_job, self.chains, ""),)
+        runs = 1 if name.startswith(_NO_SAMPLE) else self.trials
+        return tuple((name, size, f"{TRIAL} {run}") for run in range(runs))
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Every role that is asked."""
+        return frozenset[str]().union(*map(asks, (*self.strategies, *self.stage_strategies)))
+
+    @property
+    def stage_strategies(self) -> tuple[str, ...]:
+        """The strategies of the stages."""
+        return tuple(stage_parts(stage)[0] for stage in self.stages)
 
     def jobs(self, problems: Sequence[Problem]) -> Iterator[Job]:
         """Every job, those of one kind together."""
         for name, budget, stream in self.kinds:
             made, limit = strategy(name), Budget(budget)
-            # Pools are read answer by answer, searches by what they chose.
+            # Pools and trials are read answer by answer, searches by what they chose.
             is_pool = bool(stream) or name in (self.pool_job, self.chains_job)
             for problem in problems:
                 yield Job(problem, made, limit, stream, judges_all=is_pool)
@@ -184,6 +215,21 @@ class Plan:
 
 _NO_SAMPLE = ("greedy",)
 """Strategies of one generation that are not drawn at temperature 1."""
+
+
+def stage_parts(stage: str) -> tuple[str, int]:
+    """Strategy and size of a stage such as `beam@4`. Raises `UsageError` for anything else."""
+    name, at, size = stage.strip().rpartition("@")
+    if not at or not size.isdecimal() or not int(size):
+        raise UsageError(
+            f"stage {stage!r} has no size; write a strategy and its generations, as 'beam@4'"
+        )
+    return strategy(name).name, int(size)
+
+
+def _stage(text: str) -> str:
+    name, size = stage_parts(text)
+    return f"{name}@{size}"
 
 
 def asks(name: str) -> frozenset[str]:

@@ -206,6 +206,28 @@ class Study:
         """What a search of independent samples drew. Raises `StoreError` where it is not done."""
         return self._pool(problem, *kind)
 
+    def drawn(self, problem: Problem, kind: Kind) -> list[tuple[str | None, float | None]]:
+        """Answer and score of what a job drew. Of a search step by step, answers that nobody judged
+        belong to solutions that it dropped: they are `None`.
+
+        Raises `StoreError` where the job is not done.
+        """
+        answers, scores = self.view.pool(problem.id, *kind)
+        known = self._verdicts.get(problem.id, {})
+        return [
+            (answer if answer in known else None, score)
+            for answer, score in zip(answers, scores, strict=True)
+        ]
+
+    def usages(self) -> dict[tuple[str, str, int, str], Usage]:
+        """What every finished job cost, by problem, strategy, budget and stream."""
+        streams = self.view.streams()
+        return {
+            (outcome.problem_id, outcome.strategy, outcome.budget, stream): outcome.usage
+            for stream in streams
+            for outcome in self.view.outcomes(stream=stream)
+        }
+
     def is_right(self, problem: Problem, answer: str) -> bool:
         """Whether an answer is right. Raises `StoreError` where it was not judged."""
         right = self._verdicts.get(problem.id, {}).get(answer)

@@ -34,6 +34,8 @@ class Asked:
     """What was typed for the models (`Models.spec`), empty where that is not known."""
     parameters: int | None = None
     """Of the proposer, where that is known."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Parameters of the model in each role, where they are known."""
 
     @property
     def proposer(self) -> str:
@@ -72,6 +74,7 @@ class Asked:
             "plan": asdict(self.plan),
             "team": json.loads(team_json(self.team)),
             "words": dict(self.spec),
+            "sizes": dict(self.sizes),
         }
         store.set_meta(_META, json.dumps(wire))
         store.set_meta(f"{_META} {self.digest}", json.dumps(wire))
@@ -113,7 +116,10 @@ class Asked:
 
 def typed(plan: Plan, problems_digest: str, grader: str, spec: Mapping[str, str], seed: int) -> str:
     """Sixteen hex digits of what was typed for a sweep."""
-    text = json.dumps([asdict(plan), problems_digest, grader, dict(spec), seed])
+    asked = asdict(plan)
+    if not plan.stages:  # as it was before there were any
+        del asked["stages"], asked["trials"]
+    text = json.dumps([asked, problems_digest, grader, dict(spec), seed])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

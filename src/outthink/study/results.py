@@ -12,7 +12,8 @@ from outthink.measure.difficulty import BINS
 from outthink.measure.intervals import Interval, interval
 from outthink.study.partial import Missing
 from outthink.study.read import Study
-from outthink.study.verifiers import VerifierQuality
+from outthink.study.sweep import OpenStudy
+from outthink.study.verifiers import VerifierQuality, side_by_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,19 @@ class Accuracies:
     """What is not there; `None` where the sweep is finished."""
     verifiers: tuple[VerifierQuality, ...] = ()
     """All that scored the same samples, where more than one did."""
+
+
+def measured(opened: OpenStudy) -> Accuracies:
+    """Accuracies of everything that was run."""
+    study = opened.study
+    return Accuracies(
+        opened.store.path,
+        opened.problems,
+        len(study.problems),
+        accuracies(study),
+        opened.missing,
+        side_by_side(opened.store, study),
+    )
 
 
 def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ...]:

@@ -21,12 +21,12 @@ from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.study.models import Models, Sized, reads_any_text, require_verifier
 from outthink.study.partial import Missing, known
-from outthink.study.plan import Plan, asks, revises
+from outthink.study.plan import Plan
 from outthink.study.read import Study
 from outthink.study.record import Asked, typed
 from outthink.study.run import engines_of, judge, key, run
 from outthink.study.verifiers import asked_with
-from outthink.types import Usage
+from outthink.types import PROPOSER, REVISER, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class OpenStudy:
     def problems(self) -> int:
         """Problems asked, with a reference or without."""
         return len(self.asked.problem_ids)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of a sweep that is not finished."""
+        return self.missing.sentences() if self.missing else ()
 
 
 class Watch(Protocol):
@@ -183,8 +188,8 @@ def require(sweep: Sweep, problems: source.Problems) -> Grading:
     """What reads and judges answers. Raises `UsageError` for words that cannot be meant, before
     anything is loaded."""
     plan, models = sweep.plan, sweep.models
-    require_verifier(models, plan.strategies)
-    writers = [models.proposer, *([models.reviser] if any(map(revises, plan.strategies)) else [])]
+    require_verifier(models, (*plan.strategies, *plan.stage_strategies))
+    writers = [models.proposer, *([models.reviser] if REVISER in plan.roles else [])]
     if not all(map(reads_any_text, writers)):
         source.require_lab(problems, sweep.problems)
     judge = grading(problems.grader)
@@ -195,8 +200,7 @@ def require(sweep: Sweep, problems: source.Problems) -> Grading:
 def _loaded(sweep: Sweep, problems: source.Problems) -> _Loaded:
     plan, models = sweep.plan, sweep.models
     judge = require(sweep, problems)
-    roles = frozenset[str]().union(*map(asks, plan.strategies))
-    team = models.team(roles, judge.name)
+    team = models.team(plan.roles, judge.name)
     asked = Asked(
         plan,
         sweep.problems,
@@ -206,16 +210,22 @@ def _loaded(sweep: Sweep, problems: source.Problems) -> _Loaded:
         judge.name,
         sweep.seed,
         models.spec,
-        _parameters(team),
+        _parameters(team.writer(PROPOSER)),
+        _sizes(team),
     )
     return _Loaded(team, judge, asked)
 
 
-def _parameters(team: Team) -> int | None:
-    """Of the proposer, where it knows how large it is."""
-    proposer = team.writer("proposer")
-    engine = getattr(proposer, "engine", proposer)
-    return engine.parameters_count if isinstance(engine, Sized) else None
+def _sizes(team: Team) -> dict[str, int]:
+    """Parameters of the model in each role, where it knows how large it is."""
+    engines = {**team.writers, **team.verifiers}
+    sizes = {role: _parameters(engine) for role, engine in engines.items()}
+    return {role: size for role, size in sizes.items() if size is not None}
+
+
+def _parameters(engine: object) -> int | None:
+    inner = getattr(engine, "engine", engine)
+    return inner.parameters_count if isinstance(inner, Sized) else None
 
 
 async def judge_again(asked: Asked, store: Store) -> None:

@@ -156,14 +156,28 @@ def train(
         end, theirs = end_ids(loaded)[0], sampler is not None
         writer = WriterView(text, turns, end, loaded.context, theirs)
         groups = [_lessons(plan, reading, writer, result, grader) for result in results]
-    held_out, training = _split(groups, plan.seed)
+    del proposer, loaded  # what is fitted is loaded anew, and memory may be short for both
+    drawn = {
+        "problems": len(asked),
+        "sampled_tokens": sum(result.outcome.usage.decoded_tokens for result in results),
+    }
+    return _learnt(plan, reading, *_split(groups, plan.seed), drawn)
+
+
+def _learnt(
+    plan: Training,
+    reading: Reading | None,
+    held_out: list[Example],
+    training: list[Example],
+    drawn: dict[str, int],
+) -> dict[str, Any]:
+    """Fine-tune and write the model; the figures of its card."""
     if not (held_out and training):
         raise RunError(
             f"{len(training)} examples to learn from and {len(held_out)} held out: no sample came "
             "to an answer that can be learnt from; give more problems, more --samples or a model "
             "that answers in the form asked for"
         )
-    del proposer, loaded
     torch.manual_seed(plan.seed)
     base = load(plan.folder, outputs=reading.outputs if reading else None, train=True)
     fitted = fit(
@@ -179,10 +193,10 @@ def train(
         "kind": plan.kind,
         "base": plan.model,
         "family": reading.row.name if reading else None,
-        "problems": len(asked),
+        "problems": drawn["problems"],
         "training_examples": len(training),
         "held_out_examples": len(held_out),
-        "sampled_tokens": sum(result.outcome.usage.decoded_tokens for result in results),
+        "sampled_tokens": drawn["sampled_tokens"],
         "training_tokens": fitted.tokens,
         "steps": fitted.steps,
         "held_out_loss_before": fitted.first_loss,

@@ -168,40 +168,27 @@ class View:
             outcome = self._db.execute(
                 f"{_OUTCOMES} WHERE s.id = ?", (self._grader, search)
             ).fetchone()
-            draws = self._by_id(
-                "SELECT id, flags, decoded_tokens, answer, ends, tokens FROM draw", rows.draws
-            )
-            answers = self._answers(rows.draws)
-            texts = self._by_id("SELECT draw, steps FROM text", rows.draws, key="draw")
-            scores = self._by_id("SELECT id, flags, scores FROM score", rows.scores)
-        scored = {
-            number: (
-                Scores(codec.unpack_scores(scores[row][1] & codec.WIDE, scores[row][2])),
-                computed,
-                cached,
-            )
-            for number, row, computed, cached in zip(
-                rows.scored,
-                rows.scores,
-                rows.computed_tokens,
-                rows.score_cached_tokens,
-                strict=True,
-            )
-        }
+            nodes = self._nodes(rows)
+        return SearchTree(Problem(*problem), strategy, budget, stream, nodes, _outcome(outcome))
+
+    def _nodes(self, rows: codec.TreeRows) -> tuple[Node, ...]:
+        draws = self._by_id(
+            "SELECT id, flags, decoded_tokens, answer, ends, tokens FROM draw", rows.draws
+        )
+        answers = self._answers(rows.draws)
+        texts = self._by_id("SELECT draw, steps FROM text", rows.draws, key="draw")
+        scores, read = self._scores(rows), _read_tokens(rows)
         nodes: list[Node] = []
         for number, row in enumerate(rows.draws):
             parent = rows.parents[number]
             _, flags, decoded, _, ends, tokens = draws[row]
-            held = parent >= 0 and not flags & codec.WHOLE
-            before = (nodes[parent].tokens, nodes[parent].step_ends) if held else ((), ())
+            # A row holds what it adds to its parent, unless it holds the whole.
+            above = None if parent < 0 or flags & codec.WHOLE else nodes[parent]
+            before = (above.tokens, above.step_ends) if above else ((), ())
             ids, step_ends = codec.unpack_solution(flags, ends, tokens, *before)
-            own = texts.get(row)
-            said = codec.unpack_texts(
-                None if own is None else own[1],
-                nodes[parent].texts if held else (),
-                len(before[1]),
-            )
-            score, computed, cached = scored.get(number, (None, 0, 0))
+            _, own = texts.get(row, (row, None))
+            said = codec.unpack_texts(own, above.texts if above else (), len(before[1]))
+            computed, cached = read.get(number, (0, 0))
             nodes.append(
                 Node(
                     number,
@@ -214,15 +201,21 @@ class View:
                     rows.prompt_tokens[number],
                     rows.cached_tokens[number],
                     decoded,
-                    score,
+                    scores.get(number),
                     computed,
                     cached,
                     said,
                 )
             )
-        return SearchTree(
-            Problem(*problem), strategy, budget, stream, tuple(nodes), _outcome(outcome)
-        )
+        return tuple(nodes)
+
+    def _scores(self, rows: codec.TreeRows) -> dict[int, Scores]:
+        """By the number of a solution."""
+        packed = self._by_id("SELECT id, flags, scores FROM score", rows.scores)
+        return {
+            number: Scores(codec.unpack_scores(packed[row][1] & codec.WIDE, packed[row][2]))
+            for number, row in zip(rows.scored, rows.scores, strict=True)
+        }
 
     def pool(
         self,
@@ -239,16 +232,10 @@ class View:
         Raises `StoreError` where the job is not finished.
         """
         _, rows = self._tree_rows(problem_id, strategy, budget, stream)
-        scores: list[float | None] = [None] * len(rows.draws)
         with self._guard("read"):
-            answers = self._answers(rows.draws)
-            packed = self._by_id("SELECT id, flags, scores FROM score", rows.scores)
-        for number, row in zip(rows.scored, rows.scores, strict=True):
-            _, flags, data = packed[row]
-            if number >= 0:
-                steps = codec.unpack_scores(flags & codec.WIDE, data)
-                scores[number] = reduce_steps(Scores(steps), step)
-        return answers, scores
+            answers, given = self._answers(rows.draws), self._scores(rows)
+        numbers = range(len(rows.draws))
+        return answers, [reduce_steps(given[n], step) if n in given else None for n in numbers]
 
     def costs(self, strategy: str, budget: int, problems: Container[str]) -> list[Usage]:
         """What solution 0, 1, ... of these problems' jobs cost, each the sum over the problems.
@@ -269,13 +256,7 @@ class View:
             rows = codec.TreeRows.unpack(packed)
             with self._guard("read"):
                 decoded = self._by_id("SELECT id, decoded_tokens FROM draw", rows.draws)
-            verified = dict(
-                zip(
-                    rows.scored,
-                    zip(rows.computed_tokens, rows.score_cached_tokens, strict=True),
-                    strict=True,
-                )
-            )
+            verified = _read_tokens(rows)
             # What the first of them read is the prompt.
             bare = rows.prompt_tokens[0] + rows.cached_tokens[0]
             for number, row in enumerate(rows.draws):
@@ -327,6 +308,12 @@ class View:
     ) -> dict[int, tuple[Any, ...]]:
         rows = self._db.execute(f"{select} WHERE {key} IN ({_IN})", (json.dumps(ids),))
         return {row[0]: row for row in rows}
+
+
+def _read_tokens(rows: codec.TreeRows) -> dict[int, tuple[int, int]]:
+    """By the number of a solution: what its verifier computed, and what a cache held for it."""
+    tokens = zip(rows.computed_tokens, rows.score_cached_tokens, strict=True)
+    return dict(zip(rows.scored, tokens, strict=True))
 
 
 def _fits(recorded: Mapping[str, Any], team: Mapping[str, Writer | str]) -> bool:

@@ -491,25 +491,11 @@ class _Book:
     def keep_draw(self, writer: Writer, key: int, prefix: Solution, draw: KeptDraw) -> None:
         store, row = self._store, draw.row
         solution = row.solution
-        tokens, ends, flags = solution.tokens, solution.step_ends, 0
-        if held := len(prefix.tokens):
-            if self._marks.get(prefix.number) == _mark(prefix) and _extends(solution, prefix):
-                tokens = tokens[held:]
-                ends = tuple([end - held for end in ends[len(prefix.step_ends) :]])
-            else:
-                flags = codec.WHOLE
-        elif prefix.number >= 0:
-            flags = codec.WHOLE  # its parent is what it revises, not what it extends
-        answer = solution.answer if solution.finished else None
-        if solution.finished:
-            flags |= codec.FINISHED
-        elif solution.truncated:
-            flags |= codec.TRUNCATED
-        flags |= draw.has_state * codec.HAS_STATE | draw.reread * codec.REREAD
-        flags |= row.measured * codec.MEASURED
+        tokens, ends, whole = self._added(prefix, solution)
+        flags = whole | _flags(draw)
         row_id = store._row_id("draw")
         # What an edited prefix says is not known.
-        if row.texts is not None and not (held and flags & codec.WHOLE):
+        if row.texts is not None and not (whole and prefix.tokens):
             store._waiting["text"].append((row_id, codec.pack_texts(row.texts)))
         token_width, token_bytes = codec.pack_ids(tokens)
         end_width, end_bytes = codec.pack_ids(ends)
@@ -527,12 +513,26 @@ class _Book:
                 row.shared_tokens,
                 round(draw.seconds * 1e6),
                 reader_id,
-                answer,
+                solution.answer if solution.finished else None,
                 end_bytes,
                 token_bytes,
             )
         )
         known[key] = row_id
+
+    def _added(
+        self, prefix: Solution, solution: Solution
+    ) -> tuple[Sequence[int], Sequence[int], int]:
+        """Tokens and step ends that a solution adds to its prefix; all of them, and `codec.WHOLE`,
+        where it does not go on from it."""
+        held = len(prefix.tokens)
+        if not held:
+            # Its parent is what it revises, not what it extends.
+            return solution.tokens, solution.step_ends, codec.WHOLE * (prefix.number >= 0)
+        if self._marks.get(prefix.number) != _mark(prefix) or not _extends(solution, prefix):
+            return solution.tokens, solution.step_ends, codec.WHOLE
+        ends = [end - held for end in solution.step_ends[len(prefix.step_ends) :]]
+        return solution.tokens[held:], ends, 0
 
     def numbered(
         self, writer: Writer, keys: Sequence[int], parents: Sequence[int], rows: Sequence[Drawn]
@@ -655,6 +655,14 @@ def _way_out(version: int, path: Path) -> str:
     if version > FORMAT:
         return "use the outthink that wrote it"
     return "use the outthink that wrote it, or another store"
+
+
+def _flags(draw: KeptDraw) -> int:
+    """How a row ended, and where it comes from."""
+    solution = draw.row.solution
+    ended = codec.FINISHED if solution.finished else codec.TRUNCATED * solution.truncated
+    kept = draw.has_state * codec.HAS_STATE | draw.reread * codec.REREAD
+    return ended | kept | draw.row.measured * codec.MEASURED
 
 
 def _mark(solution: Solution) -> int:

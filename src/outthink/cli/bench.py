@@ -1,0 +1,16 @@
+"""`outthink bench strategies | engine | served | grader`."""
+
+from __future__ import annotations
+
+from outthink.cli.commands import Commands
+
+BENCH = Commands(
+    "bench",
+    {
+        "strategies": ("bench_strategies:strategies", "compare the strategies"),
+        "engine": ("bench_engine:engine", "speed and memory of the engines"),
+        "served": ("bench_served:served", "how much of a server's speed is used"),
+        "grader": ("bench_grader:grader", "agreement with published verdicts"),
+    },
+    help="Measure strategies, and the speed of the engines.",
+)

@@ -1,0 +1,43 @@
+"""`outthink doctor`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from outthink.cli import options
+from outthink.cli.commands import command
+from outthink.cli.output import print_json
+
+_WORDS = {True: "yes", False: "no", None: "?"}
+
+
+@command(
+    "doctor",
+    """A key is read from OUTTHINK_API_KEY, for OpenAI's own server from OPENAI_API_KEY.
+
+\b
+  outthink doctor local
+  outthink doctor http://localhost:8000
+  outthink doctor https://api.example.org/v1#small-model""",
+)
+@options.argument(
+    "url", "URL", "Its address, with #MODEL where it has several; or local, or local:MODEL.gguf."
+)
+def doctor(url: str, as_json: bool) -> None:
+    """Tries out a model server, with some twenty requests of a few tokens each, and says what it
+    can do and what each lack costs. Knows vLLM, llama.cpp and OpenAI-compatible chat.
+    """
+    from outthink.models.doctor import doctor
+
+    outcome = doctor(url)
+    return print_json(outcome) if as_json else _print(outcome)
+
+
+def _print(outcome: dict[str, Any]) -> None:
+    print(f"{outcome['server']} at {outcome['url']}, model {outcome['model']}")
+    context = f"context of {outcome['context']} tokens" if outcome["context"] else "context unknown"
+    print(f"{context}; runs {outcome['strategies']}\n")
+    wide = max(len(finding["what"]) for finding in outcome["findings"])
+    for finding in outcome["findings"]:
+        has = _WORDS[finding["has"]]
+        print(f"{finding['what'].ljust(wide)}  {has.ljust(3)}  {finding['means']}")

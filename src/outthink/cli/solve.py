@@ -1,0 +1,86 @@
+"""`outthink solve`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from outthink.cli import named, options, reads
+from outthink.cli.commands import command
+from outthink.cli.output import print_json, say
+from outthink.errors import UsageError
+
+if TYPE_CHECKING:
+    from outthink.cli.named import NamedModels
+    from outthink.policy.results import Solved
+
+
+@command(
+    "solve",
+    """A policy spends a few samples on finding out how hard the problem is, then as much as the
+budget says.
+
+\b
+  outthink solve '40713 *7 *13' --policy policy.json --budget 16
+  outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16
+  outthink solve 'What is 3 + 4?' --model local --budget 4""",
+)
+@options.argument(
+    "prompt", "PROBLEM", "Such as '40713 *7 *13'; with --model, whatever that model reads."
+)
+@options.option("--policy", type=reads.PATH, metavar="POLICY", help="What 'outthink fit' made.")
+@options.option(
+    "--strategy", type=reads.STRATEGY, metavar="A", help="Such as beam.", usual="best_of_n"
+)
+@options.option("--budget", type=reads.POSITIVE, default=16, metavar="N", help="Generations.")
+@options.option(
+    "--grader",
+    metavar="NAME",
+    help="Finds a served model's answers and lets equal ones vote together: number, math, choice, "
+    "code, exact or reasoning-gym.",
+    usual="the one the policy was fitted with, without a policy number",
+)
+@options.seed
+@named.models("the policy's, or lab:s")
+def solve(
+    prompt: str,
+    policy: Path | None,
+    strategy: str | None,
+    budget: int,
+    grader: str | None,
+    seed: int,
+    models: NamedModels,
+    as_json: bool,
+) -> None:
+    """Solves one problem, by a policy or by a strategy."""
+    from outthink.policy import as_json as wire
+    from outthink.policy.solve import solve
+    from outthink.policy.table import Policy
+
+    if policy is not None and strategy is not None:
+        raise UsageError("--policy and --strategy both say how to think; give one")
+    followed = None if policy is None else Policy.load(policy)
+    solving = solve(
+        prompt,
+        policy=followed,
+        strategy=strategy,
+        budget=budget,
+        seed=seed,
+        models=models.models(None if followed is None else followed.provenance.spec),
+        grader=grader,
+    )
+    outcome = asyncio.run(solving)
+    return print_json(wire.solved(outcome)) if as_json else _print(outcome)
+
+
+def _print(outcome: Solved) -> None:
+    usage = outcome.usage
+    say(outcome.how)
+    say(
+        f"{usage.generations} generations, {usage.decoded_tokens} tokens decoded, "
+        f"{usage.verifier_tokens} read by the verifier\n"
+    )
+    text = outcome.text.strip("\n")
+    print(f"{text}\n" if text else "", end="")
+    print(f"answer: {outcome.answer}" if outcome.answer else "no answer")

@@ -1,0 +1,71 @@
+"""The report of a store: the page of the sweep that it was asked for last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from outthink.lab.tokenizer import WRITER, decode
+from outthink.policy.fit import fit_study, lacks
+from outthink.policy.results import FitResult, Reported
+from outthink.policy.store import save
+from outthink.report.data import Provenance, Report
+from outthink.report.page import write
+from outthink.report.study import build
+from outthink.study.results import measured
+from outthink.study.sweep import OpenStudy, make_place, reopened
+from outthink.study.verifiers import VerifierQuality
+from outthink.version import VERSION
+
+
+def report_store(store: Path, out: Path, *, command: str, verifier: str | None = None) -> Reported:
+    """Write the page of a store: all that can be told of it, even of an unfinished sweep."""
+    make_place(out)
+    with reopened(store, verifier=verifier) as opened:
+        return report_sweep(opened, out, command=command)
+
+
+def report_sweep(
+    opened: OpenStudy, out: Path, *, command: str, policy: Path | None = None
+) -> Reported:
+    """Write the page of a sweep, with its policy where one can be fitted; `policy` is where that is
+    saved."""
+    why = lacks(opened.study)
+    fitting = None if why else fit_study(opened.study, seed=opened.asked.seed)
+    notes = (*opened.notes, *(fitting.notes if fitting else (f"No policy: {why}.",)))
+    shown = measured(opened)
+    write(_page(opened, fitting, command, notes, shown.verifiers), out)
+    if fitting is not None:
+        fitting = replace(fitting, path=policy, notes=notes)
+        if policy is not None:
+            save(fitting.policy, policy)
+    return Reported(out, shown, fitting, notes)
+
+
+def _page(
+    opened: OpenStudy,
+    fitting: FitResult | None,
+    command: str,
+    notes: Sequence[str],
+    compared: Sequence[VerifierQuality],
+) -> Report:
+    asked = opened.asked
+    verifiers = (asked.verifier,) if asked.verifier else ()
+    return build(
+        opened.study,
+        fitting,
+        provenance=Provenance(
+            proposer=asked.proposer,
+            verifiers=verifiers,
+            data=asked.problems,
+            problems=len(opened.study.problems),
+            seed=asked.seed,
+            version=VERSION,
+            command=command,
+        ),
+        text=decode if asked.proposer.startswith(WRITER) else None,
+        title="How should this model think?",
+        notes=notes,
+        verifiers=compared,
+    )
