@@ -114,8 +114,67 @@ def equivalence(
     )
 
 
+def least_cost(
+    fixed: Sequence[tuple[Floats, Sequence[float]]],
+    accuracy: Floats,
+    cost: Floats,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Equivalence:
+    """How many times the mean of `cost` [P] a fixed strategy needs to be as accurate as `accuracy`
+    [P]: of several, the one that needs least.
+
+    `fixed` are accuracies [B, P] at rising mean costs [B] on the same problems; each curve is read
+    as in `equivalence`. The interval resamples problems with all curves, with what was spent, and
+    chooses the strategy anew in every resample. Raises `UsageError` as `equivalence` does, and for
+    no curve.
+    """
+    if not fixed:
+        raise UsageError("no fixed strategy to compare with; sweep best_of_n with the others")
+    accuracy, cost = np.asarray(accuracy, np.float64), np.asarray(cost, np.float64)
+    lowest = min(costs[0] for _, costs in fixed)
+    highest = max(costs[-1] for _, costs in fixed)
+    for base, costs in fixed:
+        # In units of the lowest cost: a budget of generations is at least 1.
+        units = [value / lowest for value in costs]
+        _check_curves(np.asarray(base, np.float64), units, accuracy[None], (1,))
+    tails = tails_of(level)
+    rows = np.vstack([*(base for base, _ in fixed), accuracy, cost])
+    both = np.vstack([rows.mean(axis=1), resampled_means(rows, resamples, seed)])
+    needed = np.full(both.shape[0], np.inf)
+    start = 0
+    for base, costs in fixed:
+        columns = both[:, [*range(start, start + len(base)), -2]]
+        reached = reach(columns, np.log2(np.asarray(costs, float)))[:, 0]
+        if costs[0] > lowest:  # better than that at its smallest budget, which it has to pay
+            reached = np.maximum(reached, np.log2(costs[0]))
+        needed = np.minimum(needed, reached)
+        start += len(base)
+    spent = both[:, -1]
+    factors = 2.0 ** np.clip(needed, np.log2(lowest), np.log2(highest)) / spent
+    known = np.where(needed == np.inf, np.inf, np.where(needed == -np.inf, -np.inf, factors))
+    spread = np.sort(known[1:])
+    low = spread[math.floor(tails[0] * (resamples - 1))]
+    high = spread[math.ceil(tails[1] * (resamples - 1))]
+    least, most = lowest / spent[0], highest / spent[0]
+    return Equivalence(
+        n=round(spent[0]),
+        cost=float(spent[0]),
+        factor=float(np.clip(known[0], least, most)),
+        low=float(np.clip(low, least, most)),
+        high=float(np.clip(high, least, most)),
+        problems=accuracy.size,
+        at_least=bool(known[0] == np.inf),
+        at_most=bool(known[0] == -np.inf),
+        high_at_least=bool(high == np.inf),
+        low_at_most=bool(low == -np.inf),
+    )
+
+
 def _check_curves(
-    base: Floats, base_ns: Sequence[int], optimised: Floats, ns: Sequence[int]
+    base: Floats, base_ns: Sequence[float], optimised: Floats, ns: Sequence[float]
 ) -> None:
     wanted = (len(base_ns), len(ns))
     if base.ndim != 2 or optimised.ndim != 2 or wanted != (len(base), len(optimised)):

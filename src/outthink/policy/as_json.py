@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from outthink.measure.arrays import Floats
+from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
+from outthink.policy.fit_sequential import SequentialFit
+from outthink.policy.menu import Stage
 from outthink.policy.results import FitResult, Reported, Solved, VersusBaseline
 from outthink.study.forecast import Forecast
 from outthink.study.results import Accuracies, Accuracy
@@ -68,17 +72,84 @@ def fitting(fit: FitResult) -> dict[str, Any]:
     }
 
 
+def sequential(fit: SequentialFit) -> dict[str, Any]:
+    frontier = fit.frontier
+    return {
+        **({} if fit.path is None else {"policy": str(fit.path)}),
+        "problems": len(frontier.problems),
+        "currency": frontier.currency,
+        "menu": [stage.name for stage in frontier.menu],
+        "frontier": [
+            {
+                "price": saving.price,
+                "cost": asdict(saving.cost),
+                "accuracy": asdict(saving.accuracy),
+                "versus_baseline": _factor(saving.baseline),
+                "versus_strongest": _factor(saving.strongest),
+                "difference": _interval(saving.difference),
+                "runs": _runs(frontier.menu, point.runs.mean(axis=0)),
+            }
+            for saving, point in zip(fit.savings, frontier.points, strict=True)
+        ],
+        "baseline": frontier.baseline,
+        "fixed": [
+            {
+                "strategy": curve.name,
+                "cost": list(curve.costs),
+                "accuracy": curve.accuracy.mean(axis=1).tolist(),
+            }
+            for curve in frontier.fixed
+        ],
+        "rules": [
+            {
+                "rule": name,
+                "points": [
+                    {"cost": point.mean_cost.mean, "accuracy": point.accuracy.mean}
+                    for point in points
+                ],
+            }
+            for name, points in frontier.rules
+        ],
+        "notes": list(fit.notes),
+    }
+
+
+def _runs(menu: Sequence[Stage], means: Floats) -> dict[str, float]:
+    return {stage.name: float(mean) for stage, mean in zip(menu, means, strict=True) if mean}
+
+
+def _factor(factor: Equivalence) -> dict[str, Any]:
+    """A bound that lies outside what was run is null."""
+    return {
+        "factor": factor.factor,
+        "low": factor.known_low,
+        "high": factor.known_high,
+        "at_least": factor.at_least,
+    }
+
+
 def reported(result: Reported) -> dict[str, Any]:
     return {
         "report": str(result.page),
         **sweep(result.accuracies),
         **({} if result.fitting is None else fitting(result.fitting)),
+        **({} if result.sequential is None else {"sequential": sequential(result.sequential)}),
         "notes": list(result.notes),
     }
 
 
 def solved(result: Solved) -> dict[str, Any]:
-    return asdict(result)
+    decisions = [
+        {
+            "stage": None if one.stage is None else one.stage.name,
+            "spent": one.spent,
+            "answer": one.answer,
+            "chance": one.chance,
+            "worth": one.worth,
+        }
+        for one in result.decisions
+    ]
+    return {**asdict(replace(result, decisions=())), "decisions": decisions}
 
 
 def _accuracy(row: Accuracy) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from outthink.measure.arrays import Floats
 from outthink.measure.difficulty import Agreement, Method
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
+from outthink.policy.fit_sequential import SequentialFit
+from outthink.policy.live import Decision
 from outthink.policy.table import Fit, Policy
 from outthink.study.results import Accuracies
 from outthink.types import Usage
@@ -69,7 +71,9 @@ class Reported:
     page: Path
     accuracies: Accuracies
     fitting: FitResult | None
-    """`None` where no policy could be fitted."""
+    """`None` where no table could be fitted."""
+    sequential: SequentialFit | None = None
+    """`None` where no sequential policy could be fitted."""
     notes: tuple[str, ...] = ()
     """What a reader must know: why there is no policy, few problems, a sweep that is not
     finished."""
@@ -92,3 +96,7 @@ class Solved:
     """One line that says which strategy was chosen, and how."""
     usage: Usage
     """Everything that was spent, the estimate of difficulty included."""
+    chance: float | None = None
+    """The probability that the answer is right; `None` without a sequential policy."""
+    decisions: tuple[Decision, ...] = ()
+    """Of a sequential policy: what it decided after every look."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outthink.data import task
@@ -11,6 +12,10 @@ from outthink.errors import RunError, UsageError
 from outthink.grade import grading
 from outthink.measure import difficulty
 from outthink.measure.pools import Pool
+from outthink.policy.family import Dial, Family
+from outthink.policy.file import load
+from outthink.policy.live import Decision as Decided
+from outthink.policy.live import think
 from outthink.policy.results import Solved
 from outthink.policy.table import Policy
 from outthink.run.journal import Job, Result
@@ -18,7 +23,16 @@ from outthink.search import strategy as parse_strategy
 from outthink.study.models import Models, reads_any_text, require_verifier
 from outthink.study.plan import DIFFICULTY, POOL, UNSCORED, VOTES, asks, revises
 from outthink.study.session import ModelSpec, Session, session
-from outthink.types import PROPOSER, REVISER, Budget, Problem, Usage
+from outthink.types import (
+    PROPOSER,
+    REVISER,
+    Budget,
+    Problem,
+    Search,
+    Solution,
+    Strategy,
+    Usage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,8 @@ class Decision:
     usage: Usage = Usage()  # noqa: RUF009 - frozen
 
 
+BUDGET = 16
+"""Generations where nobody says how many."""
 NUMBER = "number"
 """The grader that reads answers where neither a policy nor the caller names one."""
 
@@ -39,12 +55,13 @@ NUMBER = "number"
 async def solve(
     prompt: str,
     *,
-    policy: Policy | Path | None,
+    policy: Policy | Family | Path | None,
     strategy: str | None,
-    budget: int,
+    budget: int | None,
     seed: int,
     models: Models | None = None,
     grader: str | None = None,
+    dial: Dial | None = None,
 ) -> Solved:
     """Solve one problem; the cost of estimating its difficulty is part of the cost.
 
@@ -52,15 +69,21 @@ async def solve(
     them.
 
     `grader` extracts the answers of a model that reads any text, and writes equal answers alike so
-    that they vote together. It defaults to the policy's, and without a policy to `number`. Raises
-    `PolicyError` where policy and `grader` disagree.
+    that they vote together. It defaults to the policy's, and without a policy to `number`. `dial`
+    says what a sequential policy may spend; `budget` caps it too. Raises `PolicyError` where policy
+    and `grader` disagree.
     """
-    fitted = Policy.load(policy) if isinstance(policy, Path) else policy
+    fitted = load(policy) if isinstance(policy, Path) else policy
+    if isinstance(fitted, Family):
+        return await _think(prompt, fitted, dial or Dial(), budget, seed, models, grader)
+    if dial is not None and dial != Dial():
+        raise UsageError(
+            "--average, --price and --most are for a sequential policy; give --budget, or fit one"
+        )
+    budget = budget or BUDGET
     models = models or Models.of(fitted.provenance.spec if fitted else {})
     any_text = reads_any_text(models.proposer)
-    problem = _asked(prompt) if any_text else _of_lab(prompt)
-    # No label is used here: whether the answer is right is not judged.
-    problem = Problem(problem.id, problem.prompt)
+    problem = _problem(prompt, any_text=any_text)
     known = parse_strategy(strategy or POOL)
     asked = known.name if fitted is None else _probe(fitted)[0]
     require_verifier(models, (asked,))
@@ -98,6 +121,71 @@ async def _run(opened: Session, job: Job) -> Result:
     if result.outcome.error is not None:
         raise RunError(result.outcome.error)
     return result
+
+
+async def _think(
+    prompt: str,
+    family: Family,
+    dial: Dial,
+    budget: int | None,
+    seed: int,
+    models: Models | None,
+    grader: str | None,
+) -> Solved:
+    """Solve one problem by a sequential policy."""
+    if budget is not None and dial.most is None:
+        dial = replace(dial, most=float(budget))
+    models = models or Models.of(family.provenance.spec)
+    problem = _problem(prompt, any_text=reads_any_text(models.proposer))
+    limits, member = family.limits(dial), family.member(dial, problem, seed)
+    require_verifier(models, tuple(stage.strategy for stage in family.menu))
+    reading = family.reading(grader)
+    grading(reading).require()
+    decisions: list[Decided] = []
+    rule = family.rule(member)
+
+    def start(problem: Problem, budget: Budget) -> Search:
+        return think(rule, limits, problem, decisions.append)
+
+    async with session(ModelSpec(models, reading, seed, family.roles)) as opened:
+        family.check(opened.team.engine_names())
+        made = Strategy(rule.name, start)
+        result = await _run(opened, Job(problem, made, Budget(max(1, round(limits.most)))))
+        index = result.choice.index
+        chosen = None if index is None else result.choice.candidates[index]
+        role = _writer(chosen, opened)
+        text = await opened.team.writer(role).text(chosen.tokens) if chosen else ""
+        return Solved(
+            answer=result.choice.answer,
+            text=text,
+            strategy=rule.name,
+            budget=max(1, round(limits.most)),
+            bin=None,
+            how=_told(decisions, family),
+            usage=result.outcome.usage,
+            chance=decisions[-1].chance,
+            decisions=tuple(decisions),
+        )
+
+
+def _writer(chosen: Solution | None, opened: Session) -> str:
+    """The role whose ids a solution is written in: revisers of another tokenizer read their own."""
+    revised = chosen is not None and bool(chosen.history)
+    return REVISER if revised and REVISER in opened.team.writers else PROPOSER
+
+
+def _told(decisions: Sequence[Decided], family: Family) -> str:
+    """One line that says what was run, in order."""
+    run = ", then ".join(one.stage.name for one in decisions if one.stage is not None)
+    end = decisions[-1]
+    chance = "" if end.chance is None else f"; right with probability {end.chance:.2f}"
+    return f"{run}; {end.spent:g} {family.currency}{chance}"
+
+
+def _problem(prompt: str, *, any_text: bool) -> Problem:
+    problem = _asked(prompt) if any_text else _of_lab(prompt)
+    # No label is used here: whether the answer is right is not judged.
+    return Problem(problem.id, problem.prompt)
 
 
 def _of_lab(prompt: str) -> Problem:

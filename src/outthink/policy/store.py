@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from outthink.errors import RunError
+from outthink.policy import file
+from outthink.policy.currency import GENERATIONS, Price, currency
+from outthink.policy.family import Family
 from outthink.policy.fit import fit_study
+from outthink.policy.fit_sequential import SequentialFit, fit_sequential
 from outthink.policy.results import FitResult
 from outthink.policy.table import Policy
 from outthink.study.sweep import make_place, reopened
@@ -30,10 +35,39 @@ def fit_store(store: Path, out: Path | None, verifier: str | None = None) -> Fit
         return fitted
 
 
-def save(policy: Policy, out: Path) -> None:
+def fit_sequential_store(
+    store: Path,
+    out: Path | None,
+    verifier: str | None = None,
+    *,
+    name: str = GENERATIONS,
+    prices: Mapping[str, Price] | None = None,
+    most: float | None = None,
+) -> SequentialFit:
+    """Fit a sequential policy on a store in the currency `name`, and save it where `out` says.
+
+    Raises `UsageError` as `fit_store`, and where no sequential policy can be fitted.
+    """
+    if out is not None:
+        make_place(out)
+    with reopened(store, verifier=verifier) as opened:
+        if verifier is None:
+            require_one(opened.store, opened.asked)
+        money = (name, currency(name, opened.asked.sizes, prices))
+        fitted = fit_sequential(opened.study, seed=opened.asked.seed, money=money, most=most)
+        fitted = replace(fitted, path=out, notes=(*opened.notes, *fitted.notes))
+        if out is not None:
+            save(fitted.family, out)
+        return fitted
+
+
+def save(policy: Policy | Family, out: Path) -> None:
     """Raises `RunError` where it cannot be written."""
     try:
-        policy.save(out)
+        if isinstance(policy, Family):
+            file.save(policy, out)
+        else:
+            policy.save(out)
     except OSError as error:
         raise RunError(
             f"{out}: cannot write the policy ({error.strerror}); free some space, "

@@ -358,66 +358,66 @@ def _as_json(provenance: Provenance) -> dict[str, Any]:
 def _parse(data: object) -> Policy:
     if not isinstance(data, dict):
         raise PolicyError("holds no policy; fit it again")
-    version = _get(data, "format", int)
+    version = get(data, "format", int)
     if version != FORMAT:
         raise PolicyError(
             f"format {version}, this version reads {FORMAT}; fit it again on its store, with "
             "'outthink fit'"
         )
-    difficulty = _get(data, "difficulty", dict)
-    method = _get(difficulty, "method", str)
+    difficulty = get(data, "difficulty", dict)
+    method = get(difficulty, "method", str)
     if method not in list(Method):
         raise PolicyError(f"'method' is {method!r}; fit it again")
-    edges = _get(difficulty, "edges", list)
-    cells = _get(data, "cells", list)
+    edges = get(difficulty, "edges", list)
+    cells = get(data, "cells", list)
     return Policy(
-        binning=Binning(tuple(_get({"edges": edge}, "edges", float) for edge in edges)),
+        binning=Binning(tuple(get({"edges": edge}, "edges", float) for edge in edges)),
         method=Method(method),
-        samples=_get(difficulty, "samples", int),
-        cells=tuple(_cell(_get({"cells": cell}, "cells", dict)) for cell in cells),
-        provenance=_provenance(_get(data, "provenance", dict)),
+        samples=get(difficulty, "samples", int),
+        cells=tuple(_cell(get({"cells": cell}, "cells", dict)) for cell in cells),
+        provenance=_provenance(get(data, "provenance", dict)),
     )
 
 
 def _cell(data: Mapping[str, Any]) -> Cell:
-    accuracy = _get(data, "accuracy", dict)
+    accuracy = get(data, "accuracy", dict)
     return Cell(
-        bin=_get(data, "bin", int),
-        budget=_get(data, "budget", int),
-        strategy=_get(data, "strategy", str),
+        bin=get(data, "bin", int),
+        budget=get(data, "budget", int),
+        strategy=get(data, "strategy", str),
         accuracy=Interval(
-            mean=_get(accuracy, "mean", float),
-            low=_get(accuracy, "low", float),
-            high=_get(accuracy, "high", float),
-            problems=_get(accuracy, "problems", int),
+            mean=get(accuracy, "mean", float),
+            low=get(accuracy, "low", float),
+            high=get(accuracy, "high", float),
+            problems=get(accuracy, "problems", int),
         ),
-        chosen=_get(data, "chosen", float),
+        chosen=get(data, "chosen", float),
     )
 
 
 def _provenance(data: Mapping[str, Any]) -> Provenance:
-    spec = _get(data, "words", dict)
+    spec = get(data, "words", dict)
     return Provenance(
-        proposer=_get(data, "proposer", str),
+        proposer=get(data, "proposer", str),
         verifier=_maybe(data, "verifier"),
         reviser=_maybe(data, "reviser"),
         revision_verifier=_maybe(data, "revision_verifier"),
-        data_hash=_get(data, "data_hash", str),
-        problems=_get(data, "problems", int),
-        repeats=_get(data, "repeats", int),
-        seed=_get(data, "seed", int),
-        created_by=_get(data, "created_by", str),
-        grader=grading(_get(data, "grader", str)).name,
-        spec={name: _get(spec, name, str) for name in spec},
+        data_hash=get(data, "data_hash", str),
+        problems=get(data, "problems", int),
+        repeats=get(data, "repeats", int),
+        seed=get(data, "seed", int),
+        created_by=get(data, "created_by", str),
+        grader=grading(get(data, "grader", str)).name,
+        spec={name: get(spec, name, str) for name in spec},
     )
 
 
 def _maybe(data: Mapping[str, Any], key: str) -> str | None:
     """A name, or `null` where there was none; the key must be there."""
-    return None if key in data and data[key] is None else _get(data, key, str)
+    return None if key in data and data[key] is None else get(data, key, str)
 
 
-def _get(data: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+def get(data: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
     """A field of exactly this type; an int is accepted for a float, infinity is not."""
     if key not in data:
         raise PolicyError(f"{key!r} is missing; fit it again")

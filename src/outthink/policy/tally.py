@@ -105,6 +105,17 @@ class Tally:
         self.unanswered[rows] += candidates - answered.sum(axis=1)
         self.looks[rows] += 1
 
+    def with_room(self, answers: int) -> Tally:
+        """The same tally with room for so many distinct answers."""
+        wider = Tally.empty(self.problem, answers, self.used.shape[1])
+        for name in _FIELDS:
+            column = getattr(self, name)
+            if name in _BY_ANSWER:
+                getattr(wider, name)[:, : column.shape[1]] = column
+            else:
+                setattr(wider, name, column)
+        return wider
+
     def take(self, rows: Integers) -> Tally:
         """The tally of these problems alone, copied."""
         return Tally(*(getattr(self, name)[rows] for name in _FIELDS))
@@ -124,3 +135,5 @@ _FIELDS = (
     "recent",
     "first",
 )
+
+_BY_ANSWER = ("votes", "weight", "best", "stages", "recent", "first")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy.fit import fit_study, lacks
+from outthink.policy.fit_sequential import fit_sequential, lacks_stages
 from outthink.policy.results import FitResult, Reported
 from outthink.policy.store import save
 from outthink.report.data import Provenance, Report
@@ -31,16 +32,24 @@ def report_sweep(
 ) -> Reported:
     """Write the page of a sweep, with its policy where one can be fitted; `policy` is where that is
     saved."""
-    why = lacks(opened.study)
-    fitting = None if why else fit_study(opened.study, seed=opened.asked.seed)
-    notes = (*opened.notes, *(fitting.notes if fitting else (f"No policy: {why}.",)))
+    why, why_not = lacks(opened.study), lacks_stages(opened.study)
+    seed = opened.asked.seed
+    fitting = None if why else fit_study(opened.study, seed=seed)
+    sequential = None if why_not else fit_sequential(opened.study, seed=seed)
+    notes = (
+        *opened.notes,
+        *(() if sequential else (f"No sequential policy: {why_not}.",)),
+        *(fitting.notes if fitting else (f"No table: {why}.",)),
+    )
     shown = measured(opened)
     write(_page(opened, fitting, command, notes, shown.verifiers), out)
     if fitting is not None:
-        fitting = replace(fitting, path=policy, notes=notes)
+        fitting = replace(fitting, notes=notes)
+    if sequential is not None:
+        sequential = replace(sequential, path=policy)
         if policy is not None:
-            save(fitting.policy, policy)
-    return Reported(out, shown, fitting, notes)
+            save(sequential.family, policy)
+    return Reported(out, shown, fitting, sequential, notes)
 
 
 def _page(

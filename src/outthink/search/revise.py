@@ -100,6 +100,34 @@ def chains(problem: Problem, budget: Budget, *, scored: bool = True) -> Search:
     return Selection().among(places, drawn, scores)
 
 
+def go_on(
+    problem: Problem,
+    chain: list[Solution],
+    n: int,
+    *,
+    sequential: int,
+    window: int = WINDOW,
+    scored: bool = True,
+) -> Generator[Request, Any, tuple[list[Solution], list[Scores]]]:
+    """Draw `n` further solutions of a chain, and begin a new one each time it is `sequential` long.
+
+    `chain` is what is drawn of it, and is changed in place. The new solutions, and their scores
+    where they are `scored`.
+    """
+    drawn: list[Solution] = []
+    for _ in range(n):
+        if len(chain) == sequential:
+            chain.clear()
+        prefix = Solution.revision(chain, window) if chain else Solution.start(problem)
+        [solution] = yield Propose([prefix], until=END, role=REVISER, purpose=Purpose.REVISION)
+        chain.append(solution)
+        drawn.append(solution)
+    if not scored:
+        return drawn, []
+    scores: list[Scores] = yield Verify(drawn, role=REVISION_VERIFIER)
+    return drawn, scores
+
+
 def pool_lengths(n: int) -> list[int]:
     """Length of each of the n chains of a pool, n a power of two; the longest come first."""
     return [1 << ((n // (chain + 1)).bit_length() - 1) for chain in range(n)]

@@ -1,0 +1,148 @@
+"""Policies as files: JSON, written whole or not at all, and refused where anything is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from outthink.errors import PolicyError, UsageError
+from outthink.grade import grading
+from outthink.measure.arrays import Floats
+from outthink.measure.intervals import Interval
+from outthink.policy.chance import ScoreCurve
+from outthink.policy.family import Family, Member, Origin
+from outthink.policy.menu import Stage
+from outthink.policy.sequential import Chances
+from outthink.policy.table import Policy, get
+
+FORMAT = 4
+KIND = "sequential"
+
+
+def load(path: str | Path) -> Policy | Family:
+    """The policy in a file, of either kind.
+
+    Raises `PolicyError` where there is no such file, it is no policy, of another format, or lacks
+    or garbles a field.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return Policy.load(path)  # which says what is wrong
+    if not isinstance(data, dict) or data.get("kind") != KIND:
+        return Policy.load(path)
+    try:
+        return _parse(data)
+    except (UsageError, ValueError, TypeError, OverflowError) as error:
+        raise PolicyError(f"policy {path}: {error}") from error
+
+
+def save(family: Family, path: str | Path) -> None:
+    """Write a family. Raises `OSError` where it cannot be written."""
+    data = {
+        "format": FORMAT,
+        "kind": KIND,
+        "provenance": asdict(family.provenance),
+        "currency": family.currency,
+        "most": family.most,
+        "menu": [
+            {"stage": stage.name, "cost": cost, "runs": runs}
+            for stage, cost, runs in zip(family.menu, family.costs, family.runs, strict=True)
+        ],
+        "chances": {
+            "curves": {
+                name: {"unscored": curve.unscored, "weights": list(curve.weights)}
+                for name, curve in family.chances.curves.items()
+            },
+            "weights": _numbers(family.chances.weights),
+        },
+        "members": [
+            {
+                "price": member.price,
+                "cost": asdict(member.cost),
+                "accuracy": asdict(member.accuracy),
+                "first": _numbers(member.first),
+                "values": [_numbers(row) for row in member.values],
+            }
+            for member in family.members
+        ],
+    }
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    part = Path(f"{path}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _numbers(values: Floats) -> list[float | None]:
+    """Rounded to what a decision can depend on; `null` stands for minus infinity."""
+    return [float(f"{value:.7g}") if np.isfinite(value) else None for value in values]
+
+
+def _array(values: list[Any]) -> Floats:
+    return np.array([-np.inf if value is None else float(value) for value in values])
+
+
+def _parse(data: Mapping[str, Any]) -> Family:
+    if get(data, "format", int) != FORMAT:
+        raise PolicyError(
+            f"format {data['format']}, this version reads {FORMAT}; fit it again on its store, "
+            "with 'outthink fit'"
+        )
+    menu = get(data, "menu", list)
+    chances = get(data, "chances", dict)
+    curves = get(chances, "curves", dict)
+    family = Family(
+        menu=tuple(Stage.parse(get(entry, "stage", str)) for entry in menu),
+        costs=tuple(get(entry, "cost", float) for entry in menu),
+        runs=tuple(get(entry, "runs", int) for entry in menu),
+        currency=get(data, "currency", str),
+        most=get(data, "most", float),
+        chances=Chances(
+            {
+                name: ScoreCurve(
+                    get(curve, "unscored", float), tuple(map(float, get(curve, "weights", list)))
+                )
+                for name, curve in curves.items()
+            },
+            _array(get(chances, "weights", list)),
+        ),
+        members=tuple(map(_member, get(data, "members", list))),
+        provenance=_origin(get(data, "provenance", dict)),
+    )
+    if not family.members or not family.menu:
+        raise PolicyError("holds no member or no stage; fit it again")
+    return family
+
+
+def _member(data: Mapping[str, Any]) -> Member:
+    return Member(
+        get(data, "price", float),
+        _array(get(data, "first", list)),
+        np.array([_array(row) for row in get(data, "values", list)]),
+        _interval(get(data, "cost", dict)),
+        _interval(get(data, "accuracy", dict)),
+    )
+
+
+def _interval(data: Mapping[str, Any]) -> Interval:
+    mean, low, high = (get(data, name, float) for name in ("mean", "low", "high"))
+    return Interval(mean, low, high, get(data, "problems", int))
+
+
+def _origin(data: Mapping[str, Any]) -> Origin:
+    engines, spec = get(data, "engines", dict), get(data, "spec", dict)
+    return Origin(
+        engines={role: get(engines, role, str) for role in engines},
+        data_hash=get(data, "data_hash", str),
+        problems=get(data, "problems", int),
+        seed=get(data, "seed", int),
+        grader=grading(get(data, "grader", str)).name,
+        created_by=get(data, "created_by", str),
+        spec={name: get(spec, name, str) for name in spec},
+    )

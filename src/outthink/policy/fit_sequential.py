@@ -1,0 +1,227 @@
+"""Fitting the sequential policy on a study, and what it is worth.
+
+Nothing is generated: stages are replayed from what the store holds. Costs and accuracies are those
+of two-fold cross-fitting by problem; the policy that is kept is fitted on all problems.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from outthink.errors import UsageError
+from outthink.measure.arrays import Floats
+from outthink.policy.currency import GENERATIONS, Currency, currency
+from outthink.policy.family import Family, Member, Origin
+from outthink.policy.fit import BASELINE
+from outthink.policy.frontier import (
+    LEAST,
+    FixedCurve,
+    Frontier,
+    Point,
+    Saving,
+    best_of,
+    cross_fitted,
+    savings,
+)
+from outthink.policy.learn import fit
+from outthink.policy.menu import Stage
+from outthink.policy.read import menu, trials
+from outthink.policy.replay import play
+from outthink.policy.rules import curves
+from outthink.policy.trials import Trials
+from outthink.study.plan import UNSCORED, asks
+from outthink.study.read import Study
+from outthink.types import LARGER
+from outthink.version import VERSION
+
+PLAIN = "best_of_n(answer=max)"
+"""Best-of-N that takes the best-scored sample: usually the strongest strategy of samples alone."""
+MOST = 64.0
+"""Generations that one problem may cost at most, in units of a sample in other currencies."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequentialFit:
+    """A fitted family, and the frontier that it was chosen from."""
+
+    family: Family
+    frontier: Frontier
+    savings: tuple[Saving, ...]
+    """For every member."""
+    trials: Trials
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def lacks_stages(study: Study) -> str | None:
+    """Why no sequential policy can be fitted, and what would help; `None` where one can."""
+    if len(study.problems) < LEAST:
+        return (
+            f"a sequential policy needs at least {LEAST} problems with a reference and every "
+            f"search, better 500, and {len(study.problems)} are there; --kind table fits the "
+            "paper's policy on fewer"
+        )
+    if not menu(study):
+        return (
+            "no samples and no stages are in the store, which a sequential policy is fitted on; "
+            "sweep with best_of_n or majority among the strategies, or with --stages"
+        )
+    return None
+
+
+def fit_sequential(
+    study: Study,
+    *,
+    seed: int,
+    money: tuple[str, Currency] | None = None,
+    most: float | None = None,
+    rules: bool = True,
+) -> SequentialFit:
+    """Fit the sequential policy at falling prices, and compare it with every fixed strategy.
+
+    `money` is a currency by its name and function, generations by default; `most` caps what one
+    problem may cost, 64 samples by default. With `rules`, other adaptive rules are played on the
+    same trials. Raises `UsageError` where no policy can be fitted, and says what would help.
+    """
+    if why := lacks_stages(study):
+        raise UsageError(why)
+    money = money or (GENERATIONS, currency(GENERATIONS))
+    stages = _menu(study, money[0])
+    replayed = trials(study, stages, money)
+    cap = most or MOST * float(min(replayed.costs))
+    if cap < replayed.costs.min():
+        raise UsageError(
+            f"a cap of {cap:g} {money[0]} is below the cheapest stage, at "
+            f"{replayed.costs.min():g}; raise it"
+        )
+    prices, points = cross_fitted(replayed, most=cap, seed=seed)
+    kept = best_of(prices, points)
+    fixed = _fixed(study, money[1])
+    frontier = Frontier(
+        money[0],
+        replayed.menu,
+        replayed.problems,
+        tuple(points[number] for number in kept),
+        tuple(prices[number] for number in kept),
+        tuple(points),
+        fixed,
+        _baseline(study),
+        _rules(study, replayed, cap, seed) if rules else (),
+    )
+    policies = fit(replayed, most=cap, seed=seed)
+    members = tuple(
+        Member(
+            policies[number].price,
+            policies[number].first,
+            policies[number].values,
+            points[number].mean_cost,
+            points[number].accuracy,
+        )
+        for number in kept
+    )
+    family = Family(
+        replayed.menu,
+        tuple(map(float, replayed.costs)),
+        tuple(replayed.sources[place].units for place in replayed.source_of),
+        money[0],
+        cap,
+        policies[0].chances_of,
+        members,
+        _origin(study, replayed.menu, seed),
+    )
+    return SequentialFit(family, frontier, savings(frontier, seed=seed), replayed)
+
+
+def _menu(study: Study, name: str) -> tuple[Stage, ...]:
+    """The stages that a currency can weigh: generations of a larger model are not those of a small
+    one."""
+    stages = menu(study)
+    if name == GENERATIONS:
+        return tuple(stage for stage in stages if LARGER not in stage.roles)
+    return stages
+
+
+def _baseline(study: Study) -> str:
+    return next((n for n in (PLAIN, BASELINE, UNSCORED) if n in study.strategies), "")
+
+
+def _fixed(study: Study, cost: Currency) -> tuple[FixedCurve, ...]:
+    """Every strategy of the study at every budget at which it is known."""
+    found = []
+    for name in study.strategies:
+        pooled = name in study.plan.pooled
+        wide = study.plan.pool_budgets if pooled else study.plan.budgets
+        budgets = [n for n in wide if pooled or study.is_known(name, n)]
+        costs = [_mean_cost(study, name, budget, cost) for budget in budgets]
+        rows = [
+            study.curve(name, [budget])[0] if pooled else _row(study, name, budget)
+            for budget in budgets
+        ]
+        rising = [n for n in range(len(costs)) if n == 0 or costs[n] > max(costs[:n])]
+        found.append(
+            FixedCurve(name, tuple(costs[n] for n in rising), np.array([rows[n] for n in rising]))
+        )
+    return tuple(found)
+
+
+def _mean_cost(study: Study, name: str, budget: int, cost: Currency) -> float:
+    return cost(study.usage(name, budget), asks(name)) / len(study.problems)
+
+
+def _row(study: Study, name: str, budget: int) -> Floats:
+    grid = study.grid
+    row: Floats = grid.accuracy[grid.strategies.index(name), grid.budgets.index(budget)]
+    return row
+
+
+def _rules(
+    study: Study, replayed: Trials, most: float, seed: int
+) -> tuple[tuple[str, tuple[Point, ...]], ...]:
+    """Adaptive rules of others, by samples alone, on the same trials."""
+    if not study.plan.pooled:
+        return ()
+    job = study.plan.pool_job
+    sources = tuple(source for source in replayed.sources if source.name == job)
+    samples = replace(replayed, menu=(Stage(job, 1),), sources=sources)
+    return tuple(
+        (
+            curve.name,
+            tuple(
+                Point.of(rule.name, play(rule, samples, orders=2, most=most, seed=seed))
+                for rule in curve.rules
+            ),
+        )
+        for curve in curves(samples, strategy=job)
+    )
+
+
+def _origin(study: Study, stages: Sequence[Stage], seed: int) -> Origin:
+    asked = study.asked
+    roles = frozenset[str]().union(*(stage.roles for stage in stages))
+    names = {
+        role: who if isinstance(who, str) else who.name
+        for role, who in asked.team.items()
+        if role in roles
+    }
+    return Origin(
+        names,
+        study.grid.digest,
+        len(study.problems),
+        seed,
+        asked.grader,
+        f"outthink {VERSION}",
+        asked.spec,
+    )
+
+
+def nearest(fitted: SequentialFit, cost: float) -> int:
+    """The member whose mean cost is nearest, in ratio."""
+    return min(
+        range(len(fitted.family.members)),
+        key=lambda n: abs(math.log(fitted.family.members[n].cost.mean / cost)),
+    )

@@ -1,0 +1,211 @@
+"""The frontier: mean cost against accuracy, of a policy at every price and of what it is compared
+with.
+
+Everything is charged: a policy pays for every stage that it ran. Accuracies and costs are of
+problems that the policy was not fitted on: two halves of the problems, each played by the policies
+that were fitted on the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from outthink.errors import UsageError
+from outthink.measure.arrays import Floats
+from outthink.measure.equivalence import Equivalence, least_cost
+from outthink.measure.intervals import Interval, interval, paired
+from outthink.policy.learn import fit
+from outthink.policy.menu import Stage
+from outthink.policy.replay import Played, Rule, play
+from outthink.policy.trials import Trials
+
+ORDERS = 4
+"""Random orders in which a rule is played on every problem."""
+LEAST = 20
+"""Problems that a policy can be fitted and tested on at all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A rule on P problems."""
+
+    name: str
+    right: Floats
+    """[P] share of orders in which it answered right."""
+    cost: Floats
+    """[P] what it spent, mean over orders."""
+    runs: Floats
+    """[P, A] how often it ran each stage of its menu."""
+    accuracy: Interval
+    mean_cost: Interval
+
+    @classmethod
+    def of(cls, name: str, played: Played) -> Point:
+        return cls(
+            name,
+            played.right,
+            played.cost,
+            played.runs,
+            interval(played.right),
+            interval(played.cost),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedCurve:
+    """A strategy that spends the same on every problem, at rising costs."""
+
+    name: str
+    costs: tuple[float, ...]
+    """[B] mean cost a problem."""
+    accuracy: Floats
+    """[B, P]"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frontier:
+    """A policy at falling prices beside fixed strategies and rules on the same problems."""
+
+    currency: str
+    menu: tuple[Stage, ...]
+    problems: tuple[str, ...]
+    points: tuple[Point, ...]
+    """By rising mean cost: those that no other one beats at a smaller cost."""
+    prices: tuple[float, ...]
+    """Of the points."""
+    all_points: tuple[Point, ...]
+    """At every price, the highest first."""
+    fixed: tuple[FixedCurve, ...]
+    baseline: str
+    """The fixed strategy of the paper's comparison."""
+    rules: tuple[tuple[str, tuple[Point, ...]], ...] = ()
+    """Other adaptive rules: name, and a point for every value of its knob."""
+
+
+def cross_fitted(trials: Trials, *, most: float, seed: int) -> tuple[list[float], list[Point]]:
+    """Prices, and the point of the policy at each on problems that it was not fitted on.
+
+    Raises `UsageError` for fewer problems than two halves need.
+    """
+    count = len(trials.problems)
+    if count < LEAST:
+        raise UsageError(
+            f"{count} problems with every stage are too few for a sequential policy; give at least "
+            f"{LEAST}, better 500, or fit the table, with --kind table"
+        )
+    order = np.random.default_rng([seed, count]).permutation(count)
+    halves = (np.sort(order[: count // 2]), np.sort(order[count // 2 :]))
+    played = [
+        _played(fit(trials.take(other), most=most, seed=seed), trials.take(half), most, seed)
+        for half, other in (halves, halves[::-1])
+    ]
+    places = np.concatenate(halves).argsort()
+    prices = [price for price, _ in played[0]]
+    points = [
+        Point.of(
+            f"price {price:.3g}",
+            Played(*(np.concatenate(column)[places] for column in zip(one, other, strict=True))),
+        )
+        for price, one, other in zip(
+            prices,
+            (_columns(result) for _, result in played[0]),
+            (_columns(result) for _, result in played[1]),
+            strict=True,
+        )
+    ]
+    return prices, points
+
+
+def _played(
+    policies: Sequence[Rule], trials: Trials, most: float, seed: int
+) -> list[tuple[float, Played]]:
+    return [
+        (policy.price, play(policy, trials, orders=ORDERS, most=most, seed=seed))  # type: ignore[attr-defined]
+        for policy in policies
+    ]
+
+
+def _columns(played: Played) -> tuple[Floats, Floats, Floats]:
+    return played.right, played.cost, played.runs
+
+
+def best_of(prices: Sequence[float], points: Sequence[Point]) -> list[int]:
+    """Which points are on the frontier, by rising cost: each more accurate than all cheaper ones,
+    and above the line between its neighbours."""
+    order = sorted(range(len(points)), key=lambda n: points[n].mean_cost.mean)
+    kept: list[int] = []
+    for number in order:
+        while kept and points[kept[-1]].accuracy.mean >= points[number].accuracy.mean:
+            break
+        else:
+            while len(kept) >= 2 and _below(points[kept[-2]], points[kept[-1]], points[number]):
+                kept.pop()
+            kept.append(number)
+    return kept
+
+
+def _below(first: Point, middle: Point, last: Point) -> bool:
+    """Whether the middle point is below the line between the others."""
+    share = (middle.mean_cost.mean - first.mean_cost.mean) / (
+        last.mean_cost.mean - first.mean_cost.mean
+    )
+    line = first.accuracy.mean + share * (last.accuracy.mean - first.accuracy.mean)
+    return middle.accuracy.mean <= line
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """A point of the policy against fixed strategies of equal accuracy."""
+
+    price: float
+    cost: Interval
+    accuracy: Interval
+    baseline: Equivalence
+    """Against the paper's baseline."""
+    strongest: Equivalence
+    """Against whichever fixed strategy gets there at the smallest cost."""
+    difference: Interval
+    """In accuracy, from the strongest fixed strategy that costs no more than 5 % above it."""
+
+
+def savings(frontier: Frontier, *, seed: int = 0) -> tuple[Saving, ...]:
+    """Every point of the frontier against the fixed strategies."""
+    base = [curve for curve in frontier.fixed if curve.name == frontier.baseline]
+    return tuple(
+        Saving(
+            price,
+            point.mean_cost,
+            point.accuracy,
+            least_cost(_curves(base), point.right, point.cost, seed=seed),
+            least_cost(_curves(frontier.fixed), point.right, point.cost, seed=seed),
+            paired(point.right, _equal_cost(frontier, point), seed=seed),
+        )
+        for price, point in zip(frontier.prices, frontier.points, strict=True)
+    )
+
+
+def _curves(fixed: Sequence[FixedCurve]) -> list[tuple[Floats, tuple[float, ...]]]:
+    return [(curve.accuracy, curve.costs) for curve in fixed]
+
+
+def _equal_cost(frontier: Frontier, point: Point) -> Floats:
+    """[P] accuracy of the best fixed strategy at the cost of a point, linear in log cost between
+    budgets that were run."""
+    mean = point.mean_cost.mean
+    rows = [_at(curve, mean) for curve in frontier.fixed if curve.costs[0] <= mean]
+    if not rows:
+        cheapest: Floats = min(frontier.fixed, key=lambda curve: curve.costs[0]).accuracy[0]
+        return cheapest
+    return max(rows, key=lambda row: float(row.mean()))
+
+
+def _at(curve: FixedCurve, cost: float) -> Floats:
+    at = np.interp(np.log(cost), np.log(curve.costs), np.arange(len(curve.costs)))
+    low = int(at)
+    share = at - low
+    high = min(low + 1, len(curve.costs) - 1)
+    row: Floats = (1 - share) * curve.accuracy[low] + share * curve.accuracy[high]
+    return row

@@ -1,0 +1,193 @@
+"""A sequential policy run on one problem: it is a search like any other.
+
+It runs a stage, keeps all that was drawn, looks, and decides again. Stages of samples draw more
+samples; stages of revisions go on with the chain that is begun; any other stage is run from the
+start, and its candidates stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from outthink.measure.pools import NO_ANSWER
+from outthink.policy.menu import Stage
+from outthink.policy.replay import STOP, Allowed, Rule
+from outthink.policy.sequential import Sequential
+from outthink.policy.tally import Tally
+from outthink.search import strategy
+from outthink.search.revise import WINDOW, go_on
+from outthink.types import (
+    REVISION_VERIFIER,
+    Budget,
+    Choice,
+    Problem,
+    Request,
+    Scores,
+    Search,
+    Solution,
+)
+
+_Drawn = Generator[Request, Any, tuple[Sequence[Solution], Sequence[Scores]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a policy may spend on one problem, and what it expects to."""
+
+    most: float
+    """In the currency of the policy."""
+    costs: tuple[float, ...]
+    """Of every stage of the menu, on average."""
+    runs: tuple[int, ...]
+    """Units of every stage's source that the policy was fitted on; it never draws more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One look at a problem, and what was decided."""
+
+    stage: Stage | None
+    """The stage that is run next; `None` where the policy answers."""
+    spent: float
+    """So far, in the currency of the policy, as expected."""
+    answer: str | None
+    """The answer it would give now."""
+    chance: float | None = None
+    """The probability that this answer is right; `None` where the rule does not say."""
+    worth: float | None = None
+    """What the stage adds to it, less the price of what that costs, as expected."""
+
+
+Watch = Callable[[Decision], None]
+
+
+def think(rule: Rule, limits: Limits, problem: Problem, watch: Watch | None = None) -> Search:
+    """Run a rule on a problem: a search. `watch` is told of every decision."""
+    seen = _Seen(rule, limits)
+    while True:
+        number = int(rule.decide(seen.tally, seen.allowed())[0])
+        stage = None if number == STOP else rule.menu[number]
+        if watch is not None:
+            watch(seen.decision(number))
+        if stage is None:
+            return seen.choice()
+        drawn, scores = yield from _run(stage, problem, seen.chains)
+        seen.add(number, drawn, scores)
+
+
+def _run(stage: Stage, problem: Problem, chains: dict[str, list[Solution]]) -> _Drawn:
+    """Run one stage; its candidates, and their scores where it asked for any."""
+    known = strategy(stage.strategy)
+    reading = known.about.reading
+    if reading is not None and reading.sequential is not None:
+        return (
+            yield from go_on(
+                problem,
+                chains.setdefault(stage.strategy, []),
+                stage.size,
+                sequential=reading.sequential,
+                window=WINDOW,
+                scored=REVISION_VERIFIER in stage.roles,
+            )
+        )
+    choice: Choice = yield from known.start(problem, Budget(stage.size))
+    return choice.candidates, choice.scores
+
+
+@dataclass(slots=True)
+class _Seen:
+    """All that was drawn for one problem."""
+
+    rule: Rule
+    limits: Limits
+    tally: Tally = field(init=False)
+    chains: dict[str, list[Solution]] = field(default_factory=dict)
+    """The chain that each strategy of revisions goes on with."""
+    _sources: tuple[str, ...] = field(init=False)
+    _taken: dict[str, int] = field(default_factory=dict)
+    _answers: dict[str, int] = field(default_factory=dict)
+    _candidates: list[Solution] = field(default_factory=list)
+    _scores: list[Scores] = field(default_factory=list)
+    _chances: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._sources = tuple(dict.fromkeys(stage.source for stage in self.rule.menu))
+        self.tally = Tally.empty(np.zeros(1, np.int64), _ROOM, len(self._sources))
+
+    def allowed(self) -> Allowed:
+        """[1, A] as in `Replay`."""
+        limits, spent = self.limits, float(self.tally.spent[0])
+        allowed = [
+            self._taken.get(stage.source, 0) + stage.units <= runs
+            and spent + cost <= limits.most + 1e-9
+            for stage, cost, runs in zip(self.rule.menu, limits.costs, limits.runs, strict=True)
+        ]
+        return np.array([allowed])
+
+    def add(self, number: int, drawn: Sequence[Solution], scores: Sequence[Scores]) -> None:
+        """Keep what a stage gave."""
+        stage = self.rule.menu[number]
+        given = [score.last for score in scores] or [None] * len(drawn)
+        values = np.array([np.nan if one is None else one for one in given], np.float32)[None]
+        chances = self.rule.chances(stage, values)
+        answers = [self._number(solution.answer) for solution in drawn]
+        real = len(drawn) if stage.is_divisible else sum(n != NO_ANSWER for n in answers)
+        self._grow()
+        self.tally.add(
+            np.zeros(1, np.int64),
+            np.array([answers], np.int64),
+            chances,
+            source=self._sources.index(stage.source),
+            generations=stage.size,
+            cost=self.limits.costs[number],
+            candidates=np.array([real]),
+        )
+        self._taken[stage.source] = self._taken.get(stage.source, 0) + stage.units
+        self._candidates += drawn
+        self._scores += scores or [Scores()] * len(drawn)
+        self._chances += chances[0].tolist()
+
+    def _number(self, answer: str | None) -> int:
+        if answer is None:
+            return NO_ANSWER
+        return self._answers.setdefault(answer, len(self._answers))
+
+    def _grow(self) -> None:
+        """Make room for more answers."""
+        if len(self._answers) > self.tally.votes.shape[1]:
+            self.tally = self.tally.with_room(2 * len(self._answers))
+
+    def decision(self, number: int) -> Decision:
+        """What a decision stands on."""
+        stage = None if number == STOP else self.rule.menu[number]
+        spent, answer = float(self.tally.spent[0]), self.answer()
+        if not isinstance(self.rule, Sequential):
+            return Decision(stage, spent, answer)
+        worth, likely = self.rule.worth(self.tally, self.allowed())
+        chance = float(likely[0, 0]) if self.tally.looks[0] else 0.0
+        return Decision(
+            stage, spent, answer, chance, None if stage is None else float(worth[0, number])
+        )
+
+    def answer(self) -> str | None:
+        """The answer that would be given now."""
+        number = int(self.rule.answer(self.tally)[0])
+        return None if number == NO_ANSWER else list(self._answers)[number]
+
+    def choice(self) -> Choice:
+        """The answer, by its likeliest candidate."""
+        answer = self.answer()
+        candidates, scores = tuple(self._candidates), tuple(self._scores)
+        if answer is None:
+            return Choice(None, None, candidates, scores)
+        places = [n for n, solution in enumerate(candidates) if solution.answer == answer]
+        best = max(places, key=lambda n: self._chances[n])
+        return Choice(answer, best, candidates, scores)
+
+
+_ROOM = 64
+"""Distinct answers that there is room for at first."""
