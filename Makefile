@@ -9,8 +9,9 @@ VLLM := .venv-vllm/bin
 demo: .venv/installed
 	$(BIN)/outthink demo
 
+# A process a core, each file in one of them: what is dear in a file is made once for all its tests.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check src tests

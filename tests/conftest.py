@@ -1,6 +1,16 @@
-"""Hypothesis draws the same examples every time: a failure is the change's, not the day's."""
+"""What holds for every test.
+
+Hypothesis draws the same examples every time: a failure is the change's, not the day's. Of several
+test processes side by side each computes with one thread, so that they do not take turns on cores.
+"""
+
+import os
 
 from hypothesis import settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Read once, when torch and numpy are imported; child processes inherit it.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.load_profile("same")

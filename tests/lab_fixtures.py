@@ -103,10 +103,10 @@ def train_lab(folder):
     """`outthink lab train` with recipes of a few seconds, in which S is right now and then."""
     recipes.S, recipes.L = _SMALL, TINY
     task.draw = partial(draw_easy, task.draw)
-    recipes.S_RECIPE = Recipe(steps=1600, batch=16, rate=1e-2, seed=0, warmup=10)
-    recipes.L_RECIPE = Recipe(steps=400, batch=4, rate=1e-2, seed=0, warmup=10)
+    recipes.S_RECIPE = Recipe(steps=1000, batch=16, rate=1e-2, seed=0, warmup=10)
+    recipes.L_RECIPE = Recipe(steps=200, batch=4, rate=1e-2, seed=0, warmup=10)
     recipes.PRM_RECIPE = recipes.ORM_RECIPE = Recipe(
-        steps=400, batch=128, rate=3e-3, seed=0, warmup=5, decay=1.0
+        steps=60, batch=128, rate=3e-3, seed=0, warmup=5, decay=1.0
     )
     recipes.REVISER_RECIPE = recipes.REVISION_RECIPE = recipes.PRM_RECIPE
     recipes.REVISED = recipes.CHAINED = 1
@@ -177,6 +177,9 @@ def killable(work):
 
 
 def serve(work):
+    # The first optimizer imports it, for longer than a run lives: once here, not in every fork.
+    import torch._dynamo  # noqa: F401
+
     from outthink.train import loop
 
     loop.CHECKPOINT_S = 0.0

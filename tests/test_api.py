@@ -138,7 +138,7 @@ def test_a_sweep_that_is_cancelled_goes_on(tmp_path):
             outthink.sweep(tmp_path / "p.jsonl", tmp_path / "a.store", **words)
         )
         while not any("Think step by step" in str(body) for _, body in server.requests):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # the server is a thread of this process
         sweeping.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sweeping

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
 from outthink.cli import main
 from outthink.errors import StoreError
+from outthink.lab import facts
 from outthink.run.store import Store
 from outthink.study.plan import Plan
 from outthink.study.record import Asked
@@ -207,7 +209,9 @@ def test_problems_without_references_are_solved_and_not_counted(tmp_path, capsys
     assert (found["graded"], found["rows"]) == (0, [])
 
 
-def test_facts_are_plain_numbers_with_intervals_beside_them(capsys):
+def test_facts_are_plain_numbers_with_intervals_beside_them(capsys, monkeypatch):
+    monkeypatch.setattr(facts, "CHAIN", 4)
+    monkeypatch.setattr(facts, "measure", partial(facts.measure, samples=8))
     found = wire(capsys, "lab", "facts", "--problems", 5, "--seed", 9)
     assert found["problems"] == 5
     assert 0 < found["chance"] < 0.01
@@ -276,7 +280,7 @@ def solutions(path):
 
 
 def test_a_sweep_that_is_killed_goes_on_and_pays_nothing_twice_resume(tmp_path, capsys):
-    words = ["sweep", "lab:test?size=24&seed=4", "--strategies", "best_of_n,beam,lookahead"]
+    words = ["sweep", "lab:test?size=12&seed=4", "--strategies", "best_of_n,beam,lookahead"]
     words += ["--budgets", "4,8", "--pool", "8", "--oracle-samples", "0"]
     whole = wire(capsys, *words, "-o", tmp_path / "whole.store")
     path, held = tmp_path / "killed.store", 0

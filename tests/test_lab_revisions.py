@@ -79,7 +79,7 @@ def path(tmp_path):
 
 
 def test_a_reviser_learns_what_follows_the_last_of_the_earlier_solutions(path):
-    trained = teach(path, recipe=replace(RECIPE, steps=400, batch=32), data=follow(1024))
+    trained = teach(path, recipe=replace(RECIPE, steps=200, batch=32), data=follow(512))
     engine = LabProposer(trained.model, "tiny")
     asked = [
         Draw(Solution(PROBLEM, history=led.history), WHOLE, 0.0, 0) for led in follow(100, seed=2)
@@ -160,7 +160,7 @@ def test_a_verifier_of_revisions_learns_to_compare_with_what_came_before(path, t
         "verifier": random_gpt(TINY_VERIFIER, sharpness=0.01),
         "reviser": random_gpt(replace(TINY, history=HISTORY), sharpness=0.01),
     }[trunk]
-    recipe = replace(RECIPE, steps=500, batch=32)
+    recipe = replace(RECIPE, steps=250)
     trained = teach(path, revision_verifier, judged(1024), recipe, model, judged(128, 1))
     unseen = judged(200, 2)
     solutions = [solution_of(led) for led in unseen]

@@ -386,7 +386,7 @@ def test_resume_of_a_build_killed_at_random_gives_the_same_models(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     with killable("lab") as process:
         assert process.run(whole)
-        hits = process.run_through(killed, kills=12, longest_s=0.6, seed=2)
+        hits = process.run_through(killed, kills=8, longest_s=0.6, seed=2)
         assert hits >= 3
         made = {file.name: file.stat().st_mtime_ns for file in killed.glob("*.safetensors")}
         assert process.run(killed)  # once more: everything is there

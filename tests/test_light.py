@@ -43,7 +43,7 @@ def outthink(tmp_path):
 
 
 def test_a_server_is_inspected_swept_fitted_and_reported_without_torch(outthink, tmp_path):
-    rows = [{"question": f"problem {i}", "answer": str(i)} for i in range(100)]
+    rows = [{"question": f"problem {i}", "answer": str(i)} for i in range(12)]
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with FakeServer("vllm") as server:
         for words in (

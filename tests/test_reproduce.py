@@ -231,32 +231,32 @@ def test_the_record_is_plain_and_complete(both):
 
 
 @pytest.fixture
-def kept(monkeypatch):
-    """Evidence that says whose it is, and how often it was worked out."""
+def kept(monkeypatch, both):
+    """Whose the findings are that are worked out, and how often they were."""
     key = {"stores": "0" * 32, "code": "1"}
     monkeypatch.setattr(outcomes, "_key", lambda found: key)
     calls = []
-    work = outcomes._work_out
-    monkeypatch.setattr(outcomes, "_work_out", lambda *a: calls.append(1) or work(*a))
+    monkeypatch.setattr(
+        outcomes, "_work_out", lambda *_: calls.append(1) or outcomes.Outcome(*both)
+    )
     return key, calls
 
 
 def test_findings_are_kept_and_read_again(tmp_path, kept):
     key, calls = kept
-    found = evidence(World(problems=120), SCALE)
-    first = outcomes.outcome(found, provenance=PROVENANCE, folder=tmp_path)
+    first = outcomes.outcome(None, provenance=PROVENANCE, folder=tmp_path)
     named = replace(PROVENANCE, command="outthink reproduce -o other.html")
-    second = outcomes.outcome(found, provenance=named, folder=tmp_path)
+    second = outcomes.outcome(None, provenance=named, folder=tmp_path)
     assert calls == [1]
     assert second.page == replace(first.page, provenance=named)
     assert json.dumps(second.record) == json.dumps(first.record)
 
     key["code"] = "2"  # the code has changed
-    outcomes.outcome(found, provenance=PROVENANCE, folder=tmp_path)
+    outcomes.outcome(None, provenance=PROVENANCE, folder=tmp_path)
     assert calls == [1, 1]
     [file] = tmp_path.iterdir()
     file.write_text(file.read_text()[:1000])
-    outcomes.outcome(found, provenance=PROVENANCE, folder=tmp_path)
+    outcomes.outcome(None, provenance=PROVENANCE, folder=tmp_path)
     assert calls == [1, 1, 1]
 
 

@@ -311,7 +311,7 @@ def test_a_policy_lets_the_answers_vote_together_that_did_in_its_store(
     tmp_path, monkeypatch, capsys, refused
 ):
     monkeypatch.chdir(tmp_path)
-    thousands(tmp_path, monkeypatch, "1000", problems=100)
+    thousands(tmp_path, monkeypatch, "1000", problems=25)
     with FakeServer("vllm") as server:
         model = ["--model", server.url, "--verifier", "confidence"]
         for grader, answers in (("number", {"1000"}), ("exact", {"1,000", r"\$1000.00"})):
@@ -337,7 +337,7 @@ def shown(tmp_path):
 
 def test_a_report_shows_what_a_served_model_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    thousands(tmp_path, monkeypatch, "1000", problems=100)
+    thousands(tmp_path, monkeypatch, "1000", problems=25)
     with FakeServer("vllm") as server:
         words = [*FITTED, "--strategies", "best_of_n,beam"]
         assert main(["sweep", "n.jsonl", "-o", "a.store", *words, "--model", server.url]) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from outthink.api import fit, run, solve, sweep, write_report
+from outthink.api import fit, fit_table, run, solve, sweep, write_report
 from outthink.errors import OutthinkError, RunError, UsageError
 from outthink.run.journal import Job, Result
 from outthink.search import describe, strategy
@@ -29,7 +29,8 @@ from outthink.types import (
 from outthink.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from outthink.policy.results import FitResult, Reported, Solved, VersusBaseline
+    from outthink.policy.family import Family
+    from outthink.policy.results import FitResult, Reported, SequentialFit, Solved, VersusBaseline
     from outthink.policy.table import Policy
     from outthink.run.runner import Runner
     from outthink.run.store import Store
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
 _LATER = {
     "Accuracies": "study.results",
     "Accuracy": "study.results",
+    "Family": "policy.family",
     "FitResult": "policy.results",
     "Models": "study.models",
     "Policy": "policy.table",
     "Reported": "policy.results",
     "Runner": "run.runner",
+    "SequentialFit": "policy.results",
     "Solved": "policy.results",
     "Store": "run.store",
     "Study": "study.read",
@@ -74,6 +77,7 @@ __all__ = [
     "AnswerAggregation",
     "Budget",
     "Choice",
+    "Family",
     "FitResult",
     "Job",
     "Models",
@@ -89,6 +93,7 @@ __all__ = [
     "Runner",
     "Scores",
     "Selection",
+    "SequentialFit",
     "Solution",
     "Solved",
     "StepAggregation",
@@ -104,6 +109,7 @@ __all__ = [
     "__version__",
     "describe",
     "fit",
+    "fit_table",
     "run",
     "solve",
     "strategy",

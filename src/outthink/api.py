@@ -19,7 +19,8 @@ from outthink.errors import UsageError
 from outthink.study.plan import Plan
 
 if TYPE_CHECKING:  # each takes a while to import, and `outthink --help` needs none
-    from outthink.policy.results import FitResult, Reported, Solved
+    from outthink.policy.family import Family
+    from outthink.policy.results import FitResult, Reported, SequentialFit, Solved
     from outthink.policy.table import Policy
     from outthink.study.models import Models
     from outthink.study.results import Accuracies
@@ -44,13 +45,18 @@ async def solve(
     prompt: str,
     *,
     model: str | Models | None = None,
-    policy: Policy | str | Path | None = None,
+    policy: Policy | Family | str | Path | None = None,
     strategy: str | None = None,
-    budget: int = 16,
+    budget: int | None = None,
+    average: float | None = None,
+    price: float | None = None,
+    most: float | None = None,
     grader: str | None = None,
     seed: int = 0,
 ) -> Solved:
-    """Solve one problem by a policy, or by a strategy (`best_of_n`), with a budget in generations.
+    """Solve one problem by a policy, or by a strategy (`best_of_n`), with a budget in generations,
+    16 by default. What a sequential policy may spend is said by one of `average` and `price`, and
+    by `most`, in its currency.
 
     `model` is a name as `--model` takes it, or all the models at once; left out, those that the
     policy was fitted with, or the lab's. Problems that are
@@ -58,6 +64,7 @@ async def solve(
     `grader` finds a served model's answers: the policy's own, or `number`. Raises `UsageError` for
     what cannot be asked, `RunError` where a server failed.
     """
+    from outthink.policy.family import Dial
     from outthink.policy.solve import solve as solved
 
     if policy is not None and strategy is not None:
@@ -70,6 +77,7 @@ async def solve(
         seed=seed,
         models=None if model is None else _models(model),
         grader=grader,
+        dial=Dial(price, average, most),
     )
 
 
@@ -95,11 +103,31 @@ async def sweep(
         return measured(opened)
 
 
-async def fit(store: str | Path, out: str | Path | None = None) -> FitResult:
-    """Fit the compute-optimal policy on a store, and save it where `out` says.
+async def fit(
+    store: str | Path,
+    out: str | Path | None = None,
+    *,
+    currency: str = "generations",
+    most: float | None = None,
+) -> SequentialFit:
+    """Fit the sequential policy on a store, and save it where `out` says.
 
-    Fitted on what is there of a sweep that is not finished, and with fewer bins on fewer than 100
-    problems; `notes` then say so. Raises `UsageError` where nothing can be fitted.
+    `currency` is generations, tokens, seconds or flops; `most` caps what one problem may cost. A
+    sweep that is not finished is fitted on what there is; `notes` then say so. Raises `UsageError`
+    where nothing can be fitted.
+    """
+    from outthink.policy.store import fit_sequential_store
+
+    place = None if out is None else Path(out)
+    return await asyncio.to_thread(
+        fit_sequential_store, Path(store), place, name=currency, most=most
+    )
+
+
+async def fit_table(store: str | Path, out: str | Path | None = None) -> FitResult:
+    """Fit the paper's policy on a store: a strategy for each difficulty and budget.
+
+    With fewer bins on fewer than 100 problems; `notes` then say so. Raises as `fit`.
     """
     from outthink.policy.store import fit_store
 

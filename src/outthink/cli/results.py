@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from outthink.cli.output import between, cost_factor, number, percent, points, print_table
 
 if TYPE_CHECKING:
-    from outthink.policy.results import FitResult, VersusBaseline
+    from outthink.measure.arrays import Floats
+    from outthink.measure.equivalence import Equivalence
+    from outthink.measure.intervals import Interval
+    from outthink.policy.menu import Stage
+    from outthink.policy.results import FitResult, SequentialFit, VersusBaseline
     from outthink.policy.table import Policy
     from outthink.study.results import Accuracies
     from outthink.study.verifiers import VerifierQuality
@@ -82,6 +86,54 @@ def print_policy(fitted: FitResult) -> None:
         ("bins", "N", "cost", "policy", fitted.base, "difference", "CEF"),
         [_compared(row) for row in fitted.versus_baseline],
     )
+
+
+def print_sequential(fitted: SequentialFit) -> None:
+    """The members of a sequential policy, and what they are worth."""
+    frontier = fitted.frontier
+    print(
+        "\nthe sequential policy, everything charged; accuracy in % on problems that it was not\n"
+        f"fitted on, 95 % intervals; times its cost that {frontier.baseline} needs to be as good,\n"
+        "and that the strongest fixed strategy needs"
+    )
+    print_table(
+        ("price", frontier.currency, "accuracy", frontier.baseline, "strongest", "runs most often"),
+        [
+            (
+                f"{saving.price:.3g}",
+                _cost(saving.cost),
+                between(saving.accuracy),
+                _times(saving.baseline),
+                _times(saving.strongest),
+                _often(frontier.menu, point.runs.mean(axis=0)),
+            )
+            for saving, point in zip(fitted.savings, frontier.points, strict=True)
+        ],
+    )
+
+
+def _cost(cost: Interval) -> str:
+    return f"{cost.mean:.3g} [{cost.low:.3g}, {cost.high:.3g}]"
+
+
+def _times(factor: Equivalence) -> str:
+    if factor.at_least:
+        low = "" if factor.known_low is None else f" [{factor.low:.2g}, -]"
+        return f"never{low}"
+    return cost_factor(
+        {
+            "factor": factor.factor,
+            "low": factor.low,
+            "high": factor.known_high,
+            "at_least": False,
+        }
+    )
+
+
+def _often(menu: Sequence[Stage], runs: Floats) -> str:
+    """The stages run most often, with how often a problem."""
+    order = sorted(range(len(menu)), key=lambda n: -runs[n])[:2]
+    return ", ".join(f"{menu[n].name} x{runs[n]:.1f}" for n in order if runs[n] >= 0.05)
 
 
 def _choices(policy: Policy) -> list[tuple[str, int, str, str]]:

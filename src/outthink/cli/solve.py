@@ -12,17 +12,20 @@ from outthink.cli.output import print_json, say
 from outthink.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from outthink.cli.named import NamedModels
+    from outthink.policy.live import Decision
     from outthink.policy.results import Solved
 
 
 @command(
     "solve",
-    """A policy spends a few samples on finding out how hard the problem is, then as much as the
-budget says.
+    """A sequential policy thinks as long as it pays. A table spends a few samples on finding out
+how hard the problem is, then as much as the budget says.
 
 \b
-  outthink solve '40713 *7 *13' --policy policy.json --budget 16
+  outthink solve '40713 *7 *13' --policy policy.json --average 8 --most 64
   outthink solve '40713 *7 *13' --strategy 'beam(width=8)' --budget 16
   outthink solve 'What is 3 + 4?' --model local --budget 4""",
 )
@@ -33,7 +36,28 @@ budget says.
 @options.option(
     "--strategy", type=reads.STRATEGY, metavar="A", help="Such as beam.", usual="best_of_n"
 )
-@options.option("--budget", type=reads.POSITIVE, default=16, metavar="N", help="Generations.")
+@options.option(
+    "--budget",
+    type=reads.POSITIVE,
+    metavar="N",
+    help="Generations; a sequential policy takes it for the most that it may spend.",
+    usual="16, without a sequential policy",
+)
+@options.option(
+    "--average",
+    type=reads.ABOVE_0,
+    metavar="X",
+    help="What a sequential policy is to spend on average, in its currency.",
+)
+@options.option(
+    "--price",
+    type=reads.ABOVE_0,
+    metavar="X",
+    help="By how much one unit of cost must raise the probability of a right answer, as 0.002.",
+)
+@options.option(
+    "--most", type=reads.ABOVE_0, metavar="X", help="The most it may spend on this problem."
+)
 @options.option(
     "--grader",
     metavar="NAME",
@@ -47,7 +71,10 @@ def solve(
     prompt: str,
     policy: Path | None,
     strategy: str | None,
-    budget: int,
+    budget: int | None,
+    average: float | None,
+    price: float | None,
+    most: float | None,
     grader: str | None,
     seed: int,
     models: NamedModels,
@@ -55,12 +82,13 @@ def solve(
 ) -> None:
     """Solves one problem, by a policy or by a strategy."""
     from outthink.policy import as_json as wire
+    from outthink.policy.family import Dial
+    from outthink.policy.file import load
     from outthink.policy.solve import solve
-    from outthink.policy.table import Policy
 
     if policy is not None and strategy is not None:
         raise UsageError("--policy and --strategy both say how to think; give one")
-    followed = None if policy is None else Policy.load(policy)
+    followed = None if policy is None else load(policy)
     solving = solve(
         prompt,
         policy=followed,
@@ -69,6 +97,7 @@ def solve(
         seed=seed,
         models=models.models(None if followed is None else followed.provenance.spec),
         grader=grader,
+        dial=Dial(price, average, most),
     )
     outcome = asyncio.run(solving)
     return print_json(wire.solved(outcome)) if as_json else _print(outcome)
@@ -76,6 +105,7 @@ def solve(
 
 def _print(outcome: Solved) -> None:
     usage = outcome.usage
+    _print_decisions(outcome.decisions)
     say(outcome.how)
     say(
         f"{usage.generations} generations, {usage.decoded_tokens} tokens decoded, "
@@ -84,3 +114,14 @@ def _print(outcome: Solved) -> None:
     text = outcome.text.strip("\n")
     print(f"{text}\n" if text else "", end="")
     print(f"answer: {outcome.answer}" if outcome.answer else "no answer")
+
+
+def _print_decisions(decisions: Sequence[Decision]) -> None:
+    """What a sequential policy decided, look by look."""
+    for one in decisions:
+        stands = f"{one.answer or 'no answer'}, right with {one.chance or 0:.2f}"
+        looks = f"after {one.spent:g}: {stands}" if one.spent else "begins"
+        if one.stage is None:
+            say(f"{looks}; answers")
+        else:
+            say(f"{looks}; runs {one.stage.name}, worth {one.worth or 0:+.3f}")

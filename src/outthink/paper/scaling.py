@@ -25,12 +25,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.intervals import LEVEL, RESAMPLES, resampled_means, tails_of
-from outthink.paper.simulate import BetaGrid, ScaledBeta
+from outthink.paper.simulate import BetaGrid, ScaledBeta, log_binomial
 
 LEAST_PROBLEMS = 20
 """Problems a fit over problems needs for its interval to mean something."""
@@ -319,18 +319,22 @@ class _Likelihood:
         fitted = self.distribution(logs)
         alpha, beta, scale = fitted.alpha, fitted.beta, fitted.scale
         hits = self.hits[seen]
-        log = self.grid.log_binomial(hits, self.samples, scale)
-        log += self.grid.log_weights(alpha, beta)
-        chance = logsumexp(log, axis=1)
-        # Where, given its hits, a problem's chance lies; the slopes are means over that.
-        where = np.exp(log - chance[:, None])
-        by_alpha, by_beta = self.grid.log_weights_slopes(alpha, beta)
         success, failure = self.grid.chances(scale)
-        odds = np.exp(success - failure)
+        log = log_binomial(hits, self.samples, success, failure)
+        log += self.grid.log_weights(alpha, beta)
+        # Where, given its hits, a problem's chance lies; the slopes are means over that.
+        top = log.max(axis=1)
+        log -= top[:, None]
+        where = np.exp(log, out=log)
+        total = where.sum(axis=1)
+        chance = top + np.log(total)
+        by_alpha, by_beta = self.grid.log_weights_slopes(alpha, beta)
+        means = where @ np.stack([by_alpha, by_beta, np.exp(success - failure)], axis=1)
+        means /= total[:, None]
         slopes = (
-            alpha * (where @ by_alpha),
-            beta * (where @ by_beta),
-            hits - (self.samples - hits) * (where @ odds),
+            alpha * means[:, 0],
+            beta * means[:, 1],
+            hits - (self.samples - hits) * means[:, 2],
         )
         share = problems[seen] / problems.sum()
         return -float(share @ chance), -np.array([share @ slope for slope in slopes])

@@ -95,7 +95,7 @@ class ScaledBeta:
     def counts(self, samples: int) -> Floats:
         """[samples + 1]: the chance of each number of right ones among `samples` of a problem."""
         grid = BetaGrid.over(samples, self.alpha, self.beta, binomial=True)
-        log = grid.log_binomial(np.arange(samples + 1), samples, self.scale)
+        log = log_binomial(np.arange(samples + 1), samples, *grid.chances(self.scale))
         chances: Floats = np.exp(log + grid.log_weights(self.alpha, self.beta)).sum(axis=1)
         return chances
 
@@ -156,13 +156,17 @@ class BetaGrid:
         failure = np.where(p < 0.5, np.log1p(-np.minimum(p, 0.5)), np.log(rest))
         return math.log(scale) + log_expit(self.t), failure
 
-    def log_binomial(self, hits: Integers, samples: int, scale: float) -> Floats:
-        """[len(hits), T]: log of the chance of so many hits among `samples`, at each node's p."""
-        success, failure = self.chances(scale)
-        ways = gammaln(samples + 1) - gammaln(hits + 1) - gammaln(samples - hits + 1)
-        log: Floats = np.outer(hits, success) + np.outer(samples - hits, failure)
-        log += ways[:, None]
-        return log
+
+def log_binomial(hits: Integers, samples: int, success: Floats, failure: Floats) -> Floats:
+    """[len(hits), T]: log of the chance of so many hits among `samples`.
+
+    `success` and `failure` [T] are log p and log(1 - p), where p is the chance of one.
+    """
+    ways = gammaln(samples + 1) - gammaln(hits + 1) - gammaln(samples - hits + 1)
+    log: Floats = np.outer(hits, success)
+    log += np.outer(samples - hits, failure)
+    log += ways[:, None]
+    return log
 
 
 # Verifiers ---------------------------------------------------------------------------------------

@@ -9,9 +9,8 @@ from typing import Any
 from outthink.measure.arrays import Floats
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
-from outthink.policy.fit_sequential import SequentialFit
 from outthink.policy.menu import Stage
-from outthink.policy.results import FitResult, Reported, Solved, VersusBaseline
+from outthink.policy.results import FitResult, Reported, SequentialFit, Solved, VersusBaseline
 from outthink.study.forecast import Forecast
 from outthink.study.results import Accuracies, Accuracy
 from outthink.study.verifiers import VerifierQuality

@@ -10,8 +10,10 @@ money           a price for a million tokens that are read, cached and written, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from outthink.errors import UsageError
 from outthink.types import LARGER, PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER, Usage
@@ -30,6 +32,23 @@ class Price:
     read: float
     cached: float
     written: float
+
+
+def read_prices(path: Path) -> dict[str, Price]:
+    """The price list in a JSON file, by role. Raises `UsageError` where it is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            role: Price(*(float(entry[name]) for name in ("read", "cached", "written")))
+            for role, entry in data.items()
+        }
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}; correct the path") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is no price list ({error}); write by role what a million tokens cost, as "
+            '{"proposer": {"read": 1, "cached": 0.1, "written": 4}}'
+        ) from error
 
 
 def currency(

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +21,6 @@ from outthink.policy.frontier import (
     FixedCurve,
     Frontier,
     Point,
-    Saving,
     best_of,
     cross_fitted,
     savings,
@@ -31,6 +29,7 @@ from outthink.policy.learn import fit
 from outthink.policy.menu import Stage
 from outthink.policy.read import menu, trials
 from outthink.policy.replay import play
+from outthink.policy.results import SequentialFit
 from outthink.policy.rules import curves
 from outthink.policy.trials import Trials
 from outthink.study.plan import POOL, UNSCORED, asks
@@ -42,19 +41,6 @@ PLAIN = "best_of_n(answer=max)"
 """Best-of-N that takes the best-scored sample: usually the strongest strategy of samples alone."""
 MOST = 64.0
 """Generations that one problem may cost at most, in units of a sample in other currencies."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SequentialFit:
-    """A fitted family, and the frontier that it was chosen from."""
-
-    family: Family
-    frontier: Frontier
-    savings: tuple[Saving, ...]
-    """For every member."""
-    trials: Trials
-    path: Path | None = None
-    notes: tuple[str, ...] = ()
 
 
 def lacks_stages(study: Study) -> str | None:

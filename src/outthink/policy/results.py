@@ -10,9 +10,11 @@ from outthink.measure.arrays import Floats
 from outthink.measure.difficulty import Agreement, Method
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
-from outthink.policy.fit_sequential import SequentialFit
+from outthink.policy.family import Family
+from outthink.policy.frontier import Frontier, Saving
 from outthink.policy.live import Decision
 from outthink.policy.table import Fit, Policy
+from outthink.policy.trials import Trials
 from outthink.study.results import Accuracies
 from outthink.types import Usage
 
@@ -62,6 +64,19 @@ class FitResult:
     """Where the policy was saved, if it was."""
     notes: tuple[str, ...] = ()
     """What a reader must know: few problems, a sweep that is not finished."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequentialFit:
+    """A fitted family, and the frontier that it was chosen from."""
+
+    family: Family
+    frontier: Frontier
+    savings: tuple[Saving, ...]
+    """For every member."""
+    trials: Trials
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

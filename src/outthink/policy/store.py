@@ -11,8 +11,8 @@ from outthink.policy import file
 from outthink.policy.currency import GENERATIONS, Price, currency
 from outthink.policy.family import Family
 from outthink.policy.fit import fit_study
-from outthink.policy.fit_sequential import SequentialFit, fit_sequential
-from outthink.policy.results import FitResult
+from outthink.policy.fit_sequential import fit_sequential
+from outthink.policy.results import FitResult, SequentialFit
 from outthink.policy.table import Policy
 from outthink.study.sweep import make_place, reopened
 from outthink.study.verifiers import require_one

@@ -26,10 +26,13 @@ def describe(
     source: str = "",
     roles: Roles | None = None,
     reading: Callable[..., Reading | None] | None = None,
+    settle: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
 ) -> Callable[[_Search], _Search]:
     """Describe a search: its label on pages, its source, the roles it asks, and how its outcome is
     computed from a pool of samples that was drawn once. `roles` and `reading` may be functions of
-    the options; they are called with every option as a keyword."""
+    the options; they are called with every option as a keyword. `settle` makes options as written
+    into those that the name holds, where the same words may mean another algorithm tomorrow: a file
+    into a file and its digest."""
 
     def described(search: _Search) -> _Search:
         def about(options: Mapping[str, Any]) -> About:
@@ -42,6 +45,7 @@ def describe(
             )
 
         search.about = about  # type: ignore[attr-defined]
+        search.settle = settle  # type: ignore[attr-defined]
         return search
 
     return described
@@ -51,3 +55,9 @@ def about(search: Callable[..., Any], options: Mapping[str, Any]) -> About:
     """The description of a search with these options; options not given have their defaults."""
     said: Callable[[Mapping[str, Any]], About] | None = getattr(search, "about", None)
     return About() if said is None else said(options)
+
+
+def settled(search: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as the name of a strategy holds them."""
+    settle: Callable[[Mapping[str, Any]], dict[str, Any]] | None = getattr(search, "settle", None)
+    return dict(options) if settle is None else settle(options)

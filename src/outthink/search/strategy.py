@@ -21,7 +21,7 @@ from outthink.errors import UsageError
 from outthink.plugin import is_plugin, load
 from outthink.search.beam import beam
 from outthink.search.best_of_n import best_of_n
-from outthink.search.describe import about
+from outthink.search.describe import about, settled
 from outthink.search.greedy import greedy
 from outthink.search.lookahead import lookahead
 from outthink.search.majority import majority
@@ -41,6 +41,9 @@ SEARCHES: dict[str, Callable[..., Search]] = {
 _POOLS: dict[str, Callable[..., Search]] = {"chains": chains}
 """Pools that are drawn to measure strategies; they are no strategies themselves."""
 
+_LATER = {"policy": "outthink.policy.strategy:policy"}
+"""Searches of rooms that stand on this one, by where they are."""
+
 _CALL = re.compile(r"\s*([\w.:/\\-]+?)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
 
@@ -53,13 +56,13 @@ def strategy(text: str) -> Strategy:
     """
     match = _CALL.fullmatch(text)
     ours = {**SEARCHES, **_POOLS}
-    if match is None or not (match[1] in ours or is_plugin(match[1])):
+    if match is None or not (match[1] in ours or match[1] in _LATER or is_plugin(match[1])):
         raise UsageError(
             f"unknown strategy {text!r}; write one of {', '.join(SEARCHES)}, with options as in "
             "'beam(width=4)', or one of your own as my_module:my_search"
         )
     name = match[1]
-    search = ours[name] if name in ours else load(name)
+    search = ours[name] if name in ours else load(_LATER.get(name, name))
     known = _options(name, search)
     given: dict[str, Any] = {}
     for part in filter(None, (piece.strip() for piece in (match[2] or "").split(","))):
@@ -75,6 +78,7 @@ def strategy(text: str) -> Strategy:
     missing = [option for option in known if known[option].required and option not in given]
     if missing:
         raise UsageError(f"{text!r}: {name} needs {missing[0]}; write {name}({missing[0]}=...)")
+    changed = settled(search, changed)
     _try(text, search, changed)
     shown = ",".join(f"{option}={_word(changed[option])}" for option in known if option in changed)
     defaults = {option: known[option].default for option in known}
