@@ -32,7 +32,7 @@ def decisions(report: Report, _: Styles) -> Section | None:
         "decisions",
         "Decisions",
         "Where the budget went",
-        _spending(policy) + _taken(policy) + "".join(map(_followed, policy.followed)),
+        _spending(policy) + _taken(policy) + _problems(policy),
     )
 
 
@@ -137,9 +137,26 @@ def _taken(policy: Sequential) -> str:
         [taken.decision or "answer", *(percent(share) if share else DASH for share in taken.shares)]
         for taken in policy.taken
     ]
-    caption = "Share of all problems by decision; those that were answered are not looked at again"
+    caption = (
+        "Share of all problems, as the policy that is kept decides; those that were answered are "
+        "not looked at again"
+    )
     head = ["decision", *(f"look {look + 1}" for look in range(looks))]
     return tag("h3", "How often each decision was taken") + table(head, rows, caption=caption)
+
+
+def _problems(policy: Sequential) -> str:
+    if not policy.followed:
+        return ""
+    said = (
+        "What the policy knew at every look. Going on is worth what the best stage adds to the "
+        "probability of a right answer, less its price, in points; at 0 or below, it answers."
+    )
+    return (
+        tag("h3", "Problems followed through their decisions")
+        + tag("p", escape(said), class_="reading")
+        + "".join(map(_followed, policy.followed))
+    )
 
 
 def _followed(one: Followed) -> str:
@@ -154,19 +171,10 @@ def _followed(one: Followed) -> str:
         "going on is worth",
         "decision",
     ]
-    reference = "" if one.reference is None else f" The reference answer is {one.reference}."
-    caption = (
-        "What the policy knew at every look. Going on is worth what the best stage adds to the "
-        "probability of a right answer, less its price, in points; at 0 or below, it answers."
-    )
-    return (
-        tag("h3", escape(f"One problem, {how}"))
-        + tag("p", escape(_short(one.prompt, LONGEST)), class_="asked")
-        + tag(
-            "p", escape(f"It was {'right' if one.right else 'wrong'}.{reference}"), class_="basis"
-        )
-        + table(head, rows, caption=caption)
-    )
+    reference = "" if one.reference is None else f"; the reference is {one.reference}"
+    caption = f"A problem {how}, {'right' if one.right else 'wrong'}{reference}"
+    asked = tag("p", escape(_short(one.prompt, LONGEST)), class_="asked")
+    return asked + table(head, rows, caption=caption)
 
 
 def _look(number: int, look: Look) -> list[str]:

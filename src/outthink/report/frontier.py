@@ -170,7 +170,8 @@ def members(policy: Sequential, styles: Styles) -> str:
         "One dial: the price, that is how many points of accuracy one more "
         f"{unit} must buy. The lower it is, the longer the policy goes on. {TIMES} is how many "
         "times its cost the fixed strategy needs to be as accurate; the last column says how "
-        "many points it is above the best fixed strategy that costs as much. * marks the member that the page speaks of. "
+        "many points it is above the best fixed strategy that costs as much. * marks the member "
+        "that the page speaks of. "
         f"All with {LEVEL} intervals."
     )
     return tag("p", escape(said), class_="reading") + table(
@@ -187,8 +188,7 @@ def _member(member: Member, styles: Styles, *, is_chosen: bool) -> list[str]:
         f"{percent(accuracy.mean)} {span(accuracy.low, accuracy.high)}",
         prose.factor_text(member.baseline),
         f"{prose.factor_text(member.strongest)} {_named(member.strongest, styles)}",
-        f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, "
-        f"{100 * difference.high:+.1f}]",
+        f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]",
     ]
 
 

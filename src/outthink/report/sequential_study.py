@@ -16,10 +16,10 @@ from outthink.measure.equivalence import Equivalence, reach
 from outthink.measure.intervals import Interval, intervals, wilson
 from outthink.measure.pools import NO_ANSWER
 from outthink.measure.quality import calibration_error, reliability
-from outthink.policy.fit_sequential import SequentialFit
 from outthink.policy.frontier import FixedCurve, Frontier, Point, Saving
 from outthink.policy.menu import Stage
 from outthink.policy.replay import STOP, Replay
+from outthink.policy.results import SequentialFit
 from outthink.policy.sequential import NEVER, Sequential
 from outthink.policy.trials import Trials
 from outthink.report import sequential_data as data

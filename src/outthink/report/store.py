@@ -8,8 +8,8 @@ from pathlib import Path
 
 from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy.fit import fit_study, lacks
-from outthink.policy.fit_sequential import SequentialFit, fit_sequential, lacks_stages
-from outthink.policy.results import FitResult, Reported
+from outthink.policy.fit_sequential import fit_sequential, lacks_stages
+from outthink.policy.results import FitResult, Reported, SequentialFit
 from outthink.policy.store import save
 from outthink.report.data import Provenance, Report
 from outthink.report.page import write

@@ -17,8 +17,7 @@ from outthink.measure.difficulty import Method
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval, intervals, wilson
 from outthink.measure.quality import auc, calibration_error, reliability
-from outthink.policy.fit_sequential import SequentialFit
-from outthink.policy.results import FitResult
+from outthink.policy.results import FitResult, SequentialFit
 from outthink.policy.table import Fit
 from outthink.report import data
 from outthink.report.sequential_study import Bins, sequential
