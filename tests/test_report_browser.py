@@ -20,6 +20,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from synthetic import World, evidence
 from test_report import HOSTILE, a_report, a_small_report, with_text
+from test_report_sequential import a_sequential_report
 
 from outthink.paper.claims import judge_all
 from outthink.paper.evidence import Scale
@@ -180,6 +181,13 @@ def report():
 def page(tmp_path_factory, report):
     path = tmp_path_factory.mktemp("page") / "report.html"
     write(report, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sequential_page(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "sequential.html"
+    write(a_sequential_report(), path)
     return path
 
 
@@ -530,3 +538,44 @@ def test_bars_and_lines_of_a_reproduction_tell_their_values(browser, reproductio
     assert browser.js(f"{hits}.length") == 18
     told = browser.js(f"{hits}[1].ariaLabel")
     assert "R = 0.16" in told and "bin 1" in told
+
+
+# With a sequential policy ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1280, 320])
+def test_a_page_with_a_sequential_policy_opens_and_asks_for_nothing(
+    browser, sequential_page, width
+):
+    browser.open(sequential_page, width=width)
+    requests = [each["request"]["url"] for each in browser.said("Network.requestWillBeSent")]
+    assert [url for url in requests if not url.startswith("data:")] == [sequential_page.as_uri()]
+    assert complaints(browser) == []
+
+
+@pytest.mark.parametrize("width", [320, 820, 1280])
+def test_it_never_scrolls_sideways_and_no_label_lies_on_another(browser, sequential_page, width):
+    browser.open(sequential_page, width=width)
+    browser.js("document.querySelectorAll('details').forEach(each => each.open = true)")
+    box = "document.documentElement"
+    assert browser.js(f"{box}.scrollWidth - {box}.clientWidth") == 0
+    assert browser.js(OVERLAPS) == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_its_text_stands_out_from_its_ground(browser, sequential_page, dark):
+    browser.open(sequential_page, dark=dark)
+    assert browser.js(CONTRAST) == []
+
+
+def test_pointing_at_the_frontier_tells_the_policy_and_what_costs_as_much(browser, sequential_page):
+    browser.open(sequential_page)
+    hit = "document.querySelectorAll('#frontier svg.wide .hit')[0]"
+    browser.js(f"{hit}.scrollIntoView({{block: 'center'}})")
+    browser.settle()
+    place = browser.js(
+        f"(box => [box.x + box.width / 2, box.y + box.height / 2])({hit}.getBoundingClientRect())"
+    )
+    browser("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+    assert "generations a problem" in told(browser)
+    assert "best-of-N" in told(browser)

@@ -149,8 +149,9 @@ def _problems(policy: Sequential) -> str:
     if not policy.followed:
         return ""
     said = (
-        "What the policy knew at every look. Going on is worth what the best stage adds to the "
-        "probability of a right answer, less its price, in points; at 0 or below, it answers."
+        "What the policy knew at every look: what was spent, the best answer so far, and the "
+        "probability that it is right. Worth is what the best next stage adds to that, less its "
+        "price, in points; at 0 or below, the policy answers."
     )
     return (
         tag("h3", "Problems followed through their decisions")
@@ -163,14 +164,7 @@ def _followed(one: Followed) -> str:
     stages = len(one.looks) - 1
     how = "answered at once" if stages == 1 else f"answered after {counted(stages, 'stage')}"
     rows = [_look(number, look) for number, look in enumerate(one.looks, 1)]
-    head = [
-        "look",
-        "spent",
-        "best answer so far",
-        "is right with",
-        "going on is worth",
-        "decision",
-    ]
+    head = ["look", "spent", "answer so far", "is right", "worth", "decision"]
     reference = "" if one.reference is None else f"; the reference is {one.reference}"
     caption = f"A problem {how}, {'right' if one.right else 'wrong'}{reference}"
     asked = tag("p", escape(_short(one.prompt, LONGEST)), class_="asked")

@@ -237,17 +237,21 @@ def _taken(
 def _followed(
     rule: Sequential, fitted: SequentialFit, problems: Sequence[Problem], stages: Sequence[str]
 ) -> Iterator[data.Followed]:
-    """One that took several stages and ended right, best where the first answer was wrong; then one
-    that was answered after a single stage."""
+    """One that took several stages and ended right, best where the first answer was wrong and the
+    last one sure; then one that was answered after a single stage."""
     played = [
         _play(rule, fitted, problem, place, stages)
         for place, problem in enumerate(problems[:_TRIED])
     ]
     long = [one for one in played if len(one.looks) - 1 in LONG and one.right]
-    long.sort(key=lambda one: one.looks[1].answer == one.looks[-1].answer)
+    long.sort(key=lambda one: (one.looks[1].answer == one.looks[-1].answer, -_surety(one)))
     short = [one for one in played if len(one.looks) - 1 in SHORT and one.right]
     yield from long[:1]
     yield from short[:1]
+
+
+def _surety(one: data.Followed) -> float:
+    return one.looks[-1].chance or 0.0
 
 
 def _play(
