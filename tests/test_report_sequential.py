@@ -14,6 +14,7 @@ from test_report import Page, a_report, plain, tips
 from outthink.policy.frontier import FixedCurve
 from outthink.report import Report, render, verdict
 from outthink.report.data import Curve, Point, Provenance
+from outthink.report.sequential_prose import factor_text
 from outthink.report.sequential_study import sequential, stage_labels, strongest
 
 
@@ -37,7 +38,8 @@ def alone(policy) -> Report:
 def with_baseline(**changes):
     policy = a_policy()
     chosen = policy.members[policy.chosen]
-    factor = replace(chosen.baseline, at_least=False, high_at_least=False, **changes)
+    beyond = dict.fromkeys(("at_least", "low_at_least", "high_at_least"), False)
+    factor = replace(chosen.baseline, **beyond, **changes)
     member = replace(chosen, baseline=factor)
     members = tuple(member if n == policy.chosen else m for n, m in enumerate(policy.members))
     return replace(policy, members=members)
@@ -62,7 +64,7 @@ def test_an_accuracy_that_no_number_of_samples_reaches_is_told_as_never():
     said = opening(a_policy(never(a_fit())))
     assert f"do what {BASELINE} never does: no number of samples up to 32 gets there" in said
     assert "at least" in said
-    assert "No fixed strategy gets there with up to 32 generations" in said
+    assert "No fixed strategy gets there at any cost that was run" in said
     assert "saving is shown" not in said
 
 
@@ -85,6 +87,23 @@ def test_a_never_whose_interval_holds_1_shows_no_saving_either():
 
 def test_a_policy_that_costs_more_is_said_to():
     assert opening(with_baseline(value=0.5, low=0.4, high=0.8)).startswith("The policy saves noth")
+
+
+def test_beside_a_never_stands_what_is_saved_at_an_accuracy_that_is_reached():
+    policy = a_policy()
+    never_there = next(n for n, m in enumerate(policy.members) if m.baseline.at_least)
+    said = opening(replace(policy, chosen=never_there))
+    first = policy.members[0]
+    assert not first.baseline.at_least
+    needs = first.baseline.value * first.cost.mean
+    assert f"{first.cost.mean:.1f} do what it needs {needs:.0f} for" in said
+
+
+def test_that_none_of_several_strategies_gets_there_gives_no_factor():
+    policy = a_policy(never(a_fit()))
+    factor = policy.members[0].strongest
+    assert factor.at_least and factor_text(factor) == "never"
+    assert factor_text(replace(factor, low=1.05, low_at_least=False)) == "never [1.05, never]"
 
 
 def test_the_page_speaks_of_the_member_whose_lower_bound_is_largest():
@@ -122,7 +141,8 @@ def test_the_table_of_members_holds_the_values_of_the_fit():
         shown = f"{100 * accuracy.mean:.1f} % [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]"
         assert row[2] == shown
         assert f"{saving.baseline.factor:.1f}" in row[3] and f"{saving.baseline.low:.1f}" in row[3]
-        assert f"{saving.strongest.factor:.1f}" in row[4]
+        never = saving.strongest.at_least
+        assert row[4].startswith("never" if never else f"\u00d7{saving.strongest.factor:.1f}")
         assert row[5].startswith(f"{100 * difference.mean:+.1f} [{100 * difference.low:+.1f}")
 
 

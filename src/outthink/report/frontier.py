@@ -171,7 +171,8 @@ def members(policy: Sequential, styles: Styles) -> str:
         f"{unit} must buy. The lower it is, the longer the policy goes on. {TIMES} is how many "
         "times its cost the fixed strategy needs to be as accurate; the last column says how "
         "many points it is above the best fixed strategy that costs as much. * marks the member "
-        "that the page speaks of. "
+        "that the page speaks of, and never stands where no fixed strategy gets there at any "
+        "cost that was run. "
         f"All with {LEVEL} intervals."
     )
     return tag("p", escape(said), class_="reading") + table(

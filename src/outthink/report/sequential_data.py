@@ -45,19 +45,23 @@ class Factor:
     """How many times the policy's cost a fixed strategy needs to be as accurate."""
 
     strategy: str
-    """The fixed strategy that it is against."""
+    """The fixed strategy that it is against; of several, the strongest."""
     value: float
     low: float
     high: float
     at_least: bool
-    """The strategy is never as accurate: `value` stands for the largest cost that was run."""
+    """The strategy is never as accurate: `value` stands for the largest cost that was run. Of
+    several strategies none is, and `value` says nothing: each was run up to a cost of its own."""
     at_most: bool
     """It is more accurate at its smallest cost: `value` stands for that."""
     low_at_most: bool
+    low_at_least: bool
     high_at_least: bool
     """As `at_most` and `at_least`, of the ends of the interval."""
     most: float
-    """The largest cost at which fixed strategies were run."""
+    """The largest cost at which the strategy was run."""
+    of_several: bool
+    """Whether the strategy is the strongest of several, which the interval chooses anew."""
 
 
 @dataclass(frozen=True, slots=True)

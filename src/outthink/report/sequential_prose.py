@@ -7,20 +7,23 @@ from outthink.report.sequential_data import Certainty, Estimate, Factor, Group, 
 from outthink.report.style import Styles
 from outthink.run.progress import compact
 
+NEVER = "never"
+"""In place of a factor over several strategies, none of which gets there."""
+
 
 def opening(policy: Sequential, styles: Styles) -> str:
     """What the policy saves, for a reader who knows nothing of it."""
     member = policy.members[policy.chosen]
-    return " ".join(
-        (
-            _against_baseline(member, policy, styles),
-            _against_strongest(member, policy, styles),
-            f"It is right on {percent(member.accuracy.mean)} "
-            f"{span(member.accuracy.low, member.accuracy.high)} of "
-            f"{counted(policy.problems, 'problem')} that it was not fitted on, with everything "
-            "that it spent counted.",
-        )
+    sentences = (
+        _against_baseline(member, policy, styles),
+        _sooner(member, policy, styles),
+        _against_strongest(member, policy, styles),
+        f"The policy is right on {percent(member.accuracy.mean)} "
+        f"{span(member.accuracy.low, member.accuracy.high)} of "
+        f"{counted(policy.problems, 'problem')} that it was not fitted on, with everything that "
+        "it spent counted.",
     )
+    return " ".join(filter(None, sentences))
 
 
 def amount(cost: float) -> str:
@@ -36,11 +39,15 @@ def costs(cost: Estimate) -> str:
 
 
 def factor_span(factor: Factor) -> str:
-    """The interval of a factor; an end beyond what was run has a sign before it."""
-    low, high = _ratio(factor.low), _ratio(factor.high)
+    """The interval of a factor: `[3.1, 8.8]`. An end beyond what was run has a sign before it; of
+    several strategies it is `never`."""
+    if factor.low_at_least:
+        return NEVER if factor.of_several else f"[>{THIN}{_ratio(factor.low)}]"
     below = f"<{THIN}" if factor.low_at_most else ""
-    above = f">{THIN}" if factor.high_at_least else ""
-    return f"[{below}{low}, {above}{high}]"
+    high = f"{_ratio(factor.high)}"
+    if factor.high_at_least:
+        high = NEVER if factor.of_several else f">{THIN}{high}"
+    return f"[{below}{_ratio(factor.low)}, {high}]"
 
 
 def _ratio(value: float) -> str:
@@ -48,10 +55,19 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}" if 0.9 < value < 1.1 else ratio(value)
 
 
-def factor_text(factor: Factor) -> str:
-    """`6.0 [3.1, 8.8]` after a times sign; a bound has a sign before it."""
+def factor_value(factor: Factor) -> str:
+    """`6.0` after a times sign; a bound has a sign before it. Where none of several strategies gets
+    there, `never`."""
+    if factor.at_least and factor.of_several:
+        return NEVER
     sign = f"{AT_LEAST}{THIN}" if factor.at_least else f"<{THIN}" if factor.at_most else ""
-    return f"{sign}{TIMES}{_ratio(factor.value)} {factor_span(factor)}"
+    return f"{sign}{TIMES}{_ratio(factor.value)}"
+
+
+def factor_text(factor: Factor) -> str:
+    """The value and its interval."""
+    value, interval = factor_value(factor), factor_span(factor)
+    return value if value == interval else f"{value} {interval}"
 
 
 def is_saving(factor: Factor) -> bool:
@@ -95,21 +111,36 @@ def _against_baseline(member: Member, policy: Sequential, styles: Styles) -> str
     return f"No saving is shown: {did}, {_times(factor)}, but the interval {interval} holds 1."
 
 
+def _sooner(member: Member, policy: Sequential, styles: Styles) -> str:
+    """Where best-of-N never gets there: the largest saving at an accuracy that it does reach."""
+    if not (member.baseline.at_least and is_saving(member.baseline)):
+        return ""
+    found = [m for m in policy.members if is_saving(m.baseline) and not m.baseline.at_least]
+    if not found:
+        return ""
+    sooner = max(found, key=lambda one: one.baseline.low)
+    return (
+        f"{amount(sooner.cost.mean)} do what it needs "
+        f"{amount(sooner.baseline.value * sooner.cost.mean)} for: {_times(sooner.baseline)} "
+        f"{factor_span(sooner.baseline)}."
+    )
+
+
 def _against_strongest(member: Member, policy: Sequential, styles: Styles) -> str:
     factor = member.strongest
     name, interval = styles[factor.strategy].label, factor_span(factor)
     if factor.at_least:
         start = (
-            f"No fixed strategy gets there with up to {amount(factor.most)} {policy.currency}; "
-            f"{name} comes nearest"
+            f"No fixed strategy gets there at any cost that was run; {name}, run up to "
+            f"{amount(factor.most)}, comes nearest"
         )
-    else:
-        start = f"Against the strongest fixed strategy at that accuracy, {name}, it takes"
+        if factor.low_at_least:
+            return f"{start}."
+        said = f"{start}: the interval of the factor is {interval}"
+        return f"{said}." if is_saving(factor) else f"{said}, which holds 1."
+    start = f"Against the strongest fixed strategy at that accuracy, {name}, it takes"
     if is_saving(factor):
-        joint = ": " if factor.at_least else " "
-        return f"{start}{joint}{_times(factor)} {interval}."
-    if factor.at_least:
-        return f"{start}: {_times(factor)}, but the interval {interval} holds 1, so none is shown."
+        return f"{start} {_times(factor)} {interval}."
     if _is_loss(factor):
         return f"{start} {_times(factor)} {interval}: no saving."
     return f"{start} {_times(factor)}, but the interval {interval} holds 1: no saving is shown."

@@ -127,16 +127,19 @@ def _member(saving: Saving, frontier: Frontier) -> data.Member:
 
 
 def _factor(found: Equivalence, saving: Saving, fixed: Sequence[FixedCurve]) -> data.Factor:
+    name = strongest(fixed, saving.accuracy.mean)
     return data.Factor(
-        strategy=strongest(fixed, saving.accuracy.mean),
+        strategy=name,
         value=found.factor,
         low=found.low,
         high=found.high,
         at_least=found.at_least,
         at_most=found.at_most,
         low_at_most=found.low_at_most,
+        low_at_least=found.at_least and found.low >= found.factor,
         high_at_least=found.high_at_least,
-        most=max(curve.costs[-1] for curve in fixed),
+        most=next(curve.costs[-1] for curve in fixed if curve.name == name),
+        of_several=len(fixed) > 1,
     )
 
 

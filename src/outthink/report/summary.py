@@ -19,7 +19,7 @@ from outthink.report.format import (
 from outthink.report.markup import escape, tag
 from outthink.report.prose import at_budget, charged_cef, find_cef, headline, leading
 from outthink.report.sequential_data import Sequential
-from outthink.report.sequential_prose import amount, factor_span, factor_text
+from outthink.report.sequential_prose import amount, factor_span, factor_value
 from outthink.report.style import Styles
 
 
@@ -61,7 +61,7 @@ def _of_sequential(policy: Sequential, styles: Styles) -> list[KeyFigure]:
     at = f"at {amount(member.cost.mean)} {policy.currency}"
     figures = [
         KeyFigure(
-            factor_text(factor).split(" [")[0],
+            factor_value(factor),
             f"cost {styles[name].label} needs to match it",
             f"{factor_span(factor)} {note}",
         )
