@@ -48,7 +48,7 @@ def frontier(report: Report, styles: Styles) -> Section | None:
         "What accuracy costs",
         figure(
             "figure-frontier",
-            legend([line.style for line in reversed(series)]) + "".join(drawn),
+            "".join(drawn) + legend([line.style for line in reversed(series)]),
             reading=prose.read_frontier(policy),
             basis=prose.frontier_basis(policy),
             numbers=_numbers(series, policy.currency),

@@ -71,12 +71,12 @@ def factor_text(factor: Factor) -> str:
 
 
 def is_saving(factor: Factor) -> bool:
-    """Whether the interval is above 1."""
-    return factor.low > 1 and not factor.low_at_most
+    """Whether the interval is above 1, as it is shown."""
+    return round(factor.low, 2) > 1 and not factor.low_at_most
 
 
 def _is_loss(factor: Factor) -> bool:
-    return factor.high < 1 and not factor.high_at_least
+    return round(factor.high, 2) < 1 and not factor.high_at_least
 
 
 def _times(factor: Factor) -> str:
@@ -120,7 +120,7 @@ def _sooner(member: Member, policy: Sequential, styles: Styles) -> str:
         return ""
     sooner = max(found, key=lambda one: one.baseline.low)
     return (
-        f"{amount(sooner.cost.mean)} do what it needs "
+        f"{amount(sooner.cost.mean)} {policy.currency} do what it needs "
         f"{amount(sooner.baseline.value * sooner.cost.mean)} for: {_times(sooner.baseline)} "
         f"{factor_span(sooner.baseline)}."
     )
