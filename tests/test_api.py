@@ -108,7 +108,7 @@ def test_sweep_fit_and_report_give_values(tmp_path):
     async def all_three():
         plan = outthink.Plan(SMALL.strategies, (1, 2), 2, oracle_samples=0, predicted_samples=2)
         swept = await outthink.sweep("lab:test?size=100", tmp_path / "a.store", plan=plan)
-        fitting = await outthink.fit(tmp_path / "a.store")
+        fitting = await outthink.fit_table(tmp_path / "a.store")
         return (
             swept,
             fitting,

@@ -54,7 +54,9 @@ def store(folder):
 
 @pytest.fixture(scope="module")
 def policy(folder, store):
-    assert main(["fit", str(store), "-o", str(folder / "new" / "policy.json")]) == 0
+    assert (
+        main(["fit", "--kind", "table", str(store), "-o", str(folder / "new" / "policy.json")]) == 0
+    )
     return folder / "new" / "policy.json"
 
 
@@ -81,12 +83,12 @@ def test_sweep_json_has_a_row_for_every_strategy_and_budget(store, capsys):
 
 
 def test_fit_prints_the_policy_and_what_it_is_worth(store, policy, capsys):
-    assert main(["fit", str(store), "-o", str(policy)]) == 0
+    assert main(["fit", "--kind", "table", str(store), "-o", str(policy)]) == 0
     out, err = capsys.readouterr()
     assert "1 (easiest)" in out
     assert "predicted, charged" in out
     assert f"policy: {policy}" in err
-    found = wire(capsys, "fit", store, "-o", policy)
+    found = wire(capsys, "fit", "--kind", "table", store, "-o", policy)
     assert len(found["cells"]) == 10
     assert len(found["comparison"]) == 6
     assert json.loads(policy.read_text())["cells"]
@@ -118,7 +120,7 @@ def test_without_a_verifier_votes_tell_the_difficulty_and_are_paid_for(folder, c
     words += ["--oracle-samples", "4", "--difficulty-samples", "4"]
     assert main(["sweep", "lab:test?size=100&seed=3", "-o", str(store), *words]) == 0
     capsys.readouterr()
-    fitted = wire(capsys, "fit", store, "-o", path)
+    fitted = wire(capsys, "fit", "--kind", "table", store, "-o", path)
     assert {row["cost"] - row["budget"] for row in fitted["comparison"] if row["charged"]} == {4}
     assert json.loads(path.read_text())["difficulty"]["method"] == "votes"
     none = words[-8:-4]
@@ -164,7 +166,7 @@ def test_a_sweep_of_revisions_names_their_engines_and_draws_their_pool_once(revi
 
 def test_a_policy_of_revisions_is_followed_by_its_own_engines_alone(revised, folder, capsys):
     path = folder / "revised.json"
-    assert main(["fit", str(revised), "-o", str(path)]) == 0
+    assert main(["fit", "--kind", "table", str(revised), "-o", str(path)]) == 0
     wire_policy = json.loads(path.read_text())
     assert wire_policy["provenance"]["reviser"].startswith("lab-reviser-")
     for cell in wire_policy["cells"]:  # whatever was best: here all of them revise
@@ -329,7 +331,7 @@ def test_output_that_nobody_reads_is_no_error(words):
 
 def test_debug_shows_where(capsys):
     with pytest.raises(StoreError):
-        main(["fit", "missing.store", "-o", "policy.json", "--debug"])
+        main(["fit", "--kind", "table", "missing.store", "-o", "policy.json", "--debug"])
 
 
 def test_a_bug_is_one_line(monkeypatch, capsys):

@@ -215,7 +215,7 @@ def test_what_is_no_store_of_the_format_before_is_refused(tmp_path, capsys):
     assert "no such store" in refused(capsys, "convert", tmp_path / "absent")
 
 
-@pytest.mark.parametrize("words", [("fit", "-o", "p.json"), ("report",)])
+@pytest.mark.parametrize("words", [("fit", "--kind", "table", "-o", "p.json"), ("report",)])
 def test_a_command_that_meets_an_old_store_says_how_to_convert_it(words, tmp_path, capsys):
     store = unpacked("lab", tmp_path)
     assert f"`outthink convert {store}` makes one of it" in refused(

@@ -25,7 +25,10 @@ def folder(tmp_path_factory):
     """A store and a policy that are right."""
     folder = tmp_path_factory.mktemp("errors")
     assert main([*SWEEP, "-o", str(folder / "a.store")]) == 0
-    assert main(["fit", str(folder / "a.store"), "-o", str(folder / "policy.json")]) == 0
+    assert (
+        main(["fit", "--kind", "table", str(folder / "a.store"), "-o", str(folder / "policy.json")])
+        == 0
+    )
     return folder
 
 
@@ -157,7 +160,7 @@ def test_a_store_of_another_version_is_left_alone(here, refused):
     with sqlite3.connect("a.store") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    assert "format 99" in refused("fit", "a.store", "-o", "p.json")
+    assert "format 99" in refused("fit", "--kind", "table", "a.store", "-o", "p.json")
     assert "format 99" in refused(*SWEEP, "-o", "a.store")
 
 
@@ -180,11 +183,11 @@ def test_a_sweep_that_cannot_be_fitted_is_shown_and_says_what_it_lacks(
 ):
     options = [*SWEEP[2:], *words[1:], "--budgets", "1", "--pool", "1"]
     assert main(["sweep", words[0], *options, "-o", "b.store"]) == 0
-    assert said in refused("fit", "b.store", "-o", "p.json")
+    assert said in refused("fit", "--kind", "table", "b.store", "-o", "p.json")
     capsys.readouterr()
     assert main(["report", "b.store"]) == 0
     out, _ = capsys.readouterr()
-    assert "note: No policy: " in out and said in out
+    assert "note: No table: " in out and said in out
     assert said in (here / "report.html").read_text()
 
 
@@ -248,5 +251,5 @@ def test_a_policy_that_cannot_be_written_is_a_failure_at_run_time(here, refused,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("outthink.policy.table.Policy.save", full)
-    said = refused("fit", "a.store", "-o", "p.json", code=1)
+    said = refused("fit", "--kind", "table", "a.store", "-o", "p.json", code=1)
     assert "p.json: cannot write the policy (No space left on device); free some space" in said

@@ -39,7 +39,7 @@ def test_a_search_of_ones_own_goes_through_every_command(here, capsys):
     swept = run(capsys, "sweep", *asked)
     own = [row for row in swept["rows"] if row["strategy"] == SEARCH]
     assert [row["budget"] for row in own] == [1, 4]
-    fitted = run(capsys, "fit", "a.store", "-o", "policy.json")
+    fitted = run(capsys, "fit", "--kind", "table", "a.store", "-o", "policy.json")
     assert fitted["problems"] == 24
     run(capsys, "report", "a.store", "-o", "a.html")
     assert "early_stop" in (here / "a.html").read_text("utf-8")
@@ -56,7 +56,7 @@ def test_a_verifier_of_ones_own_scores_and_steers(here, capsys):
         "best_of_n",
         "beam",
     }
-    assert run(capsys, "fit", "a.store", "-o", "b.json")["problems"] == 12
+    assert run(capsys, "fit", "--kind", "table", "a.store", "-o", "b.json")["problems"] == 12
     run(capsys, "report", "a.store", "-o", "a.html")
     assert "short-is-good" in (here / "a.html").read_text("utf-8")
 

@@ -75,9 +75,11 @@ def test_few_problems_are_fitted_and_reported(problems, bins, tmp_path, monkeypa
     assert all(note.split("'")[0] in page for note in reported["notes"])
     if bins is None:
         assert "cells" not in reported
-        assert reported["notes"][0].startswith("No policy: a policy is chosen on half of")
+        assert any(
+            note.startswith("No table: a policy is chosen on half of") for note in reported["notes"]
+        )
         return
-    fitted = wire(capsys, "fit", "a.store", "-o", "p.json")
+    fitted = wire(capsys, "fit", "--kind", "table", "a.store", "-o", "p.json")
     assert {cell["bin"] for cell in fitted["cells"]} == set(range(1, bins + 1))
     assert f"{problems} problems fill {bins} difficulty bin" in fitted["notes"][0]
     assert "points wide" in fitted["notes"][0]
@@ -85,7 +87,7 @@ def test_few_problems_are_fitted_and_reported(problems, bins, tmp_path, monkeypa
     assert Policy.load(tmp_path / "p.json").binning.count == bins
     solved = wire(capsys, "solve", "40713 *7 *13", "--policy", "p.json", "--budget", "4")
     assert 1 <= solved["bin"] <= bins
-    assert main(["fit", "a.store", "-o", "p.json"]) == 0
+    assert main(["fit", "--kind", "table", "a.store", "-o", "p.json"]) == 0
     assert f"note: {fitted['notes'][0]}" in capsys.readouterr().out
 
 
@@ -127,7 +129,7 @@ def lost(tmp_path, monkeypatch):
 
 
 def test_failed_searches_leave_a_store_that_fits_and_says_what_is_missing(lost, capsys, tmp_path):
-    told = wire(capsys, "fit", "a.store", "-o", "p.json")
+    told = wire(capsys, "fit", "--kind", "table", "a.store", "-o", "p.json")
     assert told["problems"] == 12
     assert json.loads((tmp_path / "p.json").read_text())["provenance"]["problems"] == 10
     first, why, how, *_ = told["notes"]
@@ -177,7 +179,7 @@ def test_every_problem_failed_and_the_report_opens_all_the_same(tmp_path, monkey
     assert (told["problems"], told["graded"], told["rows"]) == (3, 0, [])
     assert told["missing"]["failed"] == 9
     assert "This report holds no accuracy yet." in (tmp_path / "report.html").read_text()
-    assert main(["fit", "a.store", "-o", "p.json"]) == 2
+    assert main(["fit", "--kind", "table", "a.store", "-o", "p.json"]) == 2
     assert "no problems are there with a reference and every search" in capsys.readouterr().err
 
 
@@ -390,7 +392,7 @@ def test_a_sweep_killed_before_its_first_problem_is_reported(tmp_path, monkeypat
         assert main(["sweep", "lab:test?size=9", "-o", "a.store", *LAB]) == 130
     told = wire(capsys, "report", "a.store")
     assert (told["problems"], told["graded"], told["rows"]) == (9, 0, [])
-    assert any("not begun" in note or "No policy" in note for note in told["notes"])
+    assert any("not begun" in note or "No table" in note for note in told["notes"])
 
 
 def test_failures_are_kept_by_search_and_the_last_counts(tmp_path):

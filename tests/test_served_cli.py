@@ -79,7 +79,7 @@ def test_a_policy_brings_its_models_and_a_sweep_names_its_store(tmp_path, monkey
     with FakeServer("vllm") as server:
         sweep = ["sweep", "asked.jsonl", "--model", f"{server.url}/v1", "--budgets", "1..2"]
         assert main([*sweep, "--verifier", "none", "--difficulty-samples", "2"]) == 0
-        assert main(["fit", "asked.store", "-o", "policy.json"]) == 0
+        assert main(["fit", "--kind", "table", "asked.store", "-o", "policy.json"]) == 0
         told = json.loads(Path("policy.json").read_text())["provenance"]["words"]
         assert told["model"] == f"{server.url}/v1" and told["verifier"] == "none"
         capsys.readouterr()
@@ -317,7 +317,7 @@ def test_a_policy_lets_the_answers_vote_together_that_did_in_its_store(
         for grader, answers in (("number", {"1000"}), ("exact", {"1,000", r"\$1000.00"})):
             source, store = f"n.jsonl?grader={grader}", f"{grader}.store"
             assert main(["sweep", source, "-o", store, *FITTED, "--model", server.url]) == 0
-            assert main(["fit", store, "-o", "p.json"]) == 0
+            assert main(["fit", "--kind", "table", store, "-o", "p.json"]) == 0
             words = ["solve", "what is it?", *model, "--policy", "p.json", "--budget", "2"]
             capsys.readouterr()
             assert main([*words, "--json"]) == 0

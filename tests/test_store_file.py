@@ -208,7 +208,9 @@ def test_a_file_that_may_not_be_read_says_so(path):
 def test_commands_leave_nothing_beside_a_store(path, tmp_path):
     from outthink.cli import main
 
-    assert main(["fit", str(path), "-o", str(tmp_path / "p.json")]) == 2  # not of a sweep
+    assert (
+        main(["fit", "--kind", "table", str(path), "-o", str(tmp_path / "p.json")]) == 2
+    )  # not of a sweep
     assert beside(path) == [path.name]
 
 

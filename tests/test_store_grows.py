@@ -330,7 +330,7 @@ def test_fit_and_report_of_a_store_that_grows_load_no_model_and_ask_no_grader(
     lab(capsys, store)
     no_models()
     monkeypatch.setattr("outthink.study.sweep.grading", lambda *_: pytest.fail("a grader"))
-    assert wire(capsys, "fit", store, "-o", tmp_path / "p.json")["cells"]
+    assert wire(capsys, "fit", "--kind", "table", store, "-o", tmp_path / "p.json")["cells"]
     assert wire(capsys, "report", store, "-o", tmp_path / "r.html")["rows"]
     code = "import sys, outthink.cli as c; c.main(sys.argv[1:]); print('torch' in sys.modules)"
     words = ["report", str(store), "-o", str(tmp_path / "r.html")]
@@ -358,16 +358,18 @@ def test_two_verifiers_in_a_store_that_grows_are_told_apart(tmp_path, capsys):
     assert main(["report", str(store), "-o", str(tmp_path / "r.html")]) == 0
     assert "verifiers side by side, on the same samples" in capsys.readouterr().out
     policy = tmp_path / "p.json"
-    assert main(["fit", str(store), "-o", str(policy)]) == 2
+    assert main(["fit", "--kind", "table", str(store), "-o", str(policy)]) == 2
     err = capsys.readouterr().err
     assert "2 verifiers scored its samples; say which is meant, as --verifier " in err
     assert all(name in err for name in names)
     for typed, name in (("lab:prm", names[0]), ("lab-orm", names[1]), (names[0], names[0])):
-        wire(capsys, "fit", store, "-o", policy, "--verifier", typed)
+        wire(capsys, "fit", "--kind", "table", store, "-o", policy, "--verifier", typed)
         assert json.loads(policy.read_text())["provenance"]["verifier"] == name
     again = wire(capsys, "report", store, "-o", tmp_path / "r.html", "--verifier", "lab:prm")
     assert again["rows"] == first["rows"]
-    assert main(["fit", str(store), "-o", str(policy), "--verifier", "judge"]) == 2
+    assert (
+        main(["fit", "--kind", "table", str(store), "-o", str(policy), "--verifier", "judge"]) == 2
+    )
     assert f"has scores of {', '.join(names)}; 'judge' names none" in capsys.readouterr().err
-    assert main(["fit", str(store), "-o", str(policy), "--verifier", "lab"]) == 2
+    assert main(["fit", "--kind", "table", str(store), "-o", str(policy), "--verifier", "lab"]) == 2
     assert "'lab' names several of them" in capsys.readouterr().err

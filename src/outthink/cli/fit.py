@@ -31,9 +31,9 @@ CURRENCIES = ("generations", "tokens", "seconds", "flops", "money")
 @options.option(
     "--kind",
     type=click.Choice(KINDS),
-    default=KINDS[0],
     help="sequential decides after every stage whether to answer or to go on, and with what; table "
     "is the paper's: a strategy for each difficulty and budget.",
+    usual="sequential, and table where there are fewer than 20 problems",
 )
 @options.option(
     "--currency",
@@ -59,7 +59,7 @@ CURRENCIES = ("generations", "tokens", "seconds", "flops", "money")
 @options.out("POLICY", "Where the policy goes, a JSON file.")
 def fit(
     store: Path,
-    kind: str,
+    kind: str | None,
     currency: str,
     prices: Path | None,
     most: float | None,
@@ -71,7 +71,9 @@ def fit(
     problems that the policy was not fitted on. A sweep that is not finished is fitted on what there
     is.
     """
-    if kind == "table":
+    from outthink.policy.store import is_small
+
+    if kind == "table" or (kind is None and is_small(store)):
         return _table(store, verifier, out, as_json)
     return _sequential(store, verifier, out, currency, _prices(currency, prices), most, as_json)
 

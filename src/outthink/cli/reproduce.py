@@ -8,7 +8,7 @@ from typing import Any
 
 from outthink.cli import options, reads
 from outthink.cli.commands import command, command_line, stopping
-from outthink.cli.output import cost_factor, print_json, print_table, say
+from outthink.cli.output import cost_factor, percent, print_json, print_table, say
 
 
 @command(
@@ -71,3 +71,19 @@ def _print(outcome: dict[str, Any]) -> None:
         if row["charged"]
     ]
     print_table(("axis", "N", "cost", "against", "CEF"), rows)
+    for name, fitted in outcome["sequential"].items():
+        print(
+            f"\nthe sequential policy, menu {name!r}, in {fitted['currency']}; everything charged"
+        )
+        print_table(
+            ("cost", "accuracy", f"{fitted['baseline']} needs", "the strongest fixed needs"),
+            [
+                (
+                    f"{row['cost']['mean']:.3g}",
+                    percent(row["accuracy"]["mean"]),
+                    cost_factor(row["versus_baseline"]),
+                    cost_factor(row["versus_strongest"]),
+                )
+                for row in fitted["frontier"]
+            ],
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from outthink.measure.difficulty import Difficulty, bins
 from outthink.models.shape import ModelShape
 from outthink.run.store import Store
 from outthink.study.models import Models
-from outthink.study.plan import REVISIONS, STRATEGIES, Plan
+from outthink.study.plan import REVISIONS, STRATEGIES, UNSCORED, Plan
 from outthink.study.read import Study
 from outthink.study.sweep import Sweep, make_place, swept
 
@@ -70,6 +70,17 @@ class Scale:
     """Samples a problem for that comparison."""
 
 
+STAGES = (
+    "beam(width=2)@2",
+    "beam@4",
+    "revise(sequential=8)@8",
+    "greedy(scored=yes)@1",
+    "greedy(by=larger,scored=yes)@1",
+)
+"""Of sequential policies, besides samples."""
+TRIALS = 6
+"""Runs of each search among them a problem."""
+
 STORE = "reproduce.store"
 """Where all of it is kept: verifiers and models side by side, over the same draws."""
 
@@ -109,6 +120,9 @@ class Evidence:
     """By model name: s, l, prm, orm, reviser, revision."""
     pretraining_tokens: int
     """Tokens that S and L were each trained on."""
+    stages: Study | None = None
+    """What a sequential policy may run, several times: samples, searches, revisions, greedy answers
+    of S and of L."""
 
     @property
     def problems(self) -> int:
@@ -176,6 +190,12 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
         chains = only(*REVISIONS[:5], budgets=(1, 4, 16), chains=16)
         deep = only("beam", budgets=(scale.deep,)) if scale.deep else None
         prompted = Models("lab:s", "none", weights, "lab:s", "none")
+        fixed = (UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5])
+        staged = replace(
+            only(*fixed, budgets=scale.budgets[:3], pool=scale.pool, chains=scale.chains),
+            stages=STAGES,
+            trials=TRIALS,
+        )
         yield Evidence(
             scale=scale,
             seed=seed,
@@ -193,6 +213,7 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
                 )
                 for kind in LABELS
             },
+            stages=sweep(store, staged, replace(models, larger="lab:l"), scale.problems),
             shapes=shapes(weights),
             pretraining_tokens=pretraining_tokens(),
         )

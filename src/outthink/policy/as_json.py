@@ -54,6 +54,7 @@ def forecast(cost: Forecast) -> dict[str, Any]:
 
 def fitting(fit: FitResult) -> dict[str, Any]:
     return {
+        "kind": "table",
         **({} if fit.path is None else {"policy": str(fit.path)}),
         "problems": fit.problems,
         "cells": [
@@ -74,6 +75,7 @@ def fitting(fit: FitResult) -> dict[str, Any]:
 def sequential(fit: SequentialFit) -> dict[str, Any]:
     frontier = fit.frontier
     return {
+        "kind": "sequential",
         **({} if fit.path is None else {"policy": str(fit.path)}),
         "problems": len(frontier.problems),
         "currency": frontier.currency,
@@ -118,10 +120,10 @@ def _runs(menu: Sequence[Stage], means: Floats) -> dict[str, float]:
 
 
 def _factor(factor: Equivalence) -> dict[str, Any]:
-    """A bound that lies outside what was run is null."""
+    """An upper bound that lies outside what was run is null."""
     return {
         "factor": factor.factor,
-        "low": factor.known_low,
+        "low": factor.low,
         "high": factor.known_high,
         "at_least": factor.at_least,
     }
@@ -131,10 +133,24 @@ def reported(result: Reported) -> dict[str, Any]:
     return {
         "report": str(result.page),
         **sweep(result.accuracies),
-        **({} if result.fitting is None else fitting(result.fitting)),
-        **({} if result.sequential is None else {"sequential": sequential(result.sequential)}),
+        **_table(result.fitting),
+        **_saved(result.sequential),
         "notes": list(result.notes),
     }
+
+
+def _table(fit: FitResult | None) -> dict[str, Any]:
+    if fit is None:
+        return {}
+    return {name: value for name, value in fitting(fit).items() if name != "kind"}
+
+
+def _saved(fit: SequentialFit | None) -> dict[str, Any]:
+    if fit is None:
+        return {}
+    told = sequential(fit)
+    policy = told.pop("policy", None)
+    return {"sequential": told, **({} if policy is None else {"policy": policy})}
 
 
 def solved(result: Solved) -> dict[str, Any]:

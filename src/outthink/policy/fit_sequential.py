@@ -65,19 +65,20 @@ def fit_sequential(
     seed: int,
     money: tuple[str, Currency] | None = None,
     most: float | None = None,
+    stages: Sequence[Stage] | None = None,
     rules: bool = True,
 ) -> SequentialFit:
     """Fit the sequential policy at falling prices, and compare it with every fixed strategy.
 
     `money` is a currency by its name and function, generations by default; `most` caps what one
-    problem may cost, 64 samples by default. With `rules`, other adaptive rules are played on the
-    same trials. Raises `UsageError` where no policy can be fitted, and says what would help.
+    problem may cost, 64 samples by default; `stages` is the menu, by default everything that the
+    study has runs of and the currency can weigh. With `rules`, other adaptive rules are played on
+    the same trials. Raises `UsageError` where no policy can be fitted, and says what would help.
     """
     if why := lacks_stages(study):
         raise UsageError(why)
     money = money or (GENERATIONS, currency(GENERATIONS))
-    stages = _menu(study, money[0])
-    replayed = trials(study, stages, money)
+    replayed = trials(study, stages or _menu(study, money[0]), money)
     cap = most or MOST * float(min(replayed.costs))
     if cap < replayed.costs.min():
         raise UsageError(

@@ -83,13 +83,19 @@ class _Reader:
         if name == plan.pool_job:
             return self._source(name, [(name, plan.pool, "")], cut=True)
         if AT in name:
+            if name not in plan.stages:
+                raise UsageError(
+                    f"no runs of {name} are in the store; sweep with '--stages {name}'"
+                )
             return self._source(name, plan.trials_of(name), cut=False)
         return self._chains(name)
 
     def _chains(self, name: str) -> Source:
         """Chains of revisions, solution by solution."""
         plan = self._study.plan
-        stage = next(text for text in plan.stages if stage_parts(text)[0] == name)
+        stage = next((text for text in plan.stages if stage_parts(text)[0] == name), None)
+        if stage is None:
+            raise UsageError(f"no runs of {name} are in the store; sweep with '--stages {name}@8'")
         reading = strategy(name).about.reading
         assert reading is not None and reading.sequential is not None
         length = min(reading.sequential, stage_parts(stage)[1])

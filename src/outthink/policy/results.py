@@ -76,7 +76,14 @@ class SequentialFit:
     """For every member."""
     trials: Trials
     path: Path | None = None
+    """Where the policy was saved, if it was."""
     notes: tuple[str, ...] = ()
+    """What a reader must know: a sweep that is not finished."""
+
+    @property
+    def policy(self) -> Family:
+        """What can be used on new problems."""
+        return self.family
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from outthink.policy.currency import GENERATIONS, Price, currency
 from outthink.policy.family import Family
 from outthink.policy.fit import fit_study
 from outthink.policy.fit_sequential import fit_sequential
+from outthink.policy.frontier import LEAST
 from outthink.policy.results import FitResult, SequentialFit
 from outthink.policy.table import Policy
 from outthink.study.sweep import make_place, reopened
@@ -33,6 +34,12 @@ def fit_store(store: Path, out: Path | None, verifier: str | None = None) -> Fit
         if out is not None:
             save(fitted.policy, out)
         return fitted
+
+
+def is_small(store: Path) -> bool:
+    """Whether a store has too few problems for a sequential policy."""
+    with reopened(store) as opened:
+        return len(opened.study.problems) < LEAST
 
 
 def fit_sequential_store(
