@@ -9,7 +9,7 @@ that were fitted on the other one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,9 @@ class Point:
     """[P, A] how often it ran each stage of its menu."""
     accuracy: Interval
     mean_cost: Interval
-    hits: NDArray[np.bool_]
-    """[P, O] whether it was right in each order."""
-    chances: Cells
+    hits: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
+    """[P, O] whether it was right in each order; empty where that is not kept."""
+    chances: Cells = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     """[P, O] the probability of that, as it said at its end; NaN where it does not say."""
 
     @classmethod
