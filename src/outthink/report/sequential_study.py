@@ -37,6 +37,8 @@ LOOKS = 5
 """Looks that are counted each by itself; the later ones are left out."""
 LONG, SHORT = range(3, 7), range(1, 2)
 """Stages of the problems that are followed."""
+SURE = 0.9
+"""A last answer as likely as this ends the search for a problem to follow."""
 _TRIED = 400
 """Problems that are looked through for one to follow."""
 
@@ -242,19 +244,24 @@ def _followed(
 ) -> Iterator[data.Followed]:
     """One that took several stages and ended right, best where the first answer was wrong and the
     last one sure; then one that was answered after a single stage."""
-    played = [
-        _play(rule, fitted, problem, place, stages)
-        for place, problem in enumerate(problems[:_TRIED])
-    ]
-    long = [one for one in played if len(one.looks) - 1 in LONG and one.right]
-    long.sort(key=lambda one: (one.looks[1].answer == one.looks[-1].answer, -_surety(one)))
-    short = [one for one in played if len(one.looks) - 1 in SHORT and one.right]
-    yield from long[:1]
+    long: list[data.Followed] = []
+    short: list[data.Followed] = []
+    for place, problem in enumerate(problems[:_TRIED]):
+        one = _play(rule, fitted, problem, place, stages)
+        if one.right and len(one.looks) - 1 in LONG:
+            long.append(one)
+        elif one.right and len(one.looks) - 1 in SHORT:
+            short.append(one)
+        if short and long and _turn(long[-1]) > SURE:
+            break
+    yield from sorted(long, key=_turn)[-1:]
     yield from short[:1]
 
 
-def _surety(one: data.Followed) -> float:
-    return one.looks[-1].chance or 0.0
+def _turn(one: data.Followed) -> float:
+    """How sure its last answer is, below 0 where the first one was the same."""
+    is_same = one.looks[1].answer == one.looks[-1].answer
+    return (one.looks[-1].chance or 0.0) - is_same
 
 
 def _play(
