@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sequential_fixtures import BASELINE, a_fit, never, problems
-from test_report import Page, a_report, plain, tips
+from test_report import HOSTILE, Page, a_report, plain, tips
 
 from outthink.policy.frontier import FixedCurve
 from outthink.report import Report, render, verdict
@@ -243,3 +243,18 @@ def test_a_policy_with_a_single_member_and_without_rules_is_drawn():
     )
     few = replace(policy, lines=lines, members=policy.members[:1], chosen=0, followed=(), taken=())
     assert "What accuracy costs" in render(alone(few))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_of_a_problem_stays_text(text):
+    policy = a_policy()
+    one = policy.followed[0]
+    looks = tuple(replace(look, answer=text[:40]) for look in one.looks)
+    one = replace(one, prompt=text, reference=text, looks=looks)
+    page = render(alone(replace(policy, followed=(one,))))
+    assert Page(page).tags == Page(render(alone(replace(policy, followed=(one_plain(one),))))).tags
+
+
+def one_plain(one):
+    looks = tuple(replace(look, answer="a") for look in one.looks)
+    return replace(one, prompt="a", reference="a", looks=looks)

@@ -39,7 +39,7 @@ LONG, SHORT = range(3, 7), range(1, 2)
 """Stages of the problems that are followed."""
 SURE = 0.9
 """A last answer as likely as this ends the search for a problem to follow."""
-_TRIED = 400
+_TRIED = 200
 """Problems that are looked through for one to follow."""
 
 Bins = tuple[str, Integers]
