@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from outthink.policy.results import Reported
 
 PLAN = Plan(
-    ("majority", "best_of_n(answer=max)", "best_of_n", "beam", "revise(sequential=8)"),
+    ("greedy", "majority", "best_of_n(answer=max)", "best_of_n", "beam", "revise(sequential=8)"),
     (1, 4, 8, 16),
     pool=128,
     chains=16,

@@ -51,8 +51,8 @@ def together(name: str, value: Callable[..., Any], *options: Decorator) -> Decor
             return run(**given, **{name: value(**own)})
 
         made: Callable[..., Any] = call
-        for each in reversed(options):
-            made = each(made)
+        for decorate_with in reversed(options):
+            made = decorate_with(made)
         return made
 
     return decorate

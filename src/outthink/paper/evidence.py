@@ -190,7 +190,7 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
         chains = only(*REVISIONS[:5], budgets=(1, 4, 16), chains=16)
         deep = only("beam", budgets=(scale.deep,)) if scale.deep else None
         prompted = Models("lab:s", "none", weights, "lab:s", "none")
-        fixed = (UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5])
+        fixed = ("greedy", UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5])
         staged = replace(
             only(*fixed, budgets=scale.budgets[:3], pool=scale.pool, chains=scale.chains),
             stages=STAGES,

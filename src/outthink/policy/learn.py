@@ -35,6 +35,8 @@ RIDGE = 300.0
 """Penalty of the regressions."""
 STEPS = 160_000
 """Steps that are replayed for a fit, about."""
+MOST_ORDERS = 8
+"""Random orders of one problem; more of them say little that is new."""
 LOOKS = 10
 """Most stages in one order."""
 EXPLORE = 0.3
@@ -116,7 +118,7 @@ class _Steps:
 def fit(trials: Trials, *, most: float = np.inf, seed: int = 0) -> tuple[Sequential, ...]:
     """Policies for falling prices, from the cheapest to the most thorough. `most` caps what one
     problem may cost, in the currency of the trials."""
-    orders = max(1, round(STEPS / 2 / LOOKS / len(trials.problems)))
+    orders = min(MOST_ORDERS, max(1, round(STEPS / 2 / LOOKS / len(trials.problems))))
     rng = np.random.default_rng(seed)
     prices = _prices(trials)
 
