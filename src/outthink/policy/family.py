@@ -19,6 +19,7 @@ from outthink.measure.arrays import Floats
 from outthink.measure.intervals import Interval
 from outthink.policy.live import Limits
 from outthink.policy.menu import Stage
+from outthink.policy.pooled import Table
 from outthink.policy.sequential import Chances, Sequential
 from outthink.types import Problem
 
@@ -49,6 +50,7 @@ class Member:
     values: Floats
     cost: Interval
     accuracy: Interval
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class Family:
 
     def rule(self, member: Member) -> Sequential:
         """The rule of a member."""
-        return Sequential(self.menu, self.chances, member.price, member.first, member.values)
+        return Sequential(
+            self.menu, self.chances, member.price, member.first, member.values, member.tables
+        )
 
     def limits(self, dial: Dial) -> Limits:
         """What it may spend on one problem. Raises `UsageError` for a cap that no stage fits in."""

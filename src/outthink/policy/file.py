@@ -18,6 +18,7 @@ from outthink.measure.intervals import Interval
 from outthink.policy.chance import ScoreCurve
 from outthink.policy.family import Family, Member, Origin
 from outthink.policy.menu import Stage
+from outthink.policy.pooled import Table
 from outthink.policy.sequential import Chances
 from outthink.policy.table import Policy, get
 
@@ -69,6 +70,13 @@ def save(family: Family, path: str | Path) -> None:
                 "accuracy": asdict(member.accuracy),
                 "first": _numbers(member.first),
                 "values": [_numbers(row) for row in member.values],
+                "tables": [
+                    {
+                        "keys": list(map(int, table.keys)),
+                        "values": [_numbers(row) for row in table.values],
+                    }
+                    for table in member.tables
+                ],
             }
             for member in family.members
         ],
@@ -112,7 +120,7 @@ def _parse(data: Mapping[str, Any]) -> Family:
             },
             _array(get(chances, "weights", list)),
         ),
-        members=tuple(map(_member, get(data, "members", list))),
+        members=tuple(_member(entry, len(menu)) for entry in get(data, "members", list)),
         provenance=_origin(get(data, "provenance", dict)),
     )
     if not family.members or not family.menu:
@@ -120,14 +128,21 @@ def _parse(data: Mapping[str, Any]) -> Family:
     return family
 
 
-def _member(data: Mapping[str, Any]) -> Member:
+def _member(data: Mapping[str, Any], stages: int) -> Member:
     return Member(
         get(data, "price", float),
         _array(get(data, "first", list)),
         np.array([_array(row) for row in get(data, "values", list)]),
         _interval(get(data, "cost", dict)),
         _interval(get(data, "accuracy", dict)),
+        tuple(_table(entry, stages) for entry in get(data, "tables", list)),
     )
+
+
+def _table(data: Mapping[str, Any], stages: int) -> Table:
+    rows = [_array(row) for row in get(data, "values", list)]
+    keys = np.array(get(data, "keys", list), np.int64)
+    return Table(keys, np.array(rows, np.float32).reshape(keys.size, stages))
 
 
 def _interval(data: Mapping[str, Any]) -> Interval:

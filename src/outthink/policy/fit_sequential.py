@@ -107,6 +107,7 @@ def fit_sequential(
             policies[number].values,
             points[number].mean_cost,
             points[number].accuracy,
+            policies[number].tables,
         )
         for number in kept
     )

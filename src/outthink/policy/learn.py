@@ -5,7 +5,7 @@
 2. The same is replayed again, and every step kept: the look before, the stage, the look after.
 3. Backwards, by regression: the value of stage a at look s is the mean over its steps of
    max(0, best value at the look after) + right after - right before - price x cost.
-   Ten sweeps carry it from the last stage to the first. One set of steps serves every price.
+   Sweeps carry it from the last stage to the first. One set of steps serves every price.
 4. The steps that the fitted policies would take are replayed too, with some random ones among them,
    and 3 is done again: values are sharpest where they are needed.
 
@@ -20,30 +20,51 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.chance import ScoreCurve, logistic
-from outthink.policy.looks import of_answers, of_problems
+from outthink.policy.looks import keys, of_answers, of_problems
 from outthink.policy.menu import Stage
+from outthink.policy.pooled import Pools, Table, places
 from outthink.policy.replay import STOP, Allowed, Replay
 from outthink.policy.sequential import NEVER, Chances, Sequential
 from outthink.policy.tally import Cells, Tally
 from outthink.policy.trials import Trials
 
-SWEEPS = 10
-"""Times that values are carried one stage back."""
+SWEEPS = 12
+"""Times that values are carried one stage back, at each price; at the first price, twice as often.
+The next price goes on from them."""
 RIDGE = 300.0
 """Penalty of the regressions."""
 STEPS = 160_000
 """Steps that are replayed for a fit, about."""
-MOST_ORDERS = 8
-"""Random orders of one problem; more of them say little that is new."""
-LOOKS = 10
-"""Most stages in one order."""
+STEPS_EACH = 160
+"""At most, about, of one problem: more random orders of it say little that is new."""
+LOOKS = 40
+"""Most stages in one order, where looks repeat."""
+SHORT = 10
+"""The same where they do not: long orders make a regression too hopeful there."""
+LEAVE = 0.08
+"""Chance that an explorer ends an order of random stages at a look."""
+BEYOND = 0.6
+"""Chance that it goes on where the policy it follows would answer."""
 EXPLORE = 0.3
 """Share of random stages among those of fitted policies."""
-PRICES = 14
+PRICES = 16
+OFTEN = 60
+"""Steps from looks that are alike, for a pool of their own."""
+POOLS = 2000
+"""At most, for either key."""
+NOTHING = 5e-4
+"""Left out of a table: as much as one part in 2,000 of an accuracy."""
+BATCH = 4000
+"""Problems that are replayed at once."""
 ANSWERS = 100_000
 """Answers that the probabilities are fitted on, of random and of fitted policies each."""
+
+
+_NOTHING = np.zeros(len(of_answers(Tally.empty(np.zeros(0, np.int64), 2, 1))[2].T))
+"""Weights of an answer's columns, before any are fitted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +77,13 @@ class _Explorer:
     rng: np.random.Generator
     policies: tuple[Sequential, ...] = ()
     """Fitted already; each row follows one of them, but for a share of random stages."""
+    repeats: bool = True
+    """Whether looks repeat: orders are long then, and end at random."""
     name: str = "explorer"
+
+    @property
+    def looks(self) -> int:
+        return LOOKS if self.repeats else SHORT
 
     def chances(self, stage: Stage, scores: Cells) -> Cells:
         return self.chances_of.curves[stage.source](scores)
@@ -65,11 +92,15 @@ class _Explorer:
         noise = self.rng.gumbel(size=allowed.shape) - 0.5 * np.log(self.costs)
         noise[~allowed] = NEVER
         chosen = np.where(allowed.any(axis=1), noise.argmax(axis=1), STOP)
+        begun = tally.looks > 0
         if not self.policies:
-            return chosen
+            return np.where(
+                begun & (self.rng.random(chosen.size) < LEAVE * self.repeats), STOP, chosen
+            )
         followed = self._followed(tally, allowed)
-        explores = (self.rng.random(chosen.size) < EXPLORE) | (followed == STOP)
-        return np.where(explores, chosen, followed)
+        beyond = BEYOND if self.repeats else 1.0
+        explores = self.rng.random(chosen.size) < np.where(followed == STOP, beyond, EXPLORE)
+        return np.where(explores | ~begun, chosen, followed)
 
     def _followed(self, tally: Tally, allowed: Allowed) -> Integers:
         followed = np.full(tally.size, STOP)
@@ -93,6 +124,9 @@ class _Steps:
     is_first: Integers
     stage: Integers
     after: Cells
+    keys: Integers
+    """[n, 2] of the look before."""
+    keys_after: Integers
     allowed: Allowed
     """[n, A] after it."""
     gain: Floats
@@ -110,50 +144,77 @@ class _Steps:
             self.is_first,
             self.stage,
             self.after,
+            self.keys,
+            self.keys_after,
             self.allowed,
             self.gain,
         )
 
 
-def fit(trials: Trials, *, most: float = np.inf, seed: int = 0) -> tuple[Sequential, ...]:
+def fit(
+    trials: Trials,
+    *,
+    most: float = np.inf,
+    seed: int = 0,
+    prices: Sequence[float] | None = None,
+) -> tuple[Sequential, ...]:
     """Policies for falling prices, from the cheapest to the most thorough. `most` caps what one
-    problem may cost, in the currency of the trials."""
-    orders = min(MOST_ORDERS, max(1, round(STEPS / 2 / LOOKS / len(trials.problems))))
+    problem may cost, in the currency of the trials; `prices`, in any order, are those of an
+    accuracy, `None` for a grid of them."""
     rng = np.random.default_rng(seed)
-    prices = _prices(trials)
+    steps = min(STEPS, STEPS_EACH * len(trials.problems))
+    falling = _prices(trials) if prices is None else np.sort(np.array(prices, float))[::-1]
 
     def explorer(chances: Chances, policies: tuple[Sequential, ...] = ()) -> _Explorer:
-        return _Explorer(trials.menu, chances, trials.costs, rng, policies)
+        return _Explorer(trials.menu, chances, trials.costs, rng, policies, repeats)
 
     curves = {source.name: ScoreCurve.fit(source, trials.right) for source in trials.sources}
-    some = max(1, orders // 2)
-    seen = _answers(explorer(Chances(curves, np.zeros(0))), trials, some, most)
+    repeats = True
+    few = _replay(explorer(Chances(curves, _NOTHING)), trials, steps // 8, most)
+    repeats = _repeats(few)
+    seen = _answers(explorer(Chances(curves, _NOTHING)), trials, steps // 4, most)
     chances = Chances(curves, _weights([seen], rng))
-    begun = _values(_replay(explorer(chances), trials, some, most), trials, chances, prices)
-    more = _answers(explorer(chances, begun), trials, some, most)
+    begun = _values(
+        _replay(explorer(chances), trials, steps // 4, most), trials, chances, falling, repeats
+    )
+    more = _answers(explorer(chances, begun), trials, steps // 4, most)
     chances = Chances(curves, _weights([seen, more], rng))
-    steps = [_replay(explorer(chances, policies), trials, orders, most) for policies in ((), begun)]
-    return _values(_Steps.joined(steps), trials, chances, prices)
+    kept = [
+        _replay(explorer(chances, policies), trials, steps // 2, most) for policies in ((), begun)
+    ]
+    return _values(_Steps.joined(kept), trials, chances, falling, repeats)
+
+
+def _repeats(steps: _Steps) -> bool:
+    """Whether half of the looks are ones that come often, so that tables hold them."""
+    fine = steps.keys[~steps.is_first, 1]
+    return bool(np.isin(fine, _often(fine)).mean() > 0.5) if fine.size else True
 
 
 def _prices(trials: Trials) -> Floats:
     """From one at which hardly more than the cheapest stage pays, down."""
     cheapest: float = trials.costs.min()
-    return np.geomspace(0.03, 0.0003, PRICES) / cheapest
+    return np.geomspace(0.1, 0.0005, PRICES) / cheapest
 
 
-def _answers(
-    explorer: _Explorer, trials: Trials, orders: int, most: float
-) -> tuple[Floats, Floats]:
-    """Columns of every answer after every look, and whether it is right."""
-    replay = _start(explorer, trials, orders)
+def _answers(explorer: _Explorer, trials: Trials, steps: int, most: float) -> tuple[Floats, Floats]:
+    """Columns of every answer after every look, and whether it is right; of some `steps` looks."""
     seen: list[tuple[Floats, Floats]] = []
-    for _ in range(LOOKS):
-        decided = explorer.decide(replay.tally, replay.allowed(most))
-        replay.run(decided)
-        tally = replay.tally.take(np.flatnonzero(decided != STOP))
-        rows, answers, columns = of_answers(tally)
-        seen.append((columns, trials.right[tally.problem[rows], answers].astype(float)))
+    if not (trials.costs <= most).any():
+        raise UsageError(f"a cap of {most:g}; the cheapest stage costs {trials.costs.min():g}")
+    while steps > 0:
+        replay = _start(explorer, trials)
+        going = np.ones(replay.tally.size, np.bool_)
+        for _ in range(explorer.looks):
+            decided = _decide(explorer, replay.tally, replay.allowed(most), going)
+            going = decided != STOP
+            if not going.any():
+                break
+            replay.run(decided)
+            tally = replay.tally.take(np.flatnonzero(going))
+            rows, answers, columns = of_answers(tally)
+            seen.append((columns, trials.right[tally.problem[rows], answers].astype(float)))
+            steps -= tally.size
     columns, right = (np.concatenate(part) for part in zip(*seen, strict=True))
     return columns, right
 
@@ -168,45 +229,68 @@ def _weights(seen: Sequence[tuple[Floats, Floats]], rng: np.random.Generator) ->
     return logistic(columns, right, ridge=3.0)
 
 
-def _start(explorer: _Explorer, trials: Trials, orders: int) -> Replay:
-    problems = np.tile(np.arange(len(trials.problems)), orders)
+def _start(explorer: _Explorer, trials: Trials) -> Replay:
+    """A batch of problems, each in an order of its own."""
+    problems = explorer.rng.permutation(len(trials.problems))[:BATCH]
     return Replay(explorer, trials, problems, int(explorer.rng.integers(2**62)))
 
 
-def _replay(explorer: _Explorer, trials: Trials, orders: int, most: float) -> _Steps:
-    """Steps from nothing drawn to the last look of every order."""
-    replay = _start(explorer, trials, orders)
+def _decide(explorer: _Explorer, tally: Tally, allowed: Allowed, going: Allowed) -> Integers:
+    """What is decided for the rows that are going on; the rest have stopped."""
+    decided = np.full(tally.size, STOP)
+    rows = np.flatnonzero(going)
+    decided[rows] = explorer.decide(tally.take(rows), allowed[rows])
+    return decided
+
+
+def _replay(explorer: _Explorer, trials: Trials, steps: int, most: float) -> _Steps:
+    """Some `steps` steps, each order from nothing drawn to its last look."""
+    parts: list[_Steps] = []
+    while steps > 0:
+        batch = _batch(explorer, trials, most)
+        steps -= sum(part.stage.size for part in batch)
+        parts += batch
+    return _Steps.joined(parts)
+
+
+def _batch(explorer: _Explorer, trials: Trials, most: float) -> list[_Steps]:
+    replay = _start(explorer, trials)
     tally = replay.tally
     allowed = replay.allowed(most)
+    going = np.ones(tally.size, np.bool_)
     before, chance = None, np.zeros(tally.size)
+    keys_before = np.zeros((tally.size, 2), np.int64)
     parts = []
-    for number in range(LOOKS):
-        decided = explorer.decide(tally, allowed)
-        going = np.flatnonzero(decided != STOP)
-        if not going.size:
+    for number in range(explorer.looks):
+        decided = _decide(explorer, tally, allowed, going)
+        going = decided != STOP
+        rows = np.flatnonzero(going)
+        if not rows.size:
             break
         replay.run(decided)
         allowed = replay.allowed(most)
         answers, likely = explorer.chances_of.likeliest(tally)
-        after = of_problems(tally, likely)
+        after, keys_after = of_problems(tally, likely), keys(tally, likely)
         now = trials.is_right(tally.problem, answers).astype(float)
         parts.append(
             _Steps(
-                tally.problem[going],
-                (after if before is None else before)[going],
-                np.full(going.size, number == 0),
-                decided[going],
-                after[going],
-                allowed[going],
-                (now - chance)[going],
+                tally.problem[rows],
+                (after if before is None else before)[rows],
+                np.full(rows.size, number == 0),
+                decided[rows],
+                after[rows],
+                keys_before[rows],
+                keys_after[rows],
+                allowed[rows],
+                (now - chance)[rows],
             )
         )
-        before, chance = after, now
-    return _Steps.joined(parts)
+        before, chance, keys_before = after, now, keys_after
+    return parts
 
 
 def _values(
-    steps: _Steps, trials: Trials, chances: Chances, prices: Floats
+    steps: _Steps, trials: Trials, chances: Chances, prices: Floats, repeats: bool
 ) -> tuple[Sequential, ...]:
     """The policy at each price.
 
@@ -214,21 +298,58 @@ def _values(
     to go on with, the other one says what that is worth: the best of many noisy values looks
     better than it is (double Q-learning, van Hasselt 2010).
     """
-    halves = [_Half.of(steps, trials, steps.problem % 2 == half) for half in (0, 1)]
+    of_looks = steps.keys[~steps.is_first] if repeats else steps.keys[:0]
+    pools = [_often(column) for column in of_looks.T]
+    halves = [_Half.of(steps, trials, steps.problem % 2 == half, pools) for half in (0, 1)]
     policies = []
-    for price in prices:
+    stages = trials.costs.size
+    empty = _Values(
+        np.zeros((steps.after.shape[1], stages), np.float32),
+        [np.zeros((stages, known.size + 1), np.float32) for known in pools],
+    )
+    values = [empty, empty]
+    for number, price in enumerate(prices):
         costs = price * trials.costs
-        values = [np.zeros((steps.after.shape[1], costs.size), np.float32) for _ in halves]
-        for _ in range(SWEEPS):
+        for _ in range(SWEEPS if number else 2 * SWEEPS):
             pairs = zip(halves, values, values[::-1], strict=True)
             values = [half.values(half.target(own, other), costs) for half, own, other in pairs]
         pairs = zip(halves, values, values[::-1], strict=True)
         first = [half.first(half.target(own, other), costs) for half, own, other in pairs]
-        mean = np.mean(values, axis=0).astype(np.float64)
+        mean = np.mean([one.weights for one in values], axis=0).astype(np.float64)
+        tables = tuple(
+            _table(known, np.mean(added, axis=0))
+            for known, *added in zip(pools, *(one.added for one in values), strict=True)
+        )
         policies.append(
-            Sequential(trials.menu, chances, float(price), np.mean(first, axis=0), mean)
+            Sequential(trials.menu, chances, float(price), np.mean(first, axis=0), mean, tables)
         )
     return tuple(policies)
+
+
+def _often(keys: Integers) -> Integers:
+    """The keys that come often enough for a pool of their own, rising."""
+    known, counts = np.unique(keys, return_counts=True)
+    often = known[counts >= OFTEN]
+    if often.size > POOLS:
+        often = np.sort(known[np.argsort(-counts, kind="stable")[:POOLS]])
+    return often
+
+
+def _table(known: Integers, added: Cells) -> Table:
+    """Of what is added [A, G + 1] to the values of each pool, without those of nothing."""
+    values = added[:, :-1].T
+    some = np.abs(values).max(axis=1) > NOTHING
+    return Table(known[some], values[some])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Values:
+    """Of every stage, as fitted on one half."""
+
+    weights: Cells
+    """[F, A]"""
+    added: list[Cells]
+    """For either key: [A, G + 1] what is added for looks in each pool, 0 for those in none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,43 +358,73 @@ class _Half:
 
     after: Cells
     """[F, n]"""
+    pools_after: list[Integers]
+    """For either key: [n]"""
     forbidden: Cells
     """[A, n] minus infinity where a stage is not allowed after the step, else 0."""
     gain: Floats
-    later: tuple[tuple[Integers, Cells], ...]
-    """For each stage: its later steps, and what solves their regression [F, m]."""
+    later: tuple[tuple[Integers, Cells, Cells, list[Pools]], ...]
+    """For each stage: its later steps, their columns [m, F], what solves their regression [F, m],
+    and their pools."""
     begins: tuple[Integers, ...]
     """For each stage: its steps that were the first."""
 
     @classmethod
-    def of(cls, steps: _Steps, trials: Trials, of_half: Allowed) -> _Half:
+    def of(cls, steps: _Steps, trials: Trials, of_half: Allowed, pools: list[Integers]) -> _Half:
         stages = range(len(trials.menu))
         stage, is_first = steps.stage[of_half], steps.is_first[of_half]
-        before = steps.before[of_half]
-        later = [np.flatnonzero((stage == number) & ~is_first) for number in stages]
+        before, problem = steps.before[of_half], steps.problem[of_half]
+        of_keys = steps.keys[of_half].T
+        later = []
+        for number in stages:
+            rows = np.flatnonzero((stage == number) & ~is_first)
+            pooled = [
+                Pools.of(places(known, key[rows]), problem[rows], known.size)
+                for known, key in zip(pools, of_keys, strict=True)
+            ]
+            later.append((rows, before[rows], _solver(before[rows]), pooled))
         return cls(
             np.ascontiguousarray(steps.after[of_half].T),
+            [
+                places(known, key)
+                for known, key in zip(pools, steps.keys_after[of_half].T, strict=True)
+            ],
             np.where(steps.allowed[of_half].T, 0, NEVER).astype(np.float32),
             steps.gain[of_half],
-            tuple((rows, _solver(before[rows])) for rows in later),
+            tuple(later),
             tuple(np.flatnonzero((stage == number) & is_first) for number in stages),
         )
 
-    def target(self, own: Cells, other: Cells) -> Floats:
+    def target(self, own: _Values, other: _Values) -> Floats:
         """[n] what each step gained, with what going on after it is worth."""
-        chosen = (own.T @ self.after + self.forbidden).argmax(axis=0)
-        columns = np.arange(chosen.size)
-        worth = (other.T @ self.after + self.forbidden)[chosen, columns]
+        chosen = self._worth(own).argmax(axis=0)
+        worth = self._worth(other)[chosen, np.arange(chosen.size)]
         target: Floats = self.gain + np.maximum(worth, 0)
         return target
 
-    def values(self, target: Floats, costs: Floats) -> Cells:
-        """[F, A] regressed on the columns of the look before."""
-        columns = [
-            solver @ (target[rows] - cost)
-            for (rows, solver), cost in zip(self.later, costs, strict=True)
-        ]
-        return np.stack(columns, axis=1, dtype=np.float32)
+    def _worth(self, values: _Values) -> Cells:
+        """[A, n] of every stage after each step."""
+        worth: Cells = values.weights.T @ self.after + self.forbidden
+        for added, place in zip(values.added, self.pools_after, strict=True):
+            worth += added[:, place]
+        return worth
+
+    def values(self, target: Floats, costs: Floats) -> _Values:
+        """Regressed on the columns of the look before; then what is left over, pooled."""
+        weights, added = [], []
+        for (rows, columns, solver, pooled), cost in zip(self.later, costs, strict=True):
+            wanted = target[rows] - cost
+            weights.append(solver @ wanted)
+            left = wanted - columns @ weights[-1]
+            shrunk = []
+            for pools in pooled:
+                shrunk.append(pools.shrunk(left))
+                left = left - shrunk[-1][pools.place]
+            added.append(shrunk)
+        return _Values(
+            np.stack(weights, axis=1, dtype=np.float32),
+            [np.stack(one) for one in zip(*added, strict=True)],
+        )
 
     def first(self, target: Floats, costs: Floats) -> Floats:
         """[A] the value of each stage where nothing is drawn yet."""

@@ -7,6 +7,8 @@ the value of every stage.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,3 +101,23 @@ def of_problems(tally: Tally, likely: Cells) -> Cells:
         *(used * mean),
     ]
     return np.stack(columns, axis=1, dtype=np.float32)
+
+
+def keys(tally: Tally, likely: Cells) -> Integers:
+    """[E, 2] of each problem, a coarse and a fine number that looks share if they are alike: in
+    generations by source and in the likeliest answer's probability; and in votes and scores too."""
+    votes = tally.votes.sum(axis=1)
+    first, second = likely.T
+    coarse = _mixed([*tally.used.T, np.rint(20 * first)])
+    fine = [tally.votes.max(axis=1), votes, np.rint(10 * tally.weight.sum(axis=1))]
+    both = [coarse, *fine, np.rint(50 * first), np.rint(20 * second)]
+    return np.stack([coarse, _mixed(both)], axis=1)
+
+
+def _mixed(parts: list[NDArray[Any]]) -> Integers:
+    """[E] one number below 2^48 of whole numbers [E], in all likelihood not that of any others."""
+    mixed = np.zeros(parts[0].size, np.uint64)
+    for part in parts:
+        mixed = (mixed ^ part.astype(np.int64).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    return (mixed >> np.uint64(16)).astype(np.int64)

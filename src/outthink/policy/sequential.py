@@ -14,8 +14,9 @@ import numpy as np
 
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.chance import ScoreCurve, likeliest
-from outthink.policy.looks import of_problems
+from outthink.policy.looks import keys, of_problems
 from outthink.policy.menu import Stage
+from outthink.policy.pooled import Table
 from outthink.policy.replay import STOP, Allowed
 from outthink.policy.tally import Cells, Tally
 
@@ -48,6 +49,8 @@ class Sequential:
     """[A] the value of each stage where nothing is drawn yet."""
     values: Floats
     """[F, A] of the columns of a problem: the value of each stage."""
+    tables: tuple[Table, ...] = ()
+    """By the first of a problem's keys, and the second: what is added to these values."""
 
     @property
     def name(self) -> str:
@@ -62,6 +65,10 @@ class Sequential:
         `likeliest`."""
         _, likely = self.chances_of.likeliest(tally)
         values = of_problems(tally, likely) @ self.values
+        if self.tables:
+            of_looks = keys(tally, likely).T
+            for table, key in zip(self.tables, of_looks, strict=True):
+                values += table.at(key)
         values = np.where(tally.looks[:, None] == 0, self.first, values)
         return np.where(allowed, values, NEVER), likely
 
