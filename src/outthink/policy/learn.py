@@ -158,7 +158,9 @@ def fit(
 ) -> tuple[Sequential, ...]:
     """Policies for falling prices, from the cheapest to the most thorough. `most` caps what one
     problem may cost, in the currency of the trials; `prices`, in any order, are those of an
-    accuracy, `None` for a grid of them."""
+    accuracy, `None` for a grid of them. Raises `UsageError` for a cap below every stage."""
+    if not (trials.costs <= most).any():
+        raise UsageError(f"a cap of {most:g}; the cheapest stage costs {trials.costs.min():g}")
     rng = np.random.default_rng(seed)
     falling = _prices(trials) if prices is None else np.sort(np.array(prices, float))[::-1]
 
@@ -197,8 +199,6 @@ def _prices(trials: Trials) -> Floats:
 def _answers(explorer: _Explorer, trials: Trials, steps: int, most: float) -> tuple[Floats, Floats]:
     """Columns of every answer after every look, and whether it is right; of some `steps` looks."""
     seen: list[tuple[Floats, Floats]] = []
-    if not (trials.costs <= most).any():
-        raise UsageError(f"a cap of {most:g}; the cheapest stage costs {trials.costs.min():g}")
     while steps > 0:
         replay = _start(explorer, trials)
         going = np.ones(replay.tally.size, np.bool_)
