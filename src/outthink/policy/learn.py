@@ -186,8 +186,8 @@ def fit(
 
 def _repeats(steps: _Steps) -> bool:
     """Whether half of the looks are ones that come often, so that tables hold them."""
-    fine = steps.keys[~steps.is_first, 1]
-    return bool(np.isin(fine, _often(fine)).mean() > 0.5) if fine.size else True
+    coarse = steps.keys[~steps.is_first, 0]
+    return bool(np.isin(coarse, _often(coarse)).mean() > 0.5) if coarse.size else True
 
 
 def _prices(trials: Trials) -> Floats:
