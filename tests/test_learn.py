@@ -32,7 +32,8 @@ def test_regret_is_a_small_part_of_what_there_is_to_gain(name, most):
         assert (best - got).mean() < most * gain
 
 
-def test_the_same_seed_fits_the_same_policy():
+def test_the_same_seed_fits_the_same_policy(monkeypatch):
+    monkeypatch.setattr(learn, "STEPS", 20_000)
     trials = WORLDS["perfect, classes"].trials(300, 1)
     one, same, other = (learn.fit(trials, prices=PRICES, seed=seed)[1] for seed in (0, 0, 1))
     assert np.array_equal(one.values, same.values)

@@ -160,7 +160,9 @@ def fit(
 ) -> tuple[Sequential, ...]:
     """Policies for falling prices, from the cheapest to the most thorough. `most` caps what one
     problem may cost, in the currency of the trials; `prices`, in any order, are those of an
-    accuracy, `None` for a grid of them."""
+    accuracy, `None` for a grid of them. Raises `UsageError` for a cap below every stage."""
+    if not (trials.costs <= most).any():
+        raise UsageError(f"a cap of {most:g}; the cheapest stage costs {trials.costs.min():g}")
     rng = np.random.default_rng(seed)
     steps = min(STEPS, STEPS_EACH * len(trials.problems))
     falling = _prices(trials) if prices is None else np.sort(np.array(prices, float))[::-1]
@@ -187,8 +189,8 @@ def fit(
 
 def _repeats(steps: _Steps) -> bool:
     """Whether half of the looks are ones that come often, so that tables hold them."""
-    fine = steps.keys[~steps.is_first, 1]
-    return bool(np.isin(fine, _often(fine)).mean() > 0.5) if fine.size else True
+    coarse = steps.keys[~steps.is_first, 0]
+    return bool(np.isin(coarse, _often(coarse)).mean() > 0.5) if coarse.size else True
 
 
 def _prices(trials: Trials) -> Floats:
@@ -200,8 +202,6 @@ def _prices(trials: Trials) -> Floats:
 def _answers(explorer: _Explorer, trials: Trials, steps: int, most: float) -> tuple[Floats, Floats]:
     """Columns of every answer after every look, and whether it is right; of some `steps` looks."""
     seen: list[tuple[Floats, Floats]] = []
-    if not (trials.costs <= most).any():
-        raise UsageError(f"a cap of {most:g}; the cheapest stage costs {trials.costs.min():g}")
     while steps > 0:
         replay = _start(explorer, trials)
         going = np.ones(replay.tally.size, np.bool_)
