@@ -173,6 +173,8 @@ OPTIONS = {
     "window": [1, 4, 99],
     "step": list(StepAggregation),
     "answer": list(AnswerAggregation),
+    "by": ["proposer", "larger"],
+    "scored": ["yes", "no"],
 }
 
 
@@ -184,8 +186,11 @@ def test_13_and_27_every_value_of_every_option_runs_and_is_passed_on(name):
     for option in options:
         for value in OPTIONS[option]:
             chosen = strategy(f"{name}({option}={value})")
-            assert chosen.options in ({option: value}, {})
-            check_result(solve_one(chosen, 16, ScriptedProposer(6), ScriptedVerifier()))
+            given = {"yes": True, "no": False}.get(value, value)
+            assert chosen.options in ({option: given}, {})
+            proposer = ScriptedProposer(6)
+            team = {"larger": proposer}
+            check_result(solve_one(chosen, 16, proposer, ScriptedVerifier(), team=team))
 
 
 def test_32_answers_that_look_alike_are_not_the_same_answer():

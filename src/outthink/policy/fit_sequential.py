@@ -175,16 +175,15 @@ def _rules(
     job = study.plan.pool_job
     sources = tuple(source for source in replayed.sources if source.name == job)
     samples = replace(replayed, menu=(Stage(job, 1),), sources=sources)
-    return tuple(
-        (
-            curve.name,
-            tuple(
-                Point.of(rule.name, play(rule, samples, orders=2, most=most, seed=seed))
-                for rule in curve.rules
-            ),
-        )
-        for curve in curves(samples, strategy=job)
-    )
+    found = []
+    for curve in curves(samples, strategy=job):
+        played = [
+            Point.of(rule.name, play(rule, samples, orders=2, most=most, seed=seed))
+            for rule in curve.rules
+        ]
+        # A rule whose first stage is above the cap draws nothing.
+        found.append((curve.name, tuple(point for point in played if point.mean_cost.mean > 0)))
+    return tuple(found)
 
 
 def _origin(study: Study, stages: Sequence[Stage], seed: int) -> Origin:

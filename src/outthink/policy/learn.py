@@ -38,7 +38,7 @@ RIDGE = 300.0
 """Penalty of the regressions."""
 STEPS = 160_000
 """Steps that are replayed for a fit, about."""
-STEPS_EACH = 160
+STEPS_EACH = 120
 """At most, about, of one problem: more random orders of it say little that is new."""
 LOOKS = 40
 """Most stages in one order, where looks repeat."""
@@ -231,7 +231,10 @@ def _weights(seen: Sequence[tuple[Floats, Floats]], rng: np.random.Generator) ->
 
 def _start(explorer: _Explorer, trials: Trials) -> Replay:
     """A batch of problems, each in an order of its own."""
-    problems = explorer.rng.permutation(len(trials.problems))[:BATCH]
+    count = len(trials.problems)
+    # Few problems go several times, for a batch of a few rows costs as much as one of many.
+    often = max(1, min(BATCH, STEPS_EACH * count // 8 // SHORT) // count)
+    problems = np.concatenate([explorer.rng.permutation(count) for _ in range(often)])[:BATCH]
     return Replay(explorer, trials, problems, int(explorer.rng.integers(2**62)))
 
 

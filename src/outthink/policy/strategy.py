@@ -71,5 +71,6 @@ def policy(
     family = _family(file)
     # A search is tried at a budget of 1 where its name is read; a policy may cost more at least.
     most = max(float(budget.generations), min(family.costs))
-    dial = Dial(price, average if average is None else min(average, most), most)
+    # Below the average, the cap alone decides.
+    dial = Dial(price, average if average is not None and average <= most else None, most)
     return think(family.rule(family.member(dial, problem, seed)), family.limits(dial), problem)
