@@ -233,7 +233,7 @@ def _start(explorer: _Explorer, trials: Trials) -> Replay:
     """A batch of problems, each in an order of its own."""
     count = len(trials.problems)
     # Few problems go several times, for a batch of a few rows costs as much as one of many.
-    often = max(1, min(BATCH, STEPS_EACH * count // 8 // SHORT) // count)
+    often = max(1, min(BATCH, STEPS_EACH * count // 2 // SHORT) // count)
     problems = np.concatenate([explorer.rng.permutation(count) for _ in range(often)])[:BATCH]
     return Replay(explorer, trials, problems, int(explorer.rng.integers(2**62)))
 
