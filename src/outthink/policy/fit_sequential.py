@@ -31,6 +31,7 @@ from outthink.policy.read import menu, trials
 from outthink.policy.replay import play
 from outthink.policy.results import SequentialFit
 from outthink.policy.rules import curves
+from outthink.policy.sequential import Sequential
 from outthink.policy.trials import Trials
 from outthink.study.plan import POOL, UNSCORED, asks
 from outthink.study.read import Study
@@ -99,17 +100,10 @@ def fit_sequential(
         _baseline(study),
         _rules(study, replayed, cap, seed) if rules else (),
     )
-    policies = fit(replayed, most=cap, seed=seed)
+    policies = _as_promised(replayed, frontier, cap, seed)
     members = tuple(
-        Member(
-            policies[number].price,
-            policies[number].first,
-            policies[number].values,
-            points[number].mean_cost,
-            points[number].accuracy,
-            policies[number].tables,
-        )
-        for number in kept
+        Member(price, policy.first, policy.values, point.mean_cost, point.accuracy, policy.tables)
+        for price, policy, point in zip(frontier.prices, policies, frontier.points, strict=True)
     )
     family = Family(
         replayed.menu,
@@ -122,6 +116,19 @@ def fit_sequential(
         _origin(study, replayed.menu, seed),
     )
     return SequentialFit(family, frontier, savings(frontier, seed=seed), replayed)
+
+
+def _as_promised(
+    replayed: Trials, frontier: Frontier, most: float, seed: int
+) -> tuple[Sequential, ...]:
+    """The policies fitted on all problems, each at the price at which it costs what the points of
+    the frontier cost: fitted on twice as many problems, it would spend less at the same price."""
+    tried = fit(replayed, most=most, seed=seed)
+    spent = [play(one, replayed, orders=1, most=most, seed=seed).cost.mean() for one in tried]
+    rising = np.log(np.maximum.accumulate(spent)) + 1e-9 * np.arange(len(spent))
+    wanted = np.log([point.mean_cost.mean for point in frontier.points])
+    prices = np.exp(np.interp(wanted, rising, np.log([one.price for one in tried])))
+    return fit(replayed, most=most, seed=seed, prices=prices.tolist())
 
 
 def _menu(study: Study, name: str) -> tuple[Stage, ...]:
