@@ -6,7 +6,6 @@ of two-fold cross-fitting by problem; the policy that is kept is fitted on all p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -209,12 +208,4 @@ def _origin(study: Study, stages: Sequence[Stage], seed: int) -> Origin:
         asked.grader,
         f"outthink {VERSION}",
         asked.spec,
-    )
-
-
-def nearest(fitted: SequentialFit, cost: float) -> int:
-    """The member whose mean cost is nearest, in ratio."""
-    return min(
-        range(len(fitted.family.members)),
-        key=lambda n: abs(math.log(fitted.family.members[n].cost.mean / cost)),
     )

@@ -7,6 +7,7 @@ sample without an answer has no vote.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,15 +25,11 @@ _STEP = 0.04
 
 
 @dataclass(frozen=True, slots=True)
-class BetaConsistency:
-    """Stops when P(x > 1/2) >= threshold for x ~ Beta(v1 + 1, v2 + 1).
-
-    v1 and v2 are the votes of the leading answer and of the next; other answers are left out. That
-    many unanimous samples are enough that 1 - 2^-(n + 1) >= threshold: four at 0.95. Raises
-    `UsageError` for a threshold outside [0, 1] or a cap below 1.
-    """
+class _Consistency(ABC):
+    """Draws one sample after the other, until the leading answer is likely enough to lead."""
 
     needs_scores: ClassVar[bool] = False
+    label: ClassVar[str]
 
     threshold: float = 0.95
     most: int = CAP
@@ -47,7 +44,7 @@ class BetaConsistency:
     @property
     def name(self) -> str:
         """With its threshold."""
-        return f"adaptive consistency, beta {self.threshold:g}"
+        return f"adaptive consistency, {self.label} {self.threshold:g}"
 
     @property
     def menu(self) -> tuple[Stage, ...]:
@@ -58,9 +55,13 @@ class BetaConsistency:
         """0: it looks at votes alone."""
         return np.zeros_like(scores)
 
+    @abstractmethod
+    def lead(self, tally: Tally) -> Floats:
+        """[E] the probability that the leading answer is the one that leads in truth."""
+
     def decide(self, tally: Tally, allowed: Allowed) -> Integers:
         """Another sample, or stop."""
-        sure = beta_lead(*leaders(tally.votes)) >= self.threshold
+        sure = self.lead(tally) >= self.threshold
         return on((sure & tally.votes.any(axis=1)) | (drawn(tally) >= self.most), allowed)
 
     def answer(self, tally: Tally) -> Integers:
@@ -69,7 +70,23 @@ class BetaConsistency:
 
 
 @dataclass(frozen=True, slots=True)
-class DirichletConsistency:
+class BetaConsistency(_Consistency):
+    """Stops when P(x > 1/2) >= threshold for x ~ Beta(v1 + 1, v2 + 1).
+
+    v1 and v2 are the votes of the leading answer and of the next; other answers are left out. That
+    many unanimous samples are enough that 1 - 2^-(n + 1) >= threshold: four at 0.95. Raises
+    `UsageError` for a threshold outside [0, 1] or a cap below 1.
+    """
+
+    label: ClassVar[str] = "beta"
+
+    def lead(self, tally: Tally) -> Floats:
+        """[E] P(x > 1/2)."""
+        return beta_lead(*leaders(tally.votes))
+
+
+@dataclass(frozen=True, slots=True)
+class DirichletConsistency(_Consistency):
     """Stops when the chance that the leading answer is the model's most frequent one is at least
     `threshold`, under Dirichlet(votes + 1) over the answers seen and one unseen.
 
@@ -78,40 +95,11 @@ class DirichletConsistency:
     `UsageError` for a threshold outside [0, 1] or a cap below 1.
     """
 
-    needs_scores: ClassVar[bool] = False
+    label: ClassVar[str] = "dirichlet"
 
-    threshold: float = 0.95
-    most: int = CAP
-    """Samples a problem."""
-    strategy: str = "majority"
-    """Where samples come from."""
-
-    def __post_init__(self) -> None:
-        check_share("a threshold of", self.threshold)
-        check_most(self.most)
-
-    @property
-    def name(self) -> str:
-        """With its threshold."""
-        return f"adaptive consistency, dirichlet {self.threshold:g}"
-
-    @property
-    def menu(self) -> tuple[Stage, ...]:
-        """One sample."""
-        return (Stage(self.strategy, 1),)
-
-    def chances(self, stage: Stage, scores: Cells) -> Cells:
-        """0: it looks at votes alone."""
-        return np.zeros_like(scores)
-
-    def decide(self, tally: Tally, allowed: Allowed) -> Integers:
-        """Another sample, or stop."""
-        sure = dirichlet_lead(tally.votes) >= self.threshold
-        return on((sure & tally.votes.any(axis=1)) | (drawn(tally) >= self.most), allowed)
-
-    def answer(self, tally: Tally) -> Integers:
-        """The answer given most often; ties to the one drawn first."""
-        return most_voted(tally.votes, tally)
+    def lead(self, tally: Tally) -> Floats:
+        """[E] that chance."""
+        return dirichlet_lead(tally.votes)
 
 
 def beta_lead(first: Cells, second: Cells) -> Floats:
