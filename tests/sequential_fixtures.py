@@ -56,7 +56,7 @@ def _trials(count: int) -> Trials:
 def _rule(price: float) -> Sequential:
     """Goes on while the likeliest answer is unlikely to be right, with beams where it is least
     so."""
-    weights = np.zeros(17)
+    weights = np.zeros(26)
     weights[[0, 1]] = -0.4, 1.1
     curve = ScoreCurve(0.4, (0.0, 1.0, 0.0))
     values = np.zeros((29, 2))

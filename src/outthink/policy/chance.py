@@ -16,8 +16,8 @@ from scipy.special import expit
 
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.pools import NO_ANSWER
-from outthink.policy.looks import log_odds, of_answers
-from outthink.policy.tally import Cells, Tally
+from outthink.policy.looks import of_answers
+from outthink.policy.tally import Cells, Tally, log_odds
 from outthink.policy.trials import Source
 
 _STEPS = 40

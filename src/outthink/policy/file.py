@@ -22,7 +22,7 @@ from outthink.policy.pooled import Table
 from outthink.policy.sequential import Chances
 from outthink.policy.table import Policy, get
 
-FORMAT = 4
+FORMAT = 5
 KIND = "sequential"
 
 

@@ -63,10 +63,6 @@ ANSWERS = 100_000
 """Answers that the probabilities are fitted on, of random and of fitted policies each."""
 
 
-_NOTHING = np.zeros(len(of_answers(Tally.empty(np.zeros(0, np.int64), 2, 1))[2].T))
-"""Weights of an answer's columns, before any are fitted."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Explorer:
     """Random stages, the cheap ones more often: what a policy is fitted on."""
@@ -112,6 +108,35 @@ class _Explorer:
 
     def answer(self, tally: Tally) -> Integers:
         raise AssertionError("an explorer does not answer")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    """Every answer after some looks, n of them."""
+
+    columns: Floats
+    """[n, F]"""
+    right: Floats
+    """[n] 1 or 0."""
+    look: Integers
+    """[n] the look of each; it never falls."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Answers]) -> _Answers:
+        ends = np.cumsum([int(part.look.max(initial=-1)) + 1 for part in parts])
+        firsts = np.append(0, ends[:-1])
+        looks = [part.look + first for part, first in zip(parts, firsts, strict=True)]
+        return cls(
+            np.concatenate([part.columns for part in parts]),
+            np.concatenate([part.right for part in parts]),
+            np.concatenate(looks),
+        )
+
+    def some(self, most: int, rng: np.random.Generator) -> _Answers:
+        """Those of some looks, about `most` answers."""
+        share = min(1.0, most / max(self.look.size, 1))
+        kept = (rng.random(int(self.look.max(initial=0)) + 1) < share)[self.look]
+        return _Answers(self.columns[kept], self.right[kept], self.look[kept])
 
 
 @dataclass(slots=True, eq=False)
@@ -172,9 +197,9 @@ def fit(
 
     curves = {source.name: ScoreCurve.fit(source, trials.right) for source in trials.sources}
     repeats = True
-    few = _replay(explorer(Chances(curves, _NOTHING)), trials, steps // 8, most)
-    repeats = _repeats(few)
-    seen = _answers(explorer(Chances(curves, _NOTHING)), trials, steps // 4, most)
+    unknown = Chances(curves, _nothing(len(trials.sources)))
+    repeats = _repeats(_replay(explorer(unknown), trials, steps // 8, most))
+    seen = _answers(explorer(unknown), trials, steps // 4, most)
     chances = Chances(curves, _weights([seen], rng))
     begun = _values(
         _replay(explorer(chances), trials, steps // 4, most), trials, chances, falling, repeats
@@ -185,6 +210,12 @@ def fit(
         _replay(explorer(chances, policies), trials, steps // 2, most) for policies in ((), begun)
     ]
     return _values(_Steps.joined(kept), trials, chances, falling, repeats)
+
+
+def _nothing(sources: int) -> Floats:
+    """[F] weights of an answer's columns before any are fitted."""
+    _, _, columns = of_answers(Tally.empty(np.zeros(0, np.int64), 2, sources))
+    return np.zeros(columns.shape[1])
 
 
 def _repeats(steps: _Steps) -> bool:
@@ -199,9 +230,9 @@ def _prices(trials: Trials) -> Floats:
     return np.geomspace(0.1, 0.0005, PRICES) / cheapest
 
 
-def _answers(explorer: _Explorer, trials: Trials, steps: int, most: float) -> tuple[Floats, Floats]:
-    """Columns of every answer after every look, and whether it is right; of some `steps` looks."""
-    seen: list[tuple[Floats, Floats]] = []
+def _answers(explorer: _Explorer, trials: Trials, steps: int, most: float) -> list[_Answers]:
+    """Of some `steps` looks."""
+    seen: list[_Answers] = []
     while steps > 0:
         replay = _start(explorer, trials)
         going = np.ones(replay.tally.size, np.bool_)
@@ -213,20 +244,17 @@ def _answers(explorer: _Explorer, trials: Trials, steps: int, most: float) -> tu
             replay.run(decided)
             tally = replay.tally.take(np.flatnonzero(going))
             rows, answers, columns = of_answers(tally)
-            seen.append((columns, trials.right[tally.problem[rows], answers].astype(float)))
+            right = trials.right[tally.problem[rows], answers].astype(float)
+            seen.append(_Answers(columns, right, rows))
             steps -= tally.size
-    columns, right = (np.concatenate(part) for part in zip(*seen, strict=True))
-    return columns, right
+    return seen
 
 
-def _weights(seen: Sequence[tuple[Floats, Floats]], rng: np.random.Generator) -> Floats:
-    """Of the columns of an answer, fitted on some of the answers of each."""
-    parts = []
-    for columns, right in seen:
-        few = rng.permutation(right.size)[:ANSWERS]
-        parts.append((columns[few], right[few]))
-    columns, right = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return logistic(columns, right, ridge=3.0)
+def _weights(kinds: Sequence[list[_Answers]], rng: np.random.Generator) -> Floats:
+    """Of the columns of an answer, fitted on some of the looks of each kind."""
+    parts = [_Answers.joined(kind).some(ANSWERS, rng) for kind in kinds]
+    answers = _Answers.joined(parts)
+    return logistic(answers.columns, answers.right, ridge=3.0)
 
 
 def _start(explorer: _Explorer, trials: Trials) -> Replay:

@@ -13,39 +13,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outthink.measure.arrays import Floats, Integers
-from outthink.policy.tally import Cells, Tally
+from outthink.policy.tally import Cells, Tally, log_odds
 
 _LEAST = 0.02
 """Added to a sum of probabilities before its logarithm."""
 
 
-def log_odds(chance: NDArray[np.floating]) -> Floats:
-    """ln(p / (1 - p)), of p kept within [0.001, 0.999]."""
-    kept = np.clip(chance.astype(np.float64), 1e-3, 1 - 1e-3)
-    odds: Floats = np.log(kept / (1 - kept))
-    return odds
-
-
 def of_answers(tally: Tally) -> tuple[Integers, Integers, Floats]:
-    """Row and answer of every answer that was given, and its columns [n, F]."""
+    """Row and answer of every answer that was given, and its columns [n, F].
+
+    Where answers compete and candidates are independent, the log odds of one are its evidence less
+    that of its rivals: hence the differences, in counts and in sums of log odds.
+    """
     rows, answers = np.nonzero(tally.votes)
     votes, weight = tally.votes[rows, answers], tally.weight[rows, answers]
-    best = tally.best[rows, answers]
-    all_votes, all_weight = tally.votes.sum(axis=1)[rows], tally.weight.sum(axis=1)[rows]
-    rival = _rival(tally.best, rows, best)
-    rival_weight = _rival(tally.weight, rows, weight)
-    share, weight_share = votes / all_votes, weight / np.maximum(all_weight, 1e-9)
-    spent = np.log(np.maximum(tally.used.sum(axis=1), 1))[rows]
+    best, evidence = tally.best[rows, answers], tally.evidence[rows, answers]
+    share = votes / tally.votes.sum(axis=1)[rows]
+    weight_share = weight / np.maximum(tally.weight.sum(axis=1)[rows], 1e-9)
+    drawn = tally.used.sum(axis=1)[rows]
+    spent = np.log(np.maximum(drawn, 1))
     odds = log_odds(best)
+    rival_votes, rival_weight = _rival(tally.votes, rows, votes), _rival(tally.weight, rows, weight)
     columns = [
         np.ones_like(odds),
         odds,
         np.maximum(odds, 0),
-        log_odds(rival),
+        log_odds(_rival(tally.best, rows, best)),
         log_odds(weight / votes),
         np.log(votes),
         np.log(weight + _LEAST),
         np.log(rival_weight + _LEAST),
+        votes - rival_votes,
+        weight - rival_weight,
+        evidence - _rival(tally.evidence, rows, evidence),
+        evidence,
         share,
         share**2,
         weight_share,
@@ -53,8 +54,11 @@ def of_answers(tally: Tally) -> tuple[Integers, Integers, Floats]:
         tally.stages[rows, answers] > 1,
         tally.stages[rows, answers] > 2,
         spent,
+        drawn,
         spent * odds,
         np.log1p((tally.votes > 0).sum(axis=1))[rows],
+        *np.log1p(tally.votes_by[rows, answers]).T,
+        *np.log1p(tally.used[rows]).T,
     ]
     return rows, answers, np.stack(columns, axis=1, dtype=np.float64)
 

@@ -18,6 +18,13 @@ from outthink.measure.pools import NO_ANSWER
 Cells = NDArray[np.float32]
 
 
+def log_odds(chance: NDArray[np.floating]) -> Floats:
+    """ln(p / (1 - p)), of p kept within [0.001, 0.999]."""
+    kept = np.clip(chance.astype(np.float64), 1e-3, 1 - 1e-3)
+    odds: Floats = np.log(kept / (1 - kept))
+    return odds
+
+
 @dataclass(slots=True, eq=False)
 class Tally:
     """E problems, up to K distinct answers each, S sources that stages draw from."""
@@ -30,8 +37,12 @@ class Tally:
     """[E, K] the sum of their probabilities to be right, as their scores have them."""
     best: Cells
     """[E, K] the largest of these."""
+    evidence: Cells
+    """[E, K] the sum of their log odds."""
     stages: Cells
     """[E, K] stages that gave this answer."""
+    votes_by: Cells
+    """[E, K, S] candidates with this answer by source."""
     spent: Floats
     """[E] what it cost, in the currency of the policy."""
     used: Cells
@@ -60,7 +71,9 @@ class Tally:
             votes=cells(),
             weight=cells(),
             best=cells(),
+            evidence=cells(),
             stages=cells(),
+            votes_by=np.zeros((rows, answers, sources), np.float32),
             spent=np.zeros(rows),
             used=np.zeros((rows, sources), np.float32),
             unanswered=np.zeros(rows, np.float32),
@@ -97,7 +110,9 @@ class Tally:
         np.add.at(self.votes, (places, given), 1)
         np.add.at(self.weight, (places, given), chance)
         np.maximum.at(self.best, (places, given), chance)
+        np.add.at(self.evidence, (places, given), log_odds(chance))
         self.recent[rows] = self.votes[rows] - before
+        self.votes_by[rows, :, source] += self.recent[rows]
         self.stages[rows] += self.recent[rows] > 0
         self.last[rows] = np.where(answered, chances, 0).max(axis=1, initial=0)
         self.spent[rows] += cost
@@ -126,7 +141,9 @@ _FIELDS = (
     "votes",
     "weight",
     "best",
+    "evidence",
     "stages",
+    "votes_by",
     "spent",
     "used",
     "unanswered",
@@ -136,4 +153,4 @@ _FIELDS = (
     "first",
 )
 
-_BY_ANSWER = ("votes", "weight", "best", "stages", "recent", "first")
+_BY_ANSWER = ("votes", "weight", "best", "evidence", "stages", "votes_by", "recent", "first")
