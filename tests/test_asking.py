@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
-from fake_server import FakeServer
+from fake_server import FakeServer, text_of
 from test_openai import ONE, PLAIN, ask, client_to, draws, every_kind, playing, start, stepping
 
 import outthink
@@ -129,6 +129,18 @@ def test_steps_of_at_most_some_tokens_leave_the_words_alone(kind):
         rows = [ask(proposer, *draws(start(), 8, END)) for proposer in (capped, plain)]
     tokens = [[row.solution.tokens for row in drawn] for drawn in rows]
     assert tokens[0] == tokens[1]
+
+
+@stepping
+@pytest.mark.parametrize("until", [1, END])
+def test_a_step_that_was_ended_keeps_its_words(kind, until):
+    with FakeServer(kind) as server:
+        proposer = asyncio.run(connected(server, Asking(step_tokens=2)))
+        rows = ask(proposer, *draws(start(), 8, until))
+    for row in rows:
+        tokens, ends = row.solution.tokens, row.solution.step_ends
+        parts = [text_of(tokens[a:b]) for a, b in pairwise((0, *ends, len(tokens))) if a < b]
+        assert list(row.texts) == parts
 
 
 def test_a_greedy_draw_stays_greedy():

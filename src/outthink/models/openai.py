@@ -19,6 +19,7 @@ import hashlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from outthink.errors import ServerError, ServerRefused
@@ -311,6 +312,8 @@ class _Row:
     ) -> None:
         self._prefix = prefix
         self._step_tokens = step_tokens
+        self._cuts: list[int] = []
+        """Where in `text` a step ended, each that ended here."""
         self._step_end = step_end
         self.tokens = list(prefix.tokens)
         self._ends = list(prefix.step_ends)
@@ -340,11 +343,14 @@ class _Row:
     def take(self, completion: Completion, pieces: Sequence[bytes]) -> None:
         """Append a completion, cut into steps by the text of each token; without `pieces`, it holds
         one step at most."""
+        said = b""
         for piece, token in zip(pieces, completion.tokens, strict=bool(pieces)):
             self.tokens.append(token)
             self._begun += piece
+            said += piece
             if self._step_end in self._begun.lstrip() or self.step_left <= 0:
                 self._end_step()
+                self._cuts.append(len(self.text) + len(said.decode("utf-8", "ignore")))
         if not pieces:
             self.tokens += completion.tokens
             self._begun += completion.text.encode()
@@ -359,6 +365,8 @@ class _Row:
         ending = self._step_end.decode()
         if completion.ending is Ending.STOP and not completion.text.endswith(ending):
             self.text += ending  # llama.cpp gives its ids and leaves it out of the text
+        if len(self._cuts) < len(self._ends) - self._prefix.steps:
+            self._cuts.append(len(self.text))
         self.finished = completion.ending is Ending.END
         self.truncated = completion.ending is Ending.CUT and not is_full
         self._prompt += completion.prompt_tokens
@@ -377,9 +385,14 @@ class _Row:
         )
         steps = len(self._ends) - self._prefix.steps
         rest = len(self.tokens) > (self._ends[-1] if self._ends else 0)
-        texts: tuple[str, ...] | None = None
-        if self._step_tokens is None:  # else a step may end without its delimiter
+        if self._step_tokens is None:
             texts = _cut(self.text, self._step_end.decode(), steps + rest)
+        else:  # a step may end without its delimiter
+            inner = [*self._cuts, len(self.text)][: steps + rest - 1]
+            texts = tuple(
+                self.text[begin:end]
+                for begin, end in pairwise([0, *inner, len(self.text)][: steps + rest + 1])
+            )
         return Drawn(
             solution, self._prompt, self._cached, self._decoded, measured=True, texts=texts
         )
