@@ -60,7 +60,9 @@ def rendered(messages):
 
 def write(prompt, seed, temperature, most, stop):
     """Tokens, and why they are over: `stop`, `end` or `length`."""
-    at = len(prompt) - prompt[::-1].index(ROLE["assistant"])
+    # Plain text, of no chat, is followed by an answer too.
+    asked = ROLE["assistant"] in prompt
+    at = len(prompt) - prompt[::-1].index(ROLE["assistant"]) if asked else len(prompt)
     begun = text_of(prompt[at:])
     steps = 1 + random.Random(str(prompt[:at])).randrange(4)
     rng = random.Random(f"{begun} {seed if temperature > 0 else ''} {prompt[:at]}")
@@ -410,7 +412,9 @@ class FakeServer:
         return 200, {"prompt": json.dumps(body["messages"])}
 
     def _llamacpp_tokenize(self, body, counts):
-        return 200, {"tokens": rendered(json.loads(body["content"]))}
+        text = body["content"]
+        is_chat = text.startswith('[{"role"')
+        return 200, {"tokens": rendered(json.loads(text)) if is_chat else ids_of(text)}
 
     def _llamacpp_detokenize(self, body, counts):
         return 200, {"content": text_of(body["tokens"])}

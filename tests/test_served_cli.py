@@ -352,3 +352,33 @@ def test_a_report_shows_what_a_served_model_said(tmp_path, monkeypatch, capsys):
     page, texts = shown(tmp_path)
     assert "does not hold the text of its solutions" in page
     assert all(re.fullmatch(r"\(\d+ tokens?\)", text) for text in texts)
+
+
+def test_another_way_of_asking_is_other_draws_and_the_same_one_pays_for_nothing(problems, capsys):
+    Path("a.toml").write_text("temperature = 0.6\ntop_k = 20\nmost_tokens = 99\n")
+    Path("b.toml").write_text("top_k = 21\n")
+
+    def drawn(server, *more):
+        words = ["sweep", problems, "-o", "a.store", "--model", server.url, *PLAN, *more]
+        server.requests.clear()
+        assert main(words) == 0
+        capsys.readouterr()
+        bodies = [body for path, body in server.requests if path == "/v1/completions"]
+        return {body["top_k"] for body in bodies if "top_k" in body}
+
+    with FakeServer("vllm") as server:
+        ways = (["--asking", "a.toml"], ["--asking", "a.toml"], ["--asking", "b.toml"], [])
+        assert [drawn(server, *way) for way in ways] == [{20}, set(), {21}, {-1}]
+
+
+def test_doctor_shows_how_a_server_is_asked_and_refuses_what_it_cannot_do(
+    tmp_path, capsys, refused
+):
+    path = tmp_path / "a.toml"
+    path.write_text("top_k = 20\n")
+    with FakeServer("vllm") as server:
+        assert main(["doctor", server.url, "--asking", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["asking"]
+    assert (told["top_k"], told["top_p"], told["delimiter"]) == (20, 1.0, "\n\n")
+    with FakeServer("chat") as server:
+        assert "cannot do top_k" in refused("doctor", server.url, "--asking", str(path))

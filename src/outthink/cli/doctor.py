@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from outthink.cli import options
@@ -23,13 +24,15 @@ _WORDS = {True: "yes", False: "no", None: "?"}
 @options.argument(
     "url", "URL", "Its address, with #MODEL where it has several; or local, or local:MODEL.gguf."
 )
-def doctor(url: str, as_json: bool) -> None:
+@options.asking
+def doctor(url: str, asking: Path | None, as_json: bool) -> None:
     """Tries out a model server, with some twenty requests of a few tokens each, and says what it
     can do and what each lack costs. Knows vLLM, llama.cpp and OpenAI-compatible chat.
     """
+    from outthink.models.asking import Asking, read
     from outthink.models.doctor import doctor
 
-    outcome = doctor(url)
+    outcome = doctor(url, Asking() if asking is None else read(asking))
     return print_json(outcome) if as_json else _print(outcome)
 
 
@@ -41,3 +44,6 @@ def _print(outcome: dict[str, Any]) -> None:
     for finding in outcome["findings"]:
         has = _WORDS[finding["has"]]
         print(f"{finding['what'].ljust(wide)}  {has.ljust(3)}  {finding['means']}")
+    print("\nAsked with:")
+    for name, value in outcome["asking"].items():
+        print(f"  {name.ljust(18)}  {value if isinstance(value, float) else repr(value)}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outthink.cli.options import Decorator, count, option, together, weights
+from outthink.cli.options import Decorator, asking, count, option, together, weights
 from outthink.cli.reads import BUDGETS, STAGES, STRATEGIES, WHOLE
 
 if TYPE_CHECKING:
@@ -26,13 +26,21 @@ class NamedModels:
     larger: str | None
     most_tokens: int | None
     weights: Path | None
+    asking: Path | None
 
     def models(self, kept: Mapping[str, str] | None = None) -> Models:
         """Those that are named; what is left out is as in `kept`, or as usual."""
+        from outthink.models.asking import of_json, read
         from outthink.study.models import Models
 
         given = {name: str(value) for name, value in asdict(self).items() if value is not None}
-        return Models.of({**(kept or {}), **given})
+        if self.asking is not None:
+            given["asking"] = read(self.asking).as_json
+        spec = {**(kept or {}), **given}
+        if self.most_tokens is not None and "asking" in spec:
+            # What is typed comes before what is in a file.
+            spec["asking"] = replace(of_json(spec["asking"]), most_tokens=None).as_json
+        return Models.of(spec)
 
 
 _OTHERS = (
@@ -71,6 +79,7 @@ _OTHERS = (
         usual=2048,
     ),
     weights,
+    asking,
 )
 
 

@@ -25,6 +25,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from outthink.errors import ContextError
+from outthink.models.asking import Asking
 from outthink.models.http import HttpClient, Malformed
 
 
@@ -134,10 +135,17 @@ class Vllm:
     continues = True
 
     def __init__(
-        self, client: HttpClient, model: str, *, context: int, most_rows: int = 16
+        self,
+        client: HttpClient,
+        model: str,
+        *,
+        context: int,
+        most_rows: int = 16,
+        asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> None:
         self._client = client
         self._model = model
+        self._asking = asking
         self._context = context
         self.most_rows = most_rows
         self._prompts = _Prompts()
@@ -154,12 +162,13 @@ class Vllm:
             "n": len(seeds),
             "seed": seeds[0],
             "temperature": ask.temperature,
-            "top_p": 1.0,
-            "top_k": -1,
-            "min_p": 0.0,
+            "top_p": _or(self._asking.top_p, 1.0),
+            "top_k": _or(self._asking.top_k, -1),
+            "min_p": _or(self._asking.min_p, 0.0),
             "repetition_penalty": 1.0,
             "logprobs": 0,
             "return_token_ids": True,
+            **self._asking.fields,
         }
         if ask.stop is not None:
             body |= {"stop": [ask.stop], "include_stop_str_in_output": True}
@@ -203,11 +212,12 @@ class Vllm:
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
         if ids is None:
-            body = {
-                "model": self._model,
-                "messages": _turns(messages),
-                "add_generation_prompt": True,
-            }
+            body: dict[str, Any] = {"model": self._model}
+            if self._asking.completion:
+                body |= {"prompt": _plain(messages), "add_special_tokens": True}
+            else:
+                body |= {"messages": _turns(messages), "add_generation_prompt": True}
+                body |= _template(self._asking)
             ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
             self._prompts.put(messages, ids)
         return ids
@@ -255,9 +265,18 @@ class LlamaCpp:
 
     continues = True
 
-    def __init__(self, client: HttpClient, model: str, *, context: int, most_rows: int = 4) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        model: str,
+        *,
+        context: int,
+        most_rows: int = 4,
+        asking: Asking = Asking(),  # noqa: B008 - frozen
+    ) -> None:
         self._client = client
         self._model = model
+        self._asking = asking
         self._context = context
         self.most_rows = most_rows
         """Rows of one request: at most the server's slots."""
@@ -277,11 +296,12 @@ class LlamaCpp:
             "n_predict": room,
             "seed": seeds[0],
             "temperature": ask.temperature,
-            "samplers": ["temperature"],
+            **_llama_sampling(self._asking),
             "cache_prompt": True,
             "return_tokens": True,
             "n_probs": self.likely,
             "stop": [] if ask.stop is None else [ask.stop],
+            **self._asking.fields,
         }
         if len(seeds) > 1:
             body["n_cmpl"] = len(seeds)
@@ -333,15 +353,26 @@ class LlamaCpp:
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
         if ids is None:
-            chat = await self._client.post(
-                "/apply-template",
-                {"messages": _turns(messages)},
-                lambda value: _text(value["prompt"]),
-            )
+            chat = await self._rendered(messages)
             body = {"content": chat, "add_special": True, "parse_special": True}
             ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
             self._prompts.put(messages, ids)
         return ids
+
+    async def _rendered(self, messages: tuple[Message, ...]) -> str:
+        if self._asking.completion:
+            return _plain(messages)
+        body = {"messages": _turns(messages), **_template(self._asking)}
+        return await self._client.post(
+            "/apply-template", body, lambda value: _text(value["prompt"])
+        )
+
+
+def _llama_sampling(asking: Asking) -> dict[str, Any]:
+    """Cut-offs that were asked for; the temperature comes last."""
+    asked = {"top_k": asking.top_k, "top_p": asking.top_p, "min_p": asking.min_p}
+    told = {name: value for name, value in asked.items() if value is not None}
+    return {"samplers": [*told, "temperature"], **told}
 
 
 def _prompt_shared(row: Completion) -> Completion:
@@ -418,6 +449,7 @@ class Chat:
         length_field: str = "max_tokens",
         temperatures: Sequence[float] = (0.0, 1.0),
         top_p: bool = True,
+        asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> None:
         """`temperatures`: which of 0 and 1 the server accepts; 1 stands for any above 0. One that
         it does not accept is not sent."""
@@ -428,6 +460,7 @@ class Chat:
         self._length_field = length_field
         self._temperatures = temperatures
         self._top_p = top_p
+        self._asking = asking
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
         assert not ask.written and ask.stop is None
@@ -439,11 +472,14 @@ class Chat:
         if (1.0 if ask.temperature > 0 else 0.0) in self._temperatures:
             body["temperature"] = ask.temperature
         if self._top_p:
-            body["top_p"] = 1.0
+            body["top_p"] = _or(self._asking.top_p, 1.0)
+        if self._asking.reasoning_effort is not None:
+            body["reasoning_effort"] = self._asking.reasoning_effort
         if self._seed:
             body["seed"] = seeds[0]
         if len(seeds) > 1:
             body["n"] = len(seeds)
+        body |= self._asking.fields
 
         def read(value: Any) -> list[Completion]:
             rows = [_chat_row(row) for row in _rows(value["choices"], len(seeds))]
@@ -614,6 +650,20 @@ def _rows(rows: Any, count: int) -> list[Any]:
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def _plain(messages: Sequence[Message]) -> str:
+    """A chat without its template, for a base model."""
+    return "".join(f"{message.content}\n\n" for message in messages)
+
+
+def _template(asking: Asking) -> dict[str, Any]:
+    options = asking.template_options
+    return {"chat_template_kwargs": options} if options else {}
+
+
+def _or(value: float | None, usual: float) -> float:
+    return usual if value is None else value
 
 
 def _ids(value: Any) -> tuple[int, ...]:

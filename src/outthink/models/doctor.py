@@ -6,18 +6,21 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
+from outthink.models.asking import Asking
 from outthink.models.capabilities import Capabilities, examine
 from outthink.models.examine import findings, strategies
-from outthink.models.http import HttpClient
+from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.local import is_local, serve
+from outthink.models.openai import MOST_TOKENS, STEP_END, Wording, refuse
 
 
-def doctor(url: str) -> dict[str, Any]:
-    """What the server at an address, or a model in this process, can do. Raises `ServerRefused`
-    where there is none."""
+def doctor(url: str, asking: Asking = Asking()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """What the server at an address, or a model in this process, can do, and how it would be asked.
+    Raises `ServerRefused` where there is none, or where it cannot be asked so."""
     server = serve(url) if is_local(url) else None
     address, _, model = (server.url if server else url).partition("#")
     seen = asyncio.run(_examined(address, model or None))
+    refuse(seen, asking)
     return {
         "url": seen.url,
         "server": seen.server,
@@ -26,6 +29,7 @@ def doctor(url: str) -> dict[str, Any]:
         "models": list(seen.models),
         "context": seen.context,
         "strategies": strategies(seen),
+        "asking": effective(seen, asking),
         "findings": [asdict(finding) for finding in findings(seen)],
     }
 
@@ -36,3 +40,17 @@ async def _examined(address: str, model: str | None) -> Capabilities:
         return await examine(client, model)
     finally:
         await client.aclose()
+
+
+def effective(seen: Capabilities, asking: Asking) -> dict[str, Any]:
+    """Every option as a server of this kind would be asked: what is given, else what is usual."""
+    usual: dict[str, Any] = {
+        "temperature": "the search's own",
+        "top_p": 1.0 if seen.top_p else "not sent",
+        "most_tokens": MOST_TOKENS,
+        "delimiter": STEP_END,
+        "instruction": Wording().question.removeprefix("{prompt}").strip(),
+        "requests_in_flight": REQUESTS_IN_FLIGHT,
+        "request_s": RetryPolicy().request_s,
+    }
+    return {**usual, **asking.given}

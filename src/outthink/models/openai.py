@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from outthink.errors import ServerError, ServerRefused
 from outthink.grade import extract
+from outthink.models.asking import Asking
 from outthink.models.capabilities import Capabilities, Kind, examine
 from outthink.models.dialects import (
     Ask,
@@ -65,9 +68,17 @@ class Wording:
         "Put the final answer within \\boxed{}."
     )
 
-    def messages(self, prompt: str, earlier: Sequence[str] = ()) -> tuple[Message, ...]:
-        """The chat up to where the next answer begins."""
+    def messages(
+        self,
+        prompt: str,
+        earlier: Sequence[str] = (),
+        examples: Sequence[tuple[str, str]] = (),
+    ) -> tuple[Message, ...]:
+        """The chat up to where the next answer begins; `examples` are problems with answers."""
         turns = [] if self.system is None else [Message("system", self.system)]
+        for problem, answer in examples:
+            turns.append(Message("user", self.question.replace("{prompt}", problem)))
+            turns.append(Message("assistant", answer))
         turns.append(Message("user", self.question.replace("{prompt}", prompt)))
         for answer in earlier:
             turns += [Message("assistant", answer), Message("user", self.revise)]
@@ -104,14 +115,17 @@ class OpenAIProposer:
         read: Read | None = None,
         keep_alive: object = None,
         reader: str = "",
+        asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> None:
-        self.name = _name(capabilities, setting)
+        refuse(capabilities, asking)
+        self.name = _name(capabilities, setting, asking)
         self.capabilities = capabilities
         self._client = client
         self._setting = setting
         self.read = read or extract.answer
         self.reader = reader
-        self._dialect = _dialect(client, capabilities)
+        self._asking = asking
+        self._dialect = _dialect(client, capabilities, asking)
         self._together = _Together(self._dialect.complete, self._dialect.most_rows)
         self._earlier: dict[tuple[int, ...], str] = {}
         self._keep_alive = keep_alive
@@ -131,6 +145,7 @@ class OpenAIProposer:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         keep_alive: object = None,
         reader: str = "",
+        asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
 
@@ -140,12 +155,15 @@ class OpenAIProposer:
         answer is taken as it is declared. The proposer refers to `keep_alive` as long as it exists:
         a server of this process, which ends when nothing refers to it.
         """
-        client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
+        if asking.request_s is not None:
+            retry = replace(retry, request_s=asking.request_s)
+        most = asking.requests_in_flight or requests_in_flight
+        client = HttpClient(url, requests_in_flight=most, retry=retry)
         try:
             capabilities = await examine(client, model)
         finally:
             await client.aclose()
-        return cls(client, capabilities, setting, read, keep_alive, reader)
+        return cls(client, capabilities, setting, read, keep_alive, reader, asking)
 
     def __repr__(self) -> str:
         return f"OpenAIProposer({self.name!r})"
@@ -163,7 +181,7 @@ class OpenAIProposer:
                 "need; use greedy, majority, best_of_n or revise, or serve the model with vLLM or "
                 "llama.cpp"
             )
-        row = _Row(prefix, self._setting.step_end.encode(), self._leaves)
+        row = _Row(prefix, self._setting.step_end.encode(), self._leaves, self._asking.step_tokens)
         messages = await self._messages(prefix)
         parts = blank = 0
         while row.goes_on(draw.until):
@@ -172,7 +190,9 @@ class OpenAIProposer:
                 row.truncated = True
                 break
             stop = None if draw.until is END else self._setting.step_end
-            asked = Ask(messages, tuple(row.tokens), left, draw.temperature, stop)
+            most = left if stop is None else min(left, row.step_left)
+            temperature = self._asking.at(draw.temperature)
+            asked = Ask(messages, tuple(row.tokens), most, temperature, stop)
             completion = await self._together.ask(asked, _seed(draw.seed, parts))
             if completion.ending is Ending.STOP and not completion.tokens:
                 raise ServerError(
@@ -256,7 +276,8 @@ class OpenAIProposer:
                     self._earlier.clear()
                 self._earlier[tokens] = await self.text(tokens)
             earlier.append(self._earlier[tokens].strip())
-        return self._setting.wording.messages(prefix.problem.prompt, earlier)
+        wording, examples = self._setting.wording, self._asking.examples
+        return wording.messages(prefix.problem.prompt, earlier, examples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +307,13 @@ def _known(prefix: Solution) -> list[Likely] | None:
 class _Row:
     """A solution being written."""
 
-    def __init__(self, prefix: Solution, step_end: bytes, leaves: int) -> None:
+    def __init__(
+        self, prefix: Solution, step_end: bytes, leaves: int, step_tokens: int | None = None
+    ) -> None:
         self._prefix = prefix
+        self._step_tokens = step_tokens
+        self._cuts: list[int] = []
+        """Where in `text` a step ended, each that ended here."""
         self._step_end = step_end
         self.tokens = list(prefix.tokens)
         self._ends = list(prefix.step_ends)
@@ -305,18 +331,31 @@ class _Row:
             return False
         return until is END or len(self._ends) < self._prefix.steps + until
 
+    @property
+    def step_left(self) -> int:
+        """Tokens that the step may still have."""
+        return (self._step_tokens or sys.maxsize) - self._step_length
+
+    @property
+    def _step_length(self) -> int:
+        return len(self.tokens) - (self._ends[-1] if self._ends else 0)
+
     def take(self, completion: Completion, pieces: Sequence[bytes]) -> None:
         """Append a completion, cut into steps by the text of each token; without `pieces`, it holds
         one step at most."""
+        said = b""
         for piece, token in zip(pieces, completion.tokens, strict=bool(pieces)):
             self.tokens.append(token)
             self._begun += piece
-            if self._step_end in self._begun.lstrip():
+            said += piece
+            if self._step_end in self._begun.lstrip() or self.step_left <= 0:
                 self._end_step()
+                self._cuts.append(len(self.text) + len(said.decode("utf-8", "ignore")))
         if not pieces:
             self.tokens += completion.tokens
             self._begun += completion.text.encode()
-        if completion.ending is not Ending.CUT and self._begun.strip():
+        is_full = not pieces and bool(completion.tokens) and self.step_left <= 0
+        if is_full or (completion.ending is not Ending.CUT and self._begun.strip()):
             self._end_step()
         if self._likely is not None:
             self._likely = (
@@ -326,8 +365,10 @@ class _Row:
         ending = self._step_end.decode()
         if completion.ending is Ending.STOP and not completion.text.endswith(ending):
             self.text += ending  # llama.cpp gives its ids and leaves it out of the text
+        if len(self._cuts) < len(self._ends) - self._prefix.steps:
+            self._cuts.append(len(self.text))
         self.finished = completion.ending is Ending.END
-        self.truncated = completion.ending is Ending.CUT
+        self.truncated = completion.ending is Ending.CUT and not is_full
         self._prompt += completion.prompt_tokens
         self._cached += completion.cached_tokens
         self._decoded += completion.decoded_tokens
@@ -344,7 +385,14 @@ class _Row:
         )
         steps = len(self._ends) - self._prefix.steps
         rest = len(self.tokens) > (self._ends[-1] if self._ends else 0)
-        texts = _cut(self.text, self._step_end.decode(), steps + rest)
+        if self._step_tokens is None:
+            texts = _cut(self.text, self._step_end.decode(), steps + rest)
+        else:  # a step may end without its delimiter
+            inner = [*self._cuts, len(self.text)][: steps + rest - 1]
+            texts = tuple(
+                self.text[begin:end]
+                for begin, end in pairwise([0, *inner, len(self.text)][: steps + rest + 1])
+            )
         return Drawn(
             solution, self._prompt, self._cached, self._decoded, measured=True, texts=texts
         )
@@ -448,14 +496,16 @@ def _seed(seed: int, part: int) -> int:
     return (seed * _ROWS & _MASK) & ((1 << _SEED_BITS) - 1)
 
 
-def _dialect(client: HttpClient, server: Capabilities) -> Dialect:
+def _dialect(client: HttpClient, server: Capabilities, asking: Asking) -> Dialect:
     if server.kind is Kind.VLLM:
         assert server.context is not None
-        return Vllm(client, server.model, context=server.context)
+        return Vllm(client, server.model, context=server.context, asking=asking)
     if server.kind is Kind.LLAMA_CPP:
         assert server.context is not None
         most_rows = min(server.slots, 16) if server.several else 1
-        return LlamaCpp(client, server.model, context=server.context, most_rows=most_rows)
+        return LlamaCpp(
+            client, server.model, context=server.context, most_rows=most_rows, asking=asking
+        )
     return Chat(
         client,
         server.model,
@@ -464,14 +514,36 @@ def _dialect(client: HttpClient, server: Capabilities) -> Dialect:
         length_field=server.length_field,
         temperatures=server.temperatures,
         top_p=server.top_p,
+        asking=asking,
     )
 
 
-def _name(server: Capabilities, setting: Setting) -> str:
+_NOT_OF_CHAT = ("top_k", "min_p", "step_tokens", "template", "completion")
+
+
+def refuse(server: Capabilities, asking: Asking) -> None:
+    """Raises `ServerRefused` for options that the server cannot do."""
+    if server.kind is not Kind.CHAT:
+        return
+    lacking = [name for name in _NOT_OF_CHAT if name in asking.given]
+    if asking.top_p is not None and not server.top_p:
+        lacking.append("top_p")
+    if asking.temperature is not None and 1.0 not in server.temperatures:
+        lacking.append("temperature")
+    if lacking:
+        raise ServerRefused(
+            f"{server.url}: speaks chat alone and cannot do {', '.join(lacking)}; leave out, put "
+            "a field of the server's own under extra, or serve the model with vLLM or llama.cpp"
+        )
+
+
+def _name(server: Capabilities, setting: Setting, asking: Asking) -> str:
     """The model, and eight digits of everything else that decides what it writes."""
     parts: tuple[object, ...] = (server.model, server.weights, server.kind.value, setting)
     if server.temperatures != (0.0, 1.0) or not server.top_p:
         parts = (*parts, server.temperatures, server.top_p)
+    if asking.identity:
+        parts = (*parts, asking.identity)
     about = repr(parts)
     digest = hashlib.blake2b(about.encode(), digest_size=4).hexdigest()
     # llama.cpp names a model by the path of its file.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from outthink.data import source
 from outthink.errors import UsageError
 from outthink.grade import EXACT, grading
+from outthink.models.asking import Asking, of_json
 from outthink.models.local import LOCAL, is_local, serve
 from outthink.plugin import is_plugin, load
 from outthink.run.team import Team
@@ -69,7 +70,12 @@ class Models:
     larger: str = NONE
     """A larger model, for strategies that ask it, such as `greedy(by=larger)`."""
 
+    asking: Asking = field(default_factory=Asking)
+    """How models of any text are asked; its `most_tokens` comes before the one above."""
+
     def __post_init__(self) -> None:
+        if self.asking.most_tokens is not None:
+            object.__setattr__(self, "most_tokens", self.asking.most_tokens)
         own = reads_any_text(self.proposer)
         self._settle("verifier", OWN_VERIFIER if own else VERIFIERS[0])
         self._settle("reviser", self.proposer if own else REVISERS[0])
@@ -96,7 +102,8 @@ class Models:
         named.pop("larger")
         weights = {} if self.weights is None else {"weights": str(self.weights)}
         larger = {} if self.larger == NONE else {"larger": self.larger}
-        return {**named, **weights, **larger, "most_tokens": str(self.most_tokens)}
+        asking = {"asking": self.asking.as_json} if self.asking.given else {}
+        return {**named, **weights, **larger, **asking, "most_tokens": str(self.most_tokens)}
 
     @classmethod
     def of(cls, spec: Mapping[str, str]) -> Models:
@@ -104,6 +111,7 @@ class Models:
         known = dict(spec)
         weights = known.pop("weights", None)
         most_tokens = known.pop("most_tokens", None)
+        asking = known.pop("asking", None)
         return cls(
             known.pop("model", MODELS[0]),
             known.pop("verifier", AUTO),
@@ -112,6 +120,7 @@ class Models:
             known.pop("revision_verifier", AUTO),
             MOST_TOKENS if most_tokens is None else int(most_tokens),
             known.pop("larger", NONE),
+            Asking() if asking is None else of_json(asking),
         )
 
     def team(self, roles: Collection[str], grader: str = EXACT) -> Team:
@@ -168,7 +177,12 @@ class Models:
 
     def _writer(self, name: str, known: Sequence[str], grader: str) -> Proposer | BatchProposer:
         if reads_any_text(name):
-            return writer(name, self.most_tokens, grader)
+            return writer(name, self.most_tokens, grader, self.asking)
+        if self.asking.given:
+            raise UsageError(
+                f"{name} is asked in the lab's own way and cannot do "
+                f"{', '.join(self.asking.given)}; leave out, or name a model of any text"
+            )
         if name not in known:
             raise UsageError(
                 f"unknown model {name!r}; this version runs {' and '.join(known)}, models "
@@ -207,9 +221,15 @@ def reads_any_text(name: str) -> bool:
     return is_served(name) or name.startswith(IN_PROCESS)
 
 
-def writer(name: str, most_tokens: int, grader: str) -> Proposer | BatchProposer:
+def writer(
+    name: str,
+    most_tokens: int,
+    grader: str,
+    asking: Asking = Asking(),  # noqa: B008 - frozen
+) -> Proposer | BatchProposer:
     """The model of any text of that name, asked for answers of this grader's kind."""
-    setting, read = setting_of(name, most_tokens, grader), grading(grader).read
+    setting = asked(setting_of(name, most_tokens, grader), asking)
+    read = grading(grader).read
     # The HTTP client takes a while to import, transformers takes seconds; the lab needs neither.
     if is_served(name):
         from outthink.models.openai import OpenAIProposer
@@ -217,12 +237,37 @@ def writer(name: str, most_tokens: int, grader: str) -> Proposer | BatchProposer
         server = serve(name) if is_local(name) else None
         url, _, model = (server.url if server else name).partition("#")
         connecting = OpenAIProposer.connect(
-            url, model or None, setting=setting, read=read, reader=grader, keep_alive=server
+            url,
+            model or None,
+            setting=setting,
+            read=read,
+            reader=grader,
+            keep_alive=server,
+            asking=asking,
         )
         return asyncio.run(connecting)
+    lacking = [option for option in asking.given if option not in _IN_A_SETTING]
+    if lacking:
+        raise UsageError(
+            f"{name} runs in this process, which cannot do {', '.join(lacking)}; leave out, or "
+            "serve the model with vLLM or llama.cpp"
+        )
     from outthink.models.transformers import HFProposer
 
     return HFProposer.load(name.removeprefix(IN_PROCESS), setting, read, grader)
+
+
+_IN_A_SETTING = ("most_tokens", "delimiter", "system", "instruction")
+
+
+def asked(setting: Setting, asking: Asking) -> Setting:
+    """A setting with the options that it has itself."""
+    wording = setting.wording
+    if asking.system is not None:
+        wording = replace(wording, system=asking.system)
+    if asking.instruction is not None:
+        wording = replace(wording, question="{prompt}\n\n" + asking.instruction)
+    return replace(setting, wording=wording, step_end=asking.delimiter or setting.step_end)
 
 
 def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
