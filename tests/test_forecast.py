@@ -205,6 +205,15 @@ def test_the_first_answers_tell_the_time_once(considered):
     assert pace.measured == 300 / (3 * Pace.LOOK_S)
 
 
+def test_a_store_in_which_no_search_had_ended_tells_nothing_of_its_size():
+    Clock.now, told = 0.0, []
+    pace = Pace(replace(FORECAST, drawn=Drawn(bytes=4096)), told.append, Clock())
+    pace.begin()
+    Clock.now = Pace.LOOK_S
+    pace(200, Usage(100, 50, 50, 3000))
+    assert told[-1].drawn.bytes == 0
+
+
 def test_a_sweep_that_turns_out_to_take_days_stops_and_keeps_what_it_drew(capsys, monkeypatch):
     monkeypatch.setattr(Pace, "LOOK_S", 0.0)
     monkeypatch.setattr("outthink.study.forecast.DAY_S", 1e-6)

@@ -1,4 +1,4 @@
-"""`outthink train prm | orm | revise`."""
+"""`outthink train prm | orm | probe | revise`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ TRAIN = Commands(
     {
         "prm": ("train:prm", "a verifier of every step, from Monte Carlo rollouts"),
         "orm": ("train:orm", "a verifier of whole solutions"),
+        "probe": ("train_probe:probe", "a head on the model's own hidden states, in minutes"),
         "revise": ("train:revise", "a model that revises what it wrote"),
     },
     help="Train verifiers and revision models from your own model.",
@@ -146,7 +147,7 @@ def _train(kind: str, asked: Asked, as_json: bool, **more: Any) -> None:
     from outthink.models.weights import transformers
     from outthink.study.models import writer
 
-    _require(asked)
+    require_model(asked.model, asked.sampler)
     problems = source.read(asked.problems)
     judge = grading(problems.grader)
     judge.require()
@@ -158,7 +159,7 @@ def _train(kind: str, asked: Asked, as_json: bool, **more: Any) -> None:
     other = asked.sampler
     sampler = None if other is None else writer(other, asked.most_tokens, judge.name)
     outcome = train(plan, problems, grader=judge.grade, read=judge.read, sampler=sampler)
-    return print_json(outcome) if as_json else _print(outcome)
+    return print_json(outcome) if as_json else show(outcome)
 
 
 def _plan(
@@ -190,19 +191,20 @@ def _plan(
     )
 
 
-def _require(asked: Asked) -> None:
+def require_model(model: str, sampler: str | None) -> None:
     """Raises `UsageError` for models that cannot be meant."""
     from outthink.study.models import IN_PROCESS, reads_any_text
 
-    if not asked.model.startswith(IN_PROCESS):
-        raise UsageError(f"cannot train {asked.model!r}; give a model of transformers, as hf:NAME")
-    if asked.sampler is not None and not reads_any_text(asked.sampler):
+    if not model.startswith(IN_PROCESS):
+        raise UsageError(f"cannot train {model!r}; give a model of transformers, as hf:NAME")
+    if sampler is not None and not reads_any_text(sampler):
         raise UsageError(
-            f"cannot sample from {asked.sampler!r}; give the address of a server, or hf:NAME"
+            f"cannot sample from {sampler!r}; give the address of a server, or hf:NAME"
         )
 
 
-def _print(outcome: dict[str, Any]) -> None:
+def show(outcome: dict[str, Any]) -> None:
+    """Print the figures of a card as a table."""
     figures = [
         (name, number(value, 4) if isinstance(value, float) else str(value))
         for name, value in outcome.items()

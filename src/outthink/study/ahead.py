@@ -127,12 +127,14 @@ class Pace:
             return
         self._has_looked = True
         before, spent = self._forecast.drawn, self._spent
+        # A run that was killed before a search had ended left a store, and nothing to go by.
+        grown = 1 + spent.generations / before.generations if before.generations else 0.0
         drawn = Drawn(
             before.generations + spent.generations,
             before.read + spent.prompt_tokens + spent.cached_tokens,
             before.written + spent.decoded_tokens,
             # What this run adds is on disk only in part.
-            before.bytes and round(before.bytes * (1 + spent.generations / before.generations)),
+            round(before.bytes * grown),
             self.measured,
         )
         self._consider(self._forecast.after(round(generations), drawn))

@@ -85,6 +85,8 @@ _SAYS = {
     "on from there ends right.",
     "orm": "An outcome verifier: the score of a solution, read at its end, is the probability that "
     "it is right.",
+    "probe": "A probe: a linear head on the hidden state of the model itself, at the last token of "
+    "a step. The score of a step is the probability that the solution ends right.",
     "revise": "A revision model: it sees its earlier answers as turns before, and writes another.",
 }
 _TITLES = {
@@ -98,9 +100,13 @@ _TITLES = {
     "steps": "steps",
     "held_out_loss_before": "held-out loss before, nats",
     "held_out_loss": "held-out loss, nats",
+    "layer": "layer that is read, of",
+    "layers": "layers of the model",
+    "penalty": "penalty of the weights",
     "step_auc": "AUC of steps",
     "step_ece": "calibration error of steps",
     "final_auc": "AUC of whole solutions",
+    "final_auc_within": "AUC of whole solutions, within problems",
     "final_ece": "calibration error of whole solutions",
     "seconds": "seconds of training",
 }
@@ -108,11 +114,30 @@ _TITLES = {
 
 def card(made: Made, facts: dict[str, Any]) -> str:
     """The model card."""
+    recipe = made.recipe
+    how = f"adapters of rank {recipe.lora}, merged" if recipe.lora else "all weights"
+    trained = (
+        f"Trained: {how}, AdamW at {recipe.rate:g}, batch {recipe.batch}, dropout "
+        f"{recipe.dropout:g}, at most {recipe.epochs} epochs, early stopping on the problems "
+        f"held out. {made.data}"
+    )
+    return _page(made, facts, trained)
+
+
+def of_probe(made: Made, facts: dict[str, Any]) -> str:
+    """The card of a probe."""
+    tried = ", ".join(f"{layer}: {loss:.4f}" for layer, loss in facts["validation_loss"].items())
+    fitted = (
+        "Fitted: logistic regression on soft labels. Layer and penalty are those of least loss in "
+        f"cross-validation over problems (nats by layer: {tried}). {made.data}"
+    )
+    return _page(made, facts, fitted)
+
+
+def _page(made: Made, facts: dict[str, Any], trained: str) -> str:
     rows = [
         f"| {title} | {_said(facts[name])} |" for name, title in _TITLES.items() if name in facts
     ]
-    recipe = made.recipe
-    how = f"adapters of rank {recipe.lora}, merged" if recipe.lora else "all weights"
     return "\n".join(
         [
             f"# {made.name}: {made.kind} of {Path(made.model).name}",
@@ -123,9 +148,7 @@ def card(made: Made, facts: dict[str, Any]) -> str:
             "|---|---|",
             *rows,
             "",
-            f"Trained: {how}, AdamW at {recipe.rate:g}, batch {recipe.batch}, dropout "
-            f"{recipe.dropout:g}, at most {recipe.epochs} epochs, early stopping on the problems "
-            f"held out. {made.data}",
+            trained,
             "",
             "```",
             made.command,

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from outthink.models.openai import Setting
 from outthink.models.transformers import Turns
 from outthink.run.journal import Result
 from outthink.train.fit import Example, Odds, odds_of
 from outthink.train.revise import trajectories
 from outthink.train.rollouts import labels
 from outthink.types import Grader, Solution
-from outthink.verify import orm
+from outthink.verify import orm, probe
 from outthink.verify.checkpoint import tokenizer
 from outthink.verify.families import Classes, Encoder, Family, Readout, Value, Words, family
 from outthink.verify.written import Decode, SolutionText, solution_text
@@ -35,13 +36,29 @@ class Reading:
     """Whether it sees the answers that a revision saw."""
 
     @classmethod
-    def of(cls, kind: str, name: str, row: str, context: int, *, earlier: bool) -> Reading:
-        """Of a `prm` of the family `row`, or an `orm`, made from the model of this name.
+    def of(
+        cls,
+        kind: str,
+        name: str,
+        row: str,
+        context: int,
+        *,
+        earlier: bool,
+        setting: Setting = Setting(),  # noqa: B008 - frozen
+    ) -> Reading:
+        """Of a `prm` of the family `row`, an `orm`, or a `probe` in the chat of `setting`, made
+        from the model of this name.
 
         Raises `UsageError` where there is no such family, or the tokenizer lacks its mark.
         """
         words = tokenizer(name)
-        read = family(row) if kind == "prm" else orm.row(words)
+        match kind:
+            case "prm":
+                read = family(row)
+            case "probe":
+                read = probe.row(setting)
+            case _:
+                read = orm.row(words)
         encoder = Encoder(name, read, words, context)
         ids = encoder.words(read.readout) if isinstance(read.readout, Words) else None
         return cls(read, encoder, odds_of(read.readout, ids), earlier)
@@ -102,9 +119,11 @@ def step_lessons(
 
 
 def answer_lessons(reading: Reading, text: Decode, result: Result, grader: Grader) -> list[Example]:
-    """Examples of an ORM: samples, or chains of revisions, labelled with whether they are right."""
+    """Examples of an ORM or a probe: samples, or chains of revisions, labelled with whether they
+    are right."""
     return _present(
-        # Only the last place of an outcome model is read.
+        # Only the last place of an outcome model is read; a probe learns at every step how its
+        # solution ends.
         reading.example(
             solution_text(solution, text, earlier=reading.earlier), [float(right)] * solution.steps
         )

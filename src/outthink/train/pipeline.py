@@ -2,12 +2,14 @@
 
     prm      samples, Monte Carlo rollouts of their prefixes, a verifier of every step
     orm      samples, or chains of revisions, a verifier of whole solutions
+    probe    samples, with or without rollouts, a small head on the model's own hidden states
     revise   samples, trajectories of wrong answers that end in a right one, a model that revises
 
 Everything is drawn by the same proposers and driver as in a search, by the model itself or by one
 that is served, and kept in a store; so a run that was killed goes on in the stage it was in. The
 folder holds a model of transformers, with its tokenizer, how it is asked and read
-(`outthink.json`) and a model card. Snell et al. 2024, appendices D, H and J.
+(`outthink.json`) and a model card; that of a probe holds the head alone, and its card.
+Snell et al. 2024, appendices D, H and J.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.train import card
+from outthink.train import probe as probing
 from outthink.train.fit import Example, Recipe, fit
 from outthink.train.lessons import (
     Reading,
@@ -56,9 +59,10 @@ from outthink.types import (
     Proposer,
     Strategy,
 )
+from outthink.verify import probe
 from outthink.verify.written import Decode
 
-KINDS = ("prm", "orm", "revise")
+KINDS = ("prm", "orm", "probe", "revise")
 FAMILY = "trl"
 """The family of a PRM by default: it needs no token that a model may lack."""
 HELD_OUT = 0.1
@@ -97,11 +101,13 @@ class Training:
     then sees them too: a verifier of revisions (appendix J)."""
     command: str = ""
     """The command line, for the model card."""
+    dtype: str | None = None
+    """Of the numbers that a probe reads; by default as `verify.checkpoint` has it."""
 
     @property
     def search(self) -> Strategy:
         """How solutions are drawn."""
-        if self.kind == "prm":
+        if self.kind == "prm" or (self.kind == "probe" and self.rollouts):
             return labelling(self.rollouts)
         chained = self.kind == "orm" and self.chain > 1
         return strategy(
@@ -142,7 +148,14 @@ def train(
     reading = (
         None
         if plan.kind == "revise"
-        else Reading.of(plan.kind, plan.folder, plan.family, loaded.context, earlier=plan.chain > 1)
+        else Reading.of(
+            plan.kind,
+            plan.folder,
+            plan.family,
+            loaded.context,
+            earlier=plan.chain > 1,
+            setting=plan.setting,
+        )
     )
     proposer = sampler or HFProposer(loaded, read=read)
     _claim(plan, [loaded.name, proposer.name], asked)
@@ -161,7 +174,46 @@ def train(
         "problems": len(asked),
         "sampled_tokens": sum(result.outcome.usage.decoded_tokens for result in results),
     }
+    if plan.kind == "probe":
+        return _probed(plan, groups, drawn)
     return _learnt(plan, reading, *_split(groups, plan.seed), drawn)
+
+
+def _probed(
+    plan: Training, groups: Sequence[Sequence[Example]], drawn: dict[str, int]
+) -> dict[str, Any]:
+    """Fit a probe and write it; the figures of its card."""
+    taught = [group for group in groups if group]
+    base = probe.backbone(plan.folder, dtype=plan.dtype)
+    known = probing.states(base, taught, plan.out / "states")
+    learnt, held_out = probing.split(range(len(taught)), plan.seed)
+    head = probing.fit(known, learnt)
+    facts: dict[str, Any] = {
+        "kind": plan.kind,
+        "base": plan.model,
+        "problems": drawn["problems"],
+        "training_examples": sum(len(taught[at]) for at in learnt),
+        "held_out_examples": sum(len(taught[at]) for at in held_out),
+        "sampled_tokens": drawn["sampled_tokens"],
+        "layer": head.layer,
+        "layers": base.layers,
+        "penalty": head.penalty,
+        "validation_loss": {str(layer): loss for layer, loss in head.validation.items()},
+        **probing.quality(head, known.of(held_out)),
+    }
+    made = probe.Probe(
+        head.weight, head.bias, head.layer, plan.folder, base.digits, base.dtype, plan.setting
+    )
+    try:
+        made.save(plan.out / probe.NAME)
+        (plan.out / card.NAME).write_text(card.of_probe(_made(plan), facts))
+        (plan.out / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+    except (OSError, RuntimeError) as error:
+        raise RunError(
+            f"{plan.out}: cannot write the probe ({error}); free some space and run the command "
+            "again"
+        ) from error
+    return facts
 
 
 def _learnt(
@@ -299,7 +351,7 @@ def _lessons(
     """The examples that the samples of one problem give."""
     if reading is None:
         return revision_lessons(writer, result, grader, plan.seed)
-    if plan.kind == "prm":
+    if plan.kind == "prm" or (plan.kind == "probe" and plan.rollouts):
         return step_lessons(reading, writer.text, result, plan.rollouts, grader)
     return answer_lessons(reading, writer.text, result, grader)
 
@@ -346,12 +398,13 @@ def _write(
 
 def _made(plan: Training) -> card.Made:
     drawn = f"Samples a problem: {plan.samples}"
-    if plan.kind == "prm":
+    if plan.kind in ("prm", "probe") and plan.rollouts:
         drawn += f", rollouts a step: {plan.rollouts}"
     if plan.kind == "orm" and plan.chain > 1:
         drawn += f", in chains of {plan.chain}, whose earlier answers it is shown"
     use = {
         "prm": "--verifier prm:DIR",
+        "probe": "--verifier probe:DIR",
         "orm": f"--{'revision-' if plan.chain > 1 else ''}verifier orm:DIR",
         "revise": "--reviser hf:DIR",
     }[plan.kind]

@@ -96,6 +96,10 @@ class Checkpoint:
         """The backbone and its own head, of one or two layers."""
         return self._loaded(AutoModel), self._head().to(self.device)
 
+    def backbone(self) -> PreTrainedModel:
+        """The model without any head."""
+        return self._loaded(AutoModel)
+
     def _loaded(self, kind: Any) -> PreTrainedModel:
         with _as_usage(self.name), _quiet():
             model, info = kind.from_pretrained(

@@ -3,12 +3,13 @@
     prm:NAME_OR_FOLDER         a process reward model, in process (`families` has those it can be)
     prm:http://HOST:PORT       one that vLLM serves for pooling; #MODEL where it serves several
     orm:NAME_OR_FOLDER         an outcome reward model, in process
+    probe:FOLDER               a head on the proposer's own hidden states, in process (`probe`)
     judge:http://HOST:PORT     a language model as the judge; #MODEL where the server has several
     confidence                 how sure the proposer was
 
-Options follow a question mark: family, device and dtype of models, top of confidence, as in
-prm:mine?family=trl&device=cpu. earlier=yes shows a verifier the answers that a revision saw; a
-verifier made by `outthink train` records whether it is shown them.
+Options follow a question mark: family, device and dtype of models, the model of a probe where it
+has moved, top of confidence, as in prm:mine?family=trl&device=cpu. earlier=yes shows a verifier the
+answers that a revision saw; a verifier made by `outthink train` records whether it is shown them.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from outthink.plugin import load
 from outthink.types import BatchProposer, BatchVerifier, Proposer, Verifier
 from outthink.verify.written import reading
 
-FORMS = ("prm:MODEL", "orm:MODEL", "judge:http://HOST:PORT", "confidence")
+FORMS = ("prm:MODEL", "orm:MODEL", "probe:FOLDER", "judge:http://HOST:PORT", "confidence")
 _OPTIONS = {
     "prm": {"family", "device", "dtype", "earlier"},
     "orm": {"device", "dtype", "earlier"},
+    "probe": {"device", "model"},
     "judge": {"earlier"},
     "confidence": {"top"},
 }
@@ -60,6 +62,10 @@ def named(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVeri
         return reading(judge, proposer, earlier=bool(earlier))
     _require_transformers(name)
     device, dtype = options.get("device"), options.get("dtype")
+    if kind == "probe":
+        from outthink.verify import probe
+
+        return reading(probe.load(model, options.get("model"), device=device), proposer)
     if _is_address(model):
         from outthink.verify.served import PoolingPRM
 
@@ -110,8 +116,9 @@ def _parsed(name: str) -> tuple[str, str, Mapping[str, str]]:
         raise UsageError(f"unknown verifier {name!r}; write one of {', '.join(FORMS)}")
     if kind == "judge" and not _is_address(model):
         raise UsageError(f"{name}: a judge is served; write judge:http://HOST:PORT")
-    if kind == "orm" and _is_address(model):
-        raise UsageError(f"{name}: an outcome reward model is run in process; name its weights")
+    if kind in ("orm", "probe") and _is_address(model):
+        what = "an outcome reward model" if kind == "orm" else "a probe"
+        raise UsageError(f"{name}: {what} is run in process; name its weights")
     options = dict(parse_qsl(asked, keep_blank_values=True))
     known = _OPTIONS[kind]
     for option in options:
