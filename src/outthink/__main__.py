@@ -1,0 +1,7 @@
+"""`python -m outthink.cli`: the command without its script."""
+
+import sys
+
+from outthink.cli import main
+
+sys.exit(main())
