@@ -1,4 +1,4 @@
-"""`python -m outthink.cli`: the command without its script."""
+"""`python -m outthink`: the command without its script."""
 
 import sys
 
