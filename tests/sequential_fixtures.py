@@ -67,6 +67,7 @@ def _rule(price: float) -> Sequential:
         (SAMPLE, BEAM),
         Chances({SAMPLE.source: curve, BEAM.source: curve}, weights),
         price,
+        np.array([1.3, 5.2]),
         np.array([0.5, 0.4]),
         values,
     )

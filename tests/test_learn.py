@@ -19,7 +19,18 @@ def fitted(name):
     return learn.fit(WORLDS[name].trials(3000, 1), prices=PRICES)
 
 
-@pytest.mark.parametrize(("name", "most"), [("perfect, beta", 0.06), ("perfect, classes", 0.06)])
+# At these prices. Boxes are far off, at 0.1 to 0.4, and so may votes be; LOG.md has all.
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("perfect, beta", 0.03),
+        ("perfect, classes", 0.03),
+        ("chains", 0.04),
+        ("votes, classes", 0.1),
+        ("noisy check", 0.08),
+        ("revisions", 0.12),
+    ],
+)
 def test_regret_is_a_small_part_of_what_there_is_to_gain(name, most):
     world = WORLDS[name]
     trials = world.trials(10_000, 2)

@@ -85,7 +85,13 @@ class Family:
     def rule(self, member: Member) -> Sequential:
         """The rule of a member."""
         return Sequential(
-            self.menu, self.chances, member.price, member.first, member.values, member.tables
+            self.menu,
+            self.chances,
+            member.price,
+            np.array(self.costs),
+            member.first,
+            member.values,
+            member.tables,
         )
 
     def limits(self, dial: Dial) -> Limits:

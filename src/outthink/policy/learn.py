@@ -27,7 +27,7 @@ from outthink.policy.looks import keys, of_answers, of_problems
 from outthink.policy.menu import Stage
 from outthink.policy.pooled import Pools, Table, places
 from outthink.policy.replay import STOP, Allowed, Replay
-from outthink.policy.sequential import NEVER, Chances, Sequential
+from outthink.policy.sequential import NEVER, Chances, Sequential, bounded
 from outthink.policy.tally import Cells, Tally
 from outthink.policy.trials import Trials
 
@@ -144,11 +144,17 @@ class _Steps:
     """Steps that were replayed, n of them."""
 
     problem: Integers
+    order: Integers
+    """[n] which order each is a step of."""
+    look: Integers
+    """[n] its number in the order."""
     before: Cells
     """[n, F] columns of the look before; of no use where nothing was drawn yet."""
     is_first: Integers
     stage: Integers
     after: Cells
+    room: Floats
+    """[n] 1 less the probability of a right answer after it."""
     keys: Integers
     """[n, 2] of the look before."""
     keys_after: Integers
@@ -165,10 +171,13 @@ class _Steps:
     def columns(self) -> tuple[np.ndarray, ...]:
         return (
             self.problem,
+            self.order,
+            self.look,
             self.before,
             self.is_first,
             self.stage,
             self.after,
+            self.room,
             self.keys,
             self.keys_after,
             self.allowed,
@@ -289,6 +298,7 @@ def _batch(explorer: _Explorer, trials: Trials, most: float) -> list[_Steps]:
     tally = replay.tally
     allowed = replay.allowed(most)
     going = np.ones(tally.size, np.bool_)
+    first_order = int(explorer.rng.integers(2**62))
     before, chance = None, np.zeros(tally.size)
     keys_before = np.zeros((tally.size, 2), np.int64)
     parts = []
@@ -306,10 +316,13 @@ def _batch(explorer: _Explorer, trials: Trials, most: float) -> list[_Steps]:
         parts.append(
             _Steps(
                 tally.problem[rows],
+                first_order + rows,
+                np.full(rows.size, number),
                 (after if before is None else before)[rows],
                 np.full(rows.size, number == 0),
                 decided[rows],
                 after[rows],
+                1.0 - likely[rows, 0],
                 keys_before[rows],
                 keys_after[rows],
                 allowed[rows],
@@ -343,16 +356,26 @@ def _values(
         costs = price * trials.costs
         for _ in range(SWEEPS if number else 2 * SWEEPS):
             pairs = zip(halves, values, values[::-1], strict=True)
-            values = [half.values(half.target(own, other), costs) for half, own, other in pairs]
+            values = [
+                half.values(half.target(own, other, costs), costs) for half, own, other in pairs
+            ]
         pairs = zip(halves, values, values[::-1], strict=True)
-        first = [half.first(half.target(own, other), costs) for half, own, other in pairs]
+        first = [half.first(half.target(own, other, costs), costs) for half, own, other in pairs]
         mean = np.mean([one.weights for one in values], axis=0).astype(np.float64)
         tables = tuple(
             _table(known, np.mean(added, axis=0))
             for known, *added in zip(pools, *(one.added for one in values), strict=True)
         )
         policies.append(
-            Sequential(trials.menu, chances, float(price), np.mean(first, axis=0), mean, tables)
+            Sequential(
+                trials.menu,
+                chances,
+                float(price),
+                trials.costs,
+                np.mean(first, axis=0),
+                mean,
+                tables,
+            )
         )
     return tuple(policies)
 
@@ -389,11 +412,17 @@ class _Half:
 
     after: Cells
     """[F, n]"""
+    room: Floats
+    """[n]"""
     pools_after: list[Integers]
     """For either key: [n]"""
     forbidden: Cells
     """[A, n] minus infinity where a stage is not allowed after the step, else 0."""
     gain: Floats
+    stage: Integers
+    looks: tuple[tuple[Integers, Integers], ...]
+    """For each look of an order, the last one first: the steps there, and the step that follows
+    each; the number of steps where none does."""
     later: tuple[tuple[Integers, Cells, Cells, list[Pools]], ...]
     """For each stage: its later steps, their columns [m, F], what solves their regression [F, m],
     and their pools."""
@@ -416,29 +445,45 @@ class _Half:
             later.append((rows, before[rows], _solver(before[rows]), pooled))
         return cls(
             np.ascontiguousarray(steps.after[of_half].T),
+            steps.room[of_half],
             [
                 places(known, key)
                 for known, key in zip(pools, steps.keys_after[of_half].T, strict=True)
             ],
             np.where(steps.allowed[of_half].T, 0, NEVER).astype(np.float32),
             steps.gain[of_half],
+            stage,
+            _followed(steps.order[of_half], steps.look[of_half]),
             tuple(later),
             tuple(np.flatnonzero((stage == number) & is_first) for number in stages),
         )
 
-    def target(self, own: _Values, other: _Values) -> Floats:
-        """[n] what each step gained, with what going on after it is worth."""
-        chosen = self._worth(own).argmax(axis=0)
-        worth = self._worth(other)[chosen, np.arange(chosen.size)]
-        target: Floats = self.gain + np.maximum(worth, 0)
-        return target
+    def target(self, own: _Values, other: _Values, costs: Floats) -> Floats:
+        """[n] what each step gained, with what going on after it is worth.
 
-    def _worth(self, values: _Values) -> Cells:
+        As long as an order goes on with the stage that is best, what it came to is counted, and
+        only then what the values say (Watkins's Q(lambda) with lambda = 1): estimates that are
+        chained gather the errors of every link.
+        """
+        values = self._worth(own, costs)
+        chosen = values.argmax(axis=0)
+        goes_on = values[chosen, np.arange(chosen.size)] > 0
+        worth = self._worth(other, costs)[chosen, np.arange(chosen.size)].astype(np.float64)
+        stage = np.append(self.stage, STOP)
+        target = np.append(self.gain, 0.0)
+        for steps, following in self.looks:
+            best = chosen[steps]
+            realised = target[following] - costs[best]
+            later = np.where(stage[following] == best, realised, worth[steps])
+            target[steps] += np.where(goes_on[steps], later, 0.0)
+        return target[:-1]
+
+    def _worth(self, values: _Values, costs: Floats) -> Cells:
         """[A, n] of every stage after each step."""
         worth: Cells = values.weights.T @ self.after + self.forbidden
         for added, place in zip(values.added, self.pools_after, strict=True):
             worth += added[:, place]
-        return worth
+        return bounded(worth.T, self.room, costs).T
 
     def values(self, target: Floats, costs: Floats) -> _Values:
         """Regressed on the columns of the look before; then what is left over, pooled."""
@@ -461,6 +506,16 @@ class _Half:
         """[A] the value of each stage where nothing is drawn yet."""
         means = [target[rows].mean() if rows.size else NEVER for rows in self.begins]
         return np.array(means) - costs
+
+
+def _followed(order: Integers, look: Integers) -> tuple[tuple[Integers, Integers], ...]:
+    """As `_Half.looks`."""
+    by_order = np.lexsort((look, order))
+    same = order[by_order[:-1]] == order[by_order[1:]]
+    following = np.full(order.size, order.size)
+    following[by_order[:-1][same]] = by_order[1:][same]
+    steps = [np.flatnonzero(look == number) for number in range(int(look.max(initial=-1)), -1, -1)]
+    return tuple((rows, following[rows]) for rows in steps)
 
 
 def _solver(known: Cells) -> Cells:

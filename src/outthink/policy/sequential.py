@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.chance import ScoreCurve, likeliest
@@ -21,6 +22,15 @@ from outthink.policy.replay import STOP, Allowed
 from outthink.policy.tally import Cells, Tally
 
 NEVER = -np.inf
+
+
+def bounded(values: NDArray[np.floating], room: NDArray[np.floating], costs: Floats) -> Cells:
+    """[E, A] values, none above what it can be: going on adds at most `room` [E], 1 less the
+    probability of a right answer now, and costs the stage. A regression on smooth columns is off by
+    more than that where an answer is nearly certain."""
+    most = room.astype(np.float32)[:, None] - costs.astype(np.float32)
+    least: Cells = np.minimum(values, most)
+    return least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +55,8 @@ class Sequential:
     chances_of: Chances
     price: float
     """Lambda: the probability of a right answer that one unit of cost must buy."""
+    costs: Floats
+    """[A] what each stage costs, on average."""
     first: Floats
     """[A] the value of each stage where nothing is drawn yet."""
     values: Floats
@@ -69,8 +81,9 @@ class Sequential:
             of_looks = keys(tally, likely).T
             for table, key in zip(self.tables, of_looks, strict=True):
                 values += table.at(key)
-        values = np.where(tally.looks[:, None] == 0, self.first, values)
-        return np.where(allowed, values, NEVER), likely
+        later = bounded(values, 1 - likely[:, 0], self.price * self.costs)
+        worth = np.where(tally.looks[:, None] == 0, self.first, later)
+        return np.where(allowed, worth, NEVER), likely
 
     def decide(self, tally: Tally, allowed: Allowed) -> Integers:
         """[E] the stage of the largest value above 0, or `STOP`; a first stage is always run."""
