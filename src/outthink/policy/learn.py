@@ -5,7 +5,8 @@
 2. The same is replayed again, and every step kept: the look before, the stage, the look after.
 3. Backwards, by regression: the value of stage a at look s is the mean over its steps of
    max(0, best value at the look after) + right after - right before - price x cost.
-   Sweeps carry it from the last stage to the first. One set of steps serves every price.
+   As long as the replayed order goes on with the best stage, what it came to stands for the best
+   value. Sweeps carry values from the last stage to the first; one set of steps serves every price.
 4. The steps that the fitted policies would take are replayed too, with some random ones among them,
    and 3 is done again: values are sharpest where they are needed.
 
