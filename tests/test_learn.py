@@ -69,6 +69,17 @@ def test_a_stage_that_is_not_allowed_is_never_decided():
         replay.run(np.zeros(500, np.int64))
 
 
+def test_no_value_is_above_what_is_left_to_gain():
+    trials = WORLDS["revisions"].trials(500, 6)
+    policy = fitted("revisions")[1]
+    replay = Replay(policy, trials, np.arange(500), 0)
+    for number in (0, 1):
+        replay.run(np.full(500, number))
+        values, likely = policy.worth(replay.tally, np.ones((500, 2), np.bool_))
+        left = 1 - likely[:, :1] - policy.price * trials.costs
+        assert (values <= left + 1e-6).all()
+
+
 def test_chances_are_right_as_often_as_they_say():
     world = WORLDS["revisions"]
     trials = world.trials(4000, 5)
