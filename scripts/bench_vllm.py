@@ -133,7 +133,7 @@ def main() -> int:
         with server(
             options.python.absolute(), options.model, options.out.with_suffix(".log")
         ) as url:
-            command = [sys.executable, "-m", "outthink.cli", "bench", "served", url]
+            command = [sys.executable, "-m", "outthink", "bench", "served", url]
             return subprocess.run([*command, "--out", str(options.out), *more]).returncode
     except Failed as failed:
         print(failed, file=sys.stderr)

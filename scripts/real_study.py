@@ -58,7 +58,7 @@ def main() -> int:
         # The address is part of no draw's identity, so a new port goes on with the same store.
         with server(options.vllm.absolute(), options.model, options.out / "vllm.log") as url:
             for stage in stages(options, url):
-                subprocess.run([sys.executable, "-m", "outthink.cli", *stage], check=True)
+                subprocess.run([sys.executable, "-m", "outthink", *stage], check=True)
     except subprocess.CalledProcessError as failed:
         return failed.returncode
     except Failed as failed:

@@ -25,7 +25,7 @@ PROBLEM = "40713 *7 *13"
 
 def child(*words, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "outthink.cli", *map(str, words)],
+        [sys.executable, "-m", "outthink", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -317,7 +317,7 @@ def test_output_that_nobody_reads_is_no_error(words):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [sys.executable, "-m", "outthink.cli", *words],
+        [sys.executable, "-m", "outthink", *words],
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,

@@ -109,7 +109,7 @@ def completed(*words):
         "COMP_CWORD": str(len(words)),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "outthink.cli"],
+        [sys.executable, "-m", "outthink"],
         env=os.environ | asked,
         capture_output=True,
         text=True,

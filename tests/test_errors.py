@@ -232,7 +232,7 @@ def test_a_full_disk_loses_nothing_resume(here):
         resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000))
 
     done = subprocess.run(
-        [sys.executable, "-m", "outthink.cli", *words, "-o", "b.store"],
+        [sys.executable, "-m", "outthink", *words, "-o", "b.store"],
         preexec_fn=limit,
         capture_output=True,
         text=True,

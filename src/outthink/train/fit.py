@@ -168,16 +168,21 @@ def adapted(model: Any, recipe: Recipe) -> Any:
         )
 
 
-def loss_of(model: Any, rows: Sequence[Example], odds: Odds | None = None) -> Tensor:
-    """The loss of these rows in nats: the sum over their labels, or over the tokens to write."""
-    device = next(model.parameters()).device
+def padded(rows: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """[rows, longest] token ids, 0 behind the end of each, and 1 where there is a token."""
     longest = max(len(row.tokens) for row in rows)
     ids = torch.zeros((len(rows), longest), dtype=torch.long)
     mask = torch.zeros_like(ids)
     for at, row in enumerate(rows):
         ids[at, : len(row.tokens)] = torch.tensor(row.tokens)
         mask[at, : len(row.tokens)] = 1
-    ids, mask = ids.to(device), mask.to(device)
+    return ids, mask
+
+
+def loss_of(model: Any, rows: Sequence[Example], odds: Odds | None = None) -> Tensor:
+    """The loss of these rows in nats: the sum over their labels, or over the tokens to write."""
+    device = next(model.parameters()).device
+    ids, mask = (part.to(device) for part in padded(rows))
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     if odds is not None:

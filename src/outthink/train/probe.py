@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from outthink.errors import RunError
 from outthink.run.progress import Progress
 from outthink.train.card import auc, calibration_error
-from outthink.train.fit import Example
+from outthink.train.fit import Example, padded
 from outthink.verify.probe import Backbone
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
@@ -139,12 +139,7 @@ def _computed(base: Backbone, layers: Sequence[int], part: Sequence[Example]) ->
     """[steps, layers, width] of some examples at a time, in their order."""
     for first in range(0, len(part), _ROWS):
         rows = part[first : first + _ROWS]
-        longest = max(len(row.tokens) for row in rows)
-        ids = torch.zeros((len(rows), longest), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for at, row in enumerate(rows):
-            ids[at, : len(row.tokens)] = torch.tensor(row.tokens)
-            mask[at, : len(row.tokens)] = 1
+        ids, mask = padded(rows)
         device = base.checkpoint.device
         told = base.model(
             input_ids=ids.to(device),

@@ -1,7 +1,0 @@
-"""`python -m outthink.cli`: the command without its script."""
-
-import sys
-
-from outthink.cli import main
-
-sys.exit(main())
