@@ -227,7 +227,8 @@ def draw_keys(stream: str, position: int, rows: Sequence[int], draws: Sequence[D
         prefix = draw.prefix
         base = bases.get(id(prefix))
         if base is None:
-            fixed = f"{stream}\0{position}\0{draw.until}\0{draw.temperature}\0".encode()
+            force = "" if draw.force is None else f"{draw.force}\0"
+            fixed = f"{stream}\0{position}\0{draw.until}\0{draw.temperature}\0{force}".encode()
             base = bases[id(prefix)] = _digest(fixed + _content(prefix))
         keys.append((base + row * _STRIDE) & _MASK)
     return keys
