@@ -1,0 +1,202 @@
+"""Reasoning models: thoughts apart from answers, in both forms, and budget forcing by token ids."""
+
+import asyncio
+import json
+from itertools import pairwise
+
+import fake_server
+import pytest
+from contract import problems, results
+from fake_server import EOS, ROLE, FakeServer, ids_of, text_of
+from hypothesis import given
+from hypothesis import strategies as st
+from test_openai import PLAIN, ask, draws, proposer_of, start, stepping
+
+import outthink
+from outthink.cli.app import main
+from outthink.errors import ServerRefused, UsageError
+from outthink.grade import extract
+from outthink.models.scripted import ScriptedVerifier
+from outthink.models.thinking import joined, parted, thinking_tokens
+from outthink.run.journal import Job
+from outthink.run.team import Team
+from outthink.search import strategy
+from outthink.testing import check_search
+from outthink.types import END, Budget, Draw, Force, Solution
+
+THOUGHT = "<think>First.\n\nSecond."
+
+
+def goes_on(begun):
+    """What a made-up reasoning model writes next: it is wrong, unless it was told to wait."""
+    answer = "\\boxed{right}" if "Wait" in begun else "\\boxed{wrong}"
+    if "</think>" in begun:
+        return answer
+    if begun.endswith("Wait"):
+        return f", third.</think>\n\n{answer}"
+    return f"{THOUGHT[len(begun) :]}</think>\n\n{answer}"
+
+
+class Thinker(FakeServer):
+    """A server of a reasoning model."""
+
+    def _rows(self, prompt, body, most, stop):
+        at = len(prompt) - prompt[::-1].index(ROLE["assistant"])
+        text = goes_on(text_of(prompt[at:]))
+        rows = body.get("n", body.get("n_cmpl", 1))
+        ends = [text.find(mark) + len(mark) for mark in body.get("stop") or [] if mark in text]
+        tokens = ids_of(text[: min(ends)]) if ends else [*ids_of(text), EOS]
+        if len(tokens) > most:
+            return [(tokens[:most], "length")] * rows
+        return [(tokens, "stop" if ends else "end")] * rows
+
+
+def forced(kind, name, n=1):
+    """The candidates of a search on a reasoning model, and what they cost."""
+    with Thinker(kind) as server:
+        proposer = asyncio.run(proposer_of(server, PLAIN))
+        team = Team.of(proposer, ScriptedVerifier())
+        (result,) = results(team, [Job(problems(1)[0], strategy(name), Budget(n))])
+    assert result.outcome.error is None
+    return result
+
+
+@stepping
+def test_a_thought_that_is_too_long_is_ended_and_answered(kind):
+    result = forced(kind, "budget_forcing(thinking=12)")
+    (solution,) = result.choice.candidates
+    assert text_of(solution.tokens) == f"{THOUGHT[:12]}</think>\n\nFinal Answer:\\boxed{{wrong}}"
+    assert solution.finished and solution.answer == "wrong"
+
+
+@stepping
+def test_a_thought_goes_on_where_it_would_have_ended(kind):
+    result = forced(kind, "budget_forcing(waits=1)")
+    (solution,) = result.choice.candidates
+    thought = f"{THOUGHT}Wait, third."
+    assert text_of(solution.tokens) == f"{thought}</think>\n\n\\boxed{{right}}"
+    assert result.outcome.answer == "right"
+
+
+@stepping
+def test_a_mark_that_is_one_token_is_left_out_too(kind, monkeypatch):
+    monkeypatch.setitem(fake_server.PIECES, 270, "</think>")
+    monkeypatch.setitem(fake_server.IDS, "</think>", 270)
+    (solution,) = forced(kind, "budget_forcing(waits=1)").choice.candidates
+    assert solution.tokens.count(270) == 1 and solution.answer == "right"
+
+
+@stepping
+def test_each_solution_is_a_generation_however_often_it_was_extended(kind):
+    usage = forced(kind, "budget_forcing(waits=1)", n=3).outcome.usage
+    assert usage.generations == 3 and usage.discarded_tokens == 0
+
+
+@stepping
+def test_a_thought_has_steps_and_their_texts_are_the_solution(kind):
+    with Thinker(kind) as server:
+        proposer = asyncio.run(proposer_of(server, PLAIN))
+        prefix, texts = start(), []
+        for force in (Force("", "</think>", 40), Force("Wait", "</think>", 60), Force("</think>")):
+            (row,) = ask(proposer, Draw(prefix, END, 1.0, 1, force))
+            texts += row.texts
+            prefix = row.solution
+    ends = prefix.step_ends
+    assert text_of(prefix.tokens[: ends[0]]) == "<think>First.\n\n"
+    assert "".join(texts) == text_of(prefix.tokens)
+    assert all(a < b for a, b in pairwise(ends)) and ends[-1] == len(prefix.tokens)
+
+
+def test_a_chat_cannot_be_forced_and_says_what_can():
+    with FakeServer("chat") as server:
+        proposer = asyncio.run(proposer_of(server, PLAIN))
+        with pytest.raises(ServerRefused, match="budget forcing"):
+            ask(proposer, Draw(start(), END, 1.0, 1, Force("", "</think>", 9)))
+
+
+def test_the_lab_cannot_be_forced_and_says_what_can():
+    with pytest.raises(UsageError, match="cannot be made to write"):
+        asyncio.run(outthink.solve("40713 *7", strategy="budget_forcing", budget=1))
+
+
+def test_a_forced_draw_is_kept_and_paid_for_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": f"p{i}", "question": f"problem {i}", "answer": "right"} for i in range(3)]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with Thinker("vllm") as server:
+        words = ["sweep", "p.jsonl?grader=exact", "-o", "a.store", "--model", server.url]
+        words += ["--verifier", "none", "--budgets", "1,2", "--difficulty-samples", "0"]
+        words += ["--strategies", "budget_forcing(waits=1),budget_forcing(thinking=12)"]
+        assert main([*words]) == 0
+        server.requests.clear()
+        assert main([*words]) == 0
+        paths = {path for path, _ in server.requests}
+    assert "/v1/completions" not in paths
+
+
+def test_budget_forcing_is_held_to_what_all_searches_are():
+    check_search("budget_forcing(thinking=6,waits=2)", budgets=(1, 2, 3, 16))
+
+
+@pytest.mark.parametrize("options", ["thinking=0", "waits=-1", "mark="])
+def test_a_forcing_that_cannot_be_is_refused(options):
+    with pytest.raises(UsageError):
+        strategy(f"budget_forcing({options})")
+
+
+# Thoughts ---------------------------------------------------------------------------------------
+
+
+INLINE = {"content": "<think>Is it \\boxed{3}?</think>\n\nIt is \\boxed{4}."}
+FIELD = {"content": "It is \\boxed{4}.", "reasoning_content": "Is it \\boxed{3}?"}
+OTHER_FIELD = {"content": "It is \\boxed{4}.", "reasoning": "Is it \\boxed{3}?"}
+UNENDED = {"content": None, "reasoning_content": "Is it \\boxed{3}?"}
+
+
+def replied(message):
+    """What a chat made of a recorded reply, in a first answer and in a revision of it."""
+
+    def alter(path, body, value):
+        if path.endswith("/chat/completions"):
+            value["choices"][0]["message"] = {"role": "assistant", **message}
+            value["usage"]["completion_tokens"] = 57
+        return value
+
+    with FakeServer("chat") as server:
+        proposer = asyncio.run(proposer_of(server, PLAIN))
+        server.alter = alter
+        (row,) = ask(proposer, *draws(start(), 1, END))
+        ask(proposer, *draws(Solution.revision([row.solution], 4), 1, END))
+        return row, server.requests[-1][1]["messages"]
+
+
+@pytest.mark.parametrize("message", [INLINE, FIELD, OTHER_FIELD])
+def test_a_thought_is_kept_and_counted_and_not_graded(message):
+    row, _ = replied(message)
+    text = "".join(row.texts)
+    assert row.solution.answer == "4" and row.decoded_tokens == 57
+    assert parted(text).thought == "Is it \\boxed{3}?"
+    assert 0 < thinking_tokens(row.texts, row.decoded_tokens) < 57
+
+
+def test_a_thought_without_an_answer_has_none():
+    row, _ = replied(UNENDED)
+    assert row.solution.answer is None
+    assert thinking_tokens(row.texts, row.decoded_tokens) == 57
+
+
+@pytest.mark.parametrize("message", [INLINE, FIELD])
+def test_who_revises_sees_the_answer_without_its_thought(message):
+    _, messages = replied(message)
+    assert messages[1] == {"role": "assistant", "content": "It is \\boxed{4}."}
+
+
+def test_a_thought_may_begin_in_the_prompt():
+    assert parted("so \\boxed{3}\n</think>\nIt is \\boxed{4}.").thought == "so \\boxed{3}\n"
+    assert extract.answer("so \\boxed{3}\n</think>\nIt is \\boxed{4}.") == "4"
+
+
+@given(st.text(alphabet="ab \n"), st.text(alphabet="ab \n", min_size=1))
+def test_what_was_joined_is_taken_apart_again(thought, answer):
+    again = parted(joined(thought, answer))
+    assert (again.thought, again.answer) == (thought, f"\n\n{answer}")
