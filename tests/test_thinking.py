@@ -16,6 +16,7 @@ import outthink
 from outthink.cli.app import main
 from outthink.errors import ServerRefused, UsageError
 from outthink.grade import extract
+from outthink.measure.forcing import Setting, control, performance, scaling
 from outthink.models.scripted import ScriptedVerifier
 from outthink.models.thinking import joined, parted, thinking_tokens
 from outthink.run.journal import Job
@@ -119,19 +120,67 @@ def test_the_lab_cannot_be_forced_and_says_what_can():
         asyncio.run(outthink.solve("40713 *7", strategy="budget_forcing", budget=1))
 
 
-def test_a_forced_draw_is_kept_and_paid_for_once(tmp_path, monkeypatch):
+SWEEP = ["sweep", "p.jsonl?grader=exact", "--verifier", "none", "--difficulty-samples", "0"]
+SWEEP += ["--strategies", "budget_forcing(waits=1),budget_forcing(thinking=12)", "--model"]
+
+
+@pytest.fixture
+def questions(tmp_path, monkeypatch):
+    """Three problems in a file of the folder that a test runs in."""
     monkeypatch.chdir(tmp_path)
     rows = [{"id": f"p{i}", "question": f"problem {i}", "answer": "right"} for i in range(3)]
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+@pytest.mark.usefixtures("questions")
+def test_a_forced_draw_is_kept_and_paid_for_once():
     with Thinker("vllm") as server:
-        words = ["sweep", "p.jsonl?grader=exact", "-o", "a.store", "--model", server.url]
-        words += ["--verifier", "none", "--budgets", "1,2", "--difficulty-samples", "0"]
-        words += ["--strategies", "budget_forcing(waits=1),budget_forcing(thinking=12)"]
-        assert main([*words]) == 0
+        words = [*SWEEP, server.url, "-o", "a.store", "--budgets", "1"]
+        assert main(words) == 0
         server.requests.clear()
-        assert main([*words]) == 0
+        assert main([*words[:-1], "1,2"]) == 0
+        drawn = [body for path, body in server.requests if path == "/v1/completions"]
+        assert drawn
+        server.requests.clear()
+        assert main([*words[:-1], "1,2"]) == 0
         paths = {path for path, _ in server.requests}
     assert "/v1/completions" not in paths
+
+
+@pytest.mark.usefixtures("questions")
+def test_a_sweep_tells_control_scaling_and_performance(capsys):
+    with Thinker("llama.cpp") as server:
+        assert main([*SWEEP, server.url, "-o", "a.store", "--budgets", "2"]) == 0
+    capsys.readouterr()
+    assert main(["forcing", "a.store", "--json"]) == 0
+    [told] = json.loads(capsys.readouterr().out)["budgets"]
+    short, long = told["settings"]
+    whole = len(ids_of(f"{THOUGHT}Wait, third."))
+    assert (short["thinking_tokens"], long["thinking_tokens"]) == (12, whole)
+    assert (short["accuracy"]["mean"], long["accuracy"]["mean"]) == (0, 1)
+    assert (told["control"], told["performance"]) == (1, 1)
+    assert told["scaling"] == pytest.approx(1 / (whole - 12))
+    assert main(["forcing", "a.store"]) == 0
+    assert "performance 100.0%" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("questions")
+def test_a_sweep_without_forcing_says_what_to_sweep(capsys):
+    with Thinker("vllm") as server:
+        words = [*SWEEP[:-3], "--strategies", "majority", "--model", server.url]
+        assert main([*words, "-o", "a.store", "--budgets", "1"]) == 0
+    assert main(["forcing", "a.store"]) == 2
+    assert "budget_forcing(thinking=256)" in capsys.readouterr().err
+
+
+def test_figures_of_forcing_by_hand():
+    settings = [Setting(100, 0.2), Setting(200, 0.4), Setting(400, 0.4)]
+    slopes = [0.2 / 100, 0.2 / 300, 0.0]
+    assert scaling(settings) == pytest.approx(sum(slopes) / 3)
+    assert scaling(settings[:1]) is None
+    assert performance(settings) == 0.4
+    assert control([90, 100, 101], most=100) == pytest.approx(2 / 3)
+    assert control([5, 20], least=10, most=30) == 0.5
 
 
 def test_budget_forcing_is_held_to_what_all_searches_are():

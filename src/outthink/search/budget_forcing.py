@@ -35,6 +35,7 @@ from outthink.types import (
 MARK = "</think>"
 """Ends the thoughts of most reasoning models."""
 WAIT = "Wait"
+THINKING = 1024
 CAPPED = "\n\nFinal Answer:"
 """Follows the mark of a thought that was cut, so that the model answers at once."""
 ENDED = "\n\n"
@@ -49,7 +50,7 @@ def budget_forcing(
     problem: Problem,
     budget: Budget,
     *,
-    thinking: int = 1024,
+    thinking: int = THINKING,
     waits: int = 0,
     begin: str = "",
     mark: str = MARK,
