@@ -7,12 +7,11 @@ from itertools import pairwise
 import fake_server
 import pytest
 from contract import problems, results
-from fake_server import EOS, ROLE, FakeServer, ids_of, text_of
+from fake_server import FakeServer, ids_of, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 from test_openai import PLAIN, ask, draws, proposer_of, start, stepping
 
-import outthink
 from outthink.cli.app import main
 from outthink.errors import ServerRefused, UsageError
 from outthink.grade import extract
@@ -23,7 +22,7 @@ from outthink.run.journal import Job
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.testing import check_search
-from outthink.types import END, Budget, Draw, Force, Solution
+from outthink.types import END, Budget, Draw, Force, Solution, refuse_force
 
 THOUGHT = "<think>First.\n\nSecond."
 
@@ -38,23 +37,14 @@ def goes_on(begun):
     return f"{THOUGHT[len(begun) :]}</think>\n\n{answer}"
 
 
-class Thinker(FakeServer):
+def thinker(kind):
     """A server of a reasoning model."""
-
-    def _rows(self, prompt, body, most, stop):
-        at = len(prompt) - prompt[::-1].index(ROLE["assistant"])
-        text = goes_on(text_of(prompt[at:]))
-        rows = body.get("n", body.get("n_cmpl", 1))
-        ends = [text.find(mark) + len(mark) for mark in body.get("stop") or [] if mark in text]
-        tokens = ids_of(text[: min(ends)]) if ends else [*ids_of(text), EOS]
-        if len(tokens) > most:
-            return [(tokens[:most], "length")] * rows
-        return [(tokens, "stop" if ends else "end")] * rows
+    return FakeServer(kind, writes=goes_on)
 
 
 def forced(kind, name, n=1):
     """The candidates of a search on a reasoning model, and what they cost."""
-    with Thinker(kind) as server:
+    with thinker(kind) as server:
         proposer = asyncio.run(proposer_of(server, PLAIN))
         team = Team.of(proposer, ScriptedVerifier())
         (result,) = results(team, [Job(problems(1)[0], strategy(name), Budget(n))])
@@ -95,7 +85,7 @@ def test_each_solution_is_a_generation_however_often_it_was_extended(kind):
 
 @stepping
 def test_a_thought_has_steps_and_their_texts_are_the_solution(kind):
-    with Thinker(kind) as server:
+    with thinker(kind) as server:
         proposer = asyncio.run(proposer_of(server, PLAIN))
         prefix, texts = start(), []
         for force in (Force("", "</think>", 40), Force("Wait", "</think>", 60), Force("</think>")):
@@ -115,9 +105,10 @@ def test_a_chat_cannot_be_forced_and_says_what_can():
             ask(proposer, Draw(start(), END, 1.0, 1, Force("", "</think>", 9)))
 
 
-def test_the_lab_cannot_be_forced_and_says_what_can():
-    with pytest.raises(UsageError, match="cannot be made to write"):
-        asyncio.run(outthink.solve("40713 *7", strategy="budget_forcing", budget=1))
+def test_an_engine_that_cannot_be_forced_says_what_can():
+    refuse_force("mine", [Draw(start(), END, 1.0, 1)])
+    with pytest.raises(UsageError, match="mine cannot be made to write"):
+        refuse_force("mine", [Draw(start(), END, 1.0, 1, Force("Wait"))])
 
 
 SWEEP = ["sweep", "p.jsonl?grader=exact", "--verifier", "none", "--difficulty-samples", "0"]
@@ -134,7 +125,7 @@ def questions(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("questions")
 def test_a_forced_draw_is_kept_and_paid_for_once():
-    with Thinker("vllm") as server:
+    with thinker("vllm") as server:
         words = [*SWEEP, server.url, "-o", "a.store", "--budgets", "1"]
         assert main(words) == 0
         server.requests.clear()
@@ -149,7 +140,7 @@ def test_a_forced_draw_is_kept_and_paid_for_once():
 
 @pytest.mark.usefixtures("questions")
 def test_a_sweep_tells_control_scaling_and_performance(capsys):
-    with Thinker("llama.cpp") as server:
+    with thinker("llama.cpp") as server:
         assert main([*SWEEP, server.url, "-o", "a.store", "--budgets", "2"]) == 0
     capsys.readouterr()
     assert main(["forcing", "a.store", "--json"]) == 0
@@ -166,7 +157,7 @@ def test_a_sweep_tells_control_scaling_and_performance(capsys):
 
 @pytest.mark.usefixtures("questions")
 def test_a_sweep_without_forcing_says_what_to_sweep(capsys):
-    with Thinker("vllm") as server:
+    with thinker("vllm") as server:
         words = [*SWEEP[:-3], "--strategies", "majority", "--model", server.url]
         assert main([*words, "-o", "a.store", "--budgets", "1"]) == 0
     assert main(["forcing", "a.store"]) == 2

@@ -48,3 +48,6 @@ def _print(outcome: dict[str, Any]) -> None:
     print("\nAsked with:")
     for name, value in outcome["asking"].items():
         print(f"  {name.ljust(18)}  {value if isinstance(value, float) else repr(value)}")
+    for suggestion in outcome["suggestions"]:
+        print(f"\n{suggestion}", end="")
+    print(end="\n" if outcome["suggestions"] else "")

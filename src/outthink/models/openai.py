@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from outthink.errors import ServerError, ServerRefused
+from outthink.errors import ServerError, ServerRefused, UsageError
 from outthink.grade import extract
 from outthink.models.asking import Asking
 from outthink.models.capabilities import Capabilities, Kind, examine
@@ -120,6 +120,11 @@ class OpenAIProposer:
         asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> None:
         refuse(capabilities, asking)
+        if split := [stop for stop in asking.stop if setting.step_end in stop]:
+            raise UsageError(
+                f"stop {split[0]!r} holds the delimiter of steps, {setting.step_end!r}, and would "
+                "be missed where an answer is drawn step by step; write what follows it"
+            )
         self.name = _name(capabilities, setting, asking)
         self.capabilities = capabilities
         self._client = client
