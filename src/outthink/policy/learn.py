@@ -466,10 +466,10 @@ class _Half:
         only then what the values say (Watkins's Q(lambda) with lambda = 1): estimates that are
         chained gather the errors of every link.
         """
-        values = self._worth(own, costs)
+        values = self._worth(other, costs)
         chosen = values.argmax(axis=0)
         goes_on = values[chosen, np.arange(chosen.size)] > 0
-        worth = self._worth(other, costs)[chosen, np.arange(chosen.size)].astype(np.float64)
+        worth = self._worth(own, costs)[chosen, np.arange(chosen.size)].astype(np.float64)
         stage = np.append(self.stage, STOP)
         target = np.append(self.gain, 0.0)
         for steps, following in self.looks:
