@@ -231,6 +231,15 @@ def test_who_revises_sees_the_answer_without_its_thought(message):
     assert messages[1] == {"role": "assistant", "content": "It is \\boxed{4}."}
 
 
+def test_a_solved_problem_has_its_thought_apart(capsys):
+    with thinker("vllm") as server:
+        words = ["solve", "one?", "--model", server.url, "--strategy", "budget_forcing(waits=1)"]
+        assert main([*words, "--budget", "1", "--verifier", "none", "--grader", "exact"]) == 0
+        said = capsys.readouterr()
+        assert "First.\n\nSecond.Wait, third." in said.err
+        assert said.out == "\\boxed{right}\nanswer: right\n"
+
+
 def test_a_thought_may_begin_in_the_prompt():
     assert parted("so \\boxed{3}\n</think>\nIt is \\boxed{4}.").thought == "so \\boxed{3}\n"
     assert extract.answer("so \\boxed{3}\n</think>\nIt is \\boxed{4}.") == "4"

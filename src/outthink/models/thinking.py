@@ -41,11 +41,13 @@ def joined(thought: str, answer: str) -> str:
     return f"{OPEN}{thought}{CLOSE}\n\n{answer}" if answer else f"{OPEN}{thought}"
 
 
-def thinking_tokens(texts: Sequence[str], tokens: int) -> int:
-    """Tokens of thought among `tokens` of an answer that is written in `texts`, by its share of
-    the bytes; the marks count as thought."""
-    text = "".join(texts)
-    if not text:
-        return 0
+def thinking_share(text: str) -> float:
+    """The share of a text, in bytes, that is thought; its marks are."""
     answer = len(parted(text).answer.encode())
-    return round(tokens * (1 - answer / len(text.encode())))
+    return 1 - answer / len(text.encode()) if text else 0.0
+
+
+def thinking_tokens(texts: Sequence[str], tokens: int) -> int:
+    """Tokens of thought among the `tokens` of an answer that is written in `texts`, by its share of
+    them: servers do not count them apart."""
+    return round(tokens * thinking_share("".join(texts)))
