@@ -16,7 +16,7 @@ from outthink.models.openai import OpenAIProposer
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.models.wrappers import Cached, Retrying
 from outthink.run.team import Team
-from outthink.types import Draw, Solution
+from outthink.types import Draw, Force, Solution
 from outthink.verify.confidence import confidence
 
 ONE, TWO = problems(2)
@@ -143,6 +143,7 @@ def test_rows_that_differ_in_anything_are_asked_for():
         replace(first, prefix=revised),
         replace(first, prefix=replace(start, tokens=(1,), step_ends=(1,))),
         replace(first, prefix=replace(start, tokens=(1,))),
+        replace(first, force=Force("Wait")),
     ]
     engine = Remote(Chain(3))
     rows_of(Cached(engine), [first], others)
