@@ -39,7 +39,10 @@ STEPS_EACH = 120
 """At most, about, of one problem: more random orders of it say little that is new."""
 PRICES = 16
 ROLLS = 2
-"""Times that values are mended by rollouts."""
+"""Times that values are mended by rollouts. Where looks repeat, tables hold their values, and
+rollouts would only add their noise."""
+REPEATED = 2
+"""So many times more steps are replayed where looks repeat: what is off there is noise."""
 ANSWERS = 100_000
 """Answers that the probabilities are fitted on, of random and of fitted policies each."""
 
@@ -63,6 +66,7 @@ def fit(
 
     unknown = Setting(trials, Chances(curves, _nothing(len(trials.sources))), most, rng)
     repeats = _repeats(random_steps(unknown, (), steps // 8))
+    steps *= REPEATED if repeats else 1
     unknown = Setting(trials, unknown.chances_of, most, rng, repeats)
     seen = answers(unknown, (), steps // 4)
     begun = _Fit(
@@ -73,9 +77,9 @@ def fit(
     fitted = _Fit(
         Setting(trials, Chances(curves, _weights([seen, more], rng)), most, rng, repeats), falling
     )
-    kept = [random_steps(fitted.setting, policies, steps // 4) for policies in ((), followed)]
+    kept = [random_steps(fitted.setting, policies, steps // 2) for policies in ((), followed)]
     values = fitted.iterated(Steps.joined(kept))
-    for _ in range(ROLLS):
+    for _ in range(0 if repeats else ROLLS):
         values = fitted.rolled(values, steps // 2)
     return fitted.policies(values)
 

@@ -22,8 +22,10 @@ from outthink.policy.tally import Cells
 SWEEPS = 12
 """Times that values are carried one stage back, at each price; at the first price, twice as often.
 The next price goes on from them."""
-RIDGE = 300.0
-"""Penalty of the regressions."""
+RIDGE = 30.0
+"""Penalty of the regressions, in steps of one problem: those are alike."""
+MEND = 300.0
+"""That of what mends values: rollouts are few, and each is one outcome."""
 FEW = 30.0
 """Rollouts of a first stage that weigh as much as its value before them."""
 OFTEN = 60
@@ -107,16 +109,19 @@ class Regression:
     """For each stage: its steps that were the first."""
 
     @classmethod
-    def of(cls, steps: Steps, stages: int, pools: Sequence[Integers]) -> Regression:
+    def of(
+        cls, steps: Steps, stages: int, pools: Sequence[Integers], ridge: float = RIDGE
+    ) -> Regression:
         later = []
         for number in range(stages):
             rows = np.flatnonzero((steps.stage == number) & steps.before.begun)
             columns, keys = steps.before.columns[rows], steps.before.keys[rows].T
+            alike = max(rows.size, 1) / max(np.unique(steps.problem[rows]).size, 1)
             pooled = [
                 Pools.of(places(known, key), steps.problem[rows], known.size)
                 for known, key in zip(pools, keys, strict=bool(pools))
             ]
-            later.append((rows, columns, _solver(columns), pooled))
+            later.append((rows, columns, _solver(columns, ridge * alike), pooled))
         first = ~steps.before.begun
         begins = tuple(np.flatnonzero((steps.stage == n) & first) for n in range(stages))
         return cls(tuple(later), begins)
@@ -145,10 +150,10 @@ class Regression:
         )
 
 
-def _solver(known: Cells) -> Cells:
+def _solver(known: Cells, ridge: float) -> Cells:
     """[F, m] what makes ridge regression's weights of m targets."""
     columns = known.astype(np.float64)
-    normal = columns.T @ columns + RIDGE * np.eye(columns.shape[1])
+    normal = columns.T @ columns + ridge * np.eye(columns.shape[1])
     solver: Cells = np.linalg.solve(normal, columns.T).astype(np.float32)
     return solver
 
@@ -233,10 +238,10 @@ def corrected(
     mended = []
     for price, before in enumerate(values):
         near = np.flatnonzero(steps.counts & (abs(steps.price - price) <= NEXT))
-        regression = Regression.of(steps.take(near), stages, pools)
+        regression = Regression.of(steps.take(near), stages, pools, MEND)
         more = regression.values(off[near], 0.0)
         counts = np.array([rows.size for rows in regression.begins])
-        first = np.where(counts > 0, more.first * counts / (counts + FEW), 0.0)
+        first = np.where(counts > 0, more.first, 0.0) * counts / (counts + FEW)
         mended.append(before.plus(Values(first, more.weights, more.added)))
     return mended
 
