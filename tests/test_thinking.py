@@ -105,6 +105,11 @@ def test_a_chat_cannot_be_forced_and_says_what_can():
             ask(proposer, Draw(start(), END, 1.0, 1, Force("", "</think>", 9)))
 
 
+def test_a_thought_that_leaves_no_room_for_an_answer_is_refused():
+    with pytest.raises(UsageError, match="raise --most-tokens"):
+        forced("vllm", f"budget_forcing(thinking={PLAIN.most_tokens})")
+
+
 def test_an_engine_that_cannot_be_forced_says_what_can():
     refuse_force("mine", [Draw(start(), END, 1.0, 1)])
     with pytest.raises(UsageError, match="mine cannot be made to write"):

@@ -245,6 +245,11 @@ class OpenAIProposer:
     ) -> Drawn:
         """A row up to the end of its thought."""
         assert force.end is not None
+        if (force.most_tokens or 0) >= self._setting.most_tokens:
+            raise UsageError(
+                f"a thought of {force.most_tokens} tokens leaves no room for an answer in a "
+                f"solution of {self._setting.most_tokens}; raise --most-tokens, or think less"
+            )
         most = min(self._setting.most_tokens, force.most_tokens or sys.maxsize) - len(row.tokens)
         if most > 0:
             ids = await self._dialect.ids(force.end)
