@@ -108,7 +108,8 @@ def test_a_base_model_is_given_plain_text(kind):
         ask(proposer, *draws(start(), 1, END))
         sent = dict(server.requests)
     text = sent[path]["prompt" if kind == "vllm" else "content"]
-    assert text == f"{ONE.prompt}\n\n" and "/apply-template" not in sent
+    assert text == f"Question: {ONE.prompt}\n\nAnswer:" and "/apply-template" not in sent
+    assert sent[WRITES[kind]]["stop"] == ["Question:"]
 
 
 @stepping

@@ -83,7 +83,14 @@ class Asking:
         """The options that decide what is written; empty where all are as usual. `most_tokens`,
         `delimiter`, `system` and `instruction` are in a setting, which names them."""
         told = {name: value for name, value in self.given.items() if name not in _ELSEWHERE}
+        if self.completion:
+            told["completion"] = QUESTION  # plain text had no labels once
         return json.dumps(told, sort_keys=True) if told else ""
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What ends an answer beside the model's end mark."""
+        return self.stop or ((QUESTION,) if self.completion else ())
 
     @property
     def as_json(self) -> str:
@@ -107,6 +114,8 @@ class Asking:
         return temperature if self.temperature is None or temperature == 0 else self.temperature
 
 
+QUESTION, ANSWER = "Question:", "Answer:"
+"""Labels of a prompt in completion mode; a base model that begins another question has answered."""
 _ELSEWHERE = {
     *("most_tokens", "delimiter", "system", "instruction"),
     *("requests_in_flight", "request_s", "deadline_s"),

@@ -25,7 +25,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from outthink.errors import ContextError
-from outthink.models.asking import Asking
+from outthink.models.asking import ANSWER, QUESTION, Asking
 from outthink.models.http import HttpClient, Malformed
 from outthink.models.thinking import joined, parted
 
@@ -679,8 +679,10 @@ def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def _plain(messages: Sequence[Message]) -> str:
-    """A chat without its template, for a base model."""
-    return "".join(f"{message.content}\n\n" for message in messages)
+    """A chat without its template, for a base model: up to where the next answer begins."""
+    labels = {"user": f"{QUESTION} ", "assistant": f"{ANSWER} "}
+    turns = [f"{labels.get(message.role, '')}{message.content}\n\n" for message in messages]
+    return "".join([*turns, ANSWER])
 
 
 def _template(asking: Asking) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class OpenAIProposer:
             stop = None if draw.until is END else self._setting.step_end
             most = left if stop is None else min(left, row.step_left)
             temperature = self._asking.at(draw.temperature)
-            asked = Ask(messages, tuple(row.tokens), most, temperature, stop, self._asking.stop)
+            asked = Ask(messages, tuple(row.tokens), most, temperature, stop, self._asking.ends)
             completion = await self._together.ask(asked, _seed(draw.seed, parts))
             told = None if stop and not asked.ends else await self._pieces(completion)
             if told is not None and asked.ends:
