@@ -74,6 +74,8 @@ SPENDS: dict[str, Callable[[int], int]] = {
     "lookahead(depth=3)": beams_and_rollouts(3),
     "lookahead(depth=3,width=sqrt)": beams_and_rollouts(3),
     "revise": all_of_it,
+    "budget_forcing": all_of_it,
+    "budget_forcing(waits=1,answer=weighted)": all_of_it,
     "revise(sequential=1)": all_of_it,
     "revise(sequential=3,window=2)": all_of_it,
     "revise(sequential=64,answer=majority)": all_of_it,

@@ -84,6 +84,18 @@ def write(prompt, seed, temperature, most, stop):
     return tokens, "end" if tokens[-1:] == [EOS] else "stop"
 
 
+def written(writes, prompt, most, stops):
+    """As `write`, by a function of the answer so far."""
+    asked = ROLE["assistant"] in prompt
+    at = len(prompt) - prompt[::-1].index(ROLE["assistant"]) if asked else len(prompt)
+    text = writes(text_of(prompt[at:]))
+    ends = [text.find(mark) + len(mark) for mark in stops if mark in text]
+    tokens = ids_of(text[: min(ends)]) if ends else [*ids_of(text), EOS]
+    if len(tokens) > most:
+        return tokens[:most], "length"
+    return tokens, "stop" if ends else "end"
+
+
 def likeliest(written, top):
     """As llama.cpp tells them, in no order: the longer the text, the surer the model."""
     most = 1 - 1 / (2 + len(written))
@@ -149,6 +161,10 @@ class FakeServer:
     its status and it."""
     says: object = None
     """What a chat answers to the text of its last turn, where that is given."""
+    writes: object = None
+    """What the model writes after the text that it has written, in place of what is made up."""
+    hangs: object = None
+    """(path, body) -> whether this request is never answered."""
     seen: set = field(default_factory=set)
     _at_once: int = 0
 
@@ -209,7 +225,7 @@ class FakeServer:
             fault = self.faults.pop(0) if self.faults and method == "POST" else None
             if fault:
                 self.injected[fault] += 1
-            if fault == "hang":
+            if fault == "hang" or (self.hangs is not None and self.hangs(path, body)):
                 await reader.read()
                 return False
             if fault == "reset":
@@ -294,6 +310,8 @@ class FakeServer:
             body.get("seed", 1), body.get("seed", 1) + body.get("n", body.get("n_cmpl", 1))
         )
         room = min(most, self.context - len(prompt))
+        if self.writes is not None:
+            return [written(self.writes, prompt, room, body.get("stop") or [])] * len(seeds)
         return [write(prompt, seed, body.get("temperature", 1.0), room, stop) for seed in seeds]
 
     def _too_long(self, prompt):

@@ -94,6 +94,12 @@ def test_verdicts_that_differ_when_graded_again_are_counted(tmp_path):
     assert "1 of 2 verdicts differ" in " ".join(bring(tmp_path, rows, again=True).notes)
 
 
+def test_a_file_is_not_counted_twice(tmp_path):
+    file = write(tmp_path / "a.jsonl", ROWS)
+    with pytest.raises(OutthinkError, match="give each file once"):
+        import_samples(Import((file, file), Reading({})), tmp_path / "my.store")
+
+
 def test_logits_become_probabilities(tmp_path):
     rows = [{**row, "score": 0.0} for row in ROWS]
     with reopened(bring(tmp_path, rows, scale="logit").store) as opened:

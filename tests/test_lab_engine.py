@@ -31,7 +31,7 @@ from outthink.run.journal import Job
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.train.rollouts import Labelled
-from outthink.types import END, Budget, Draw, Scores, Solution, State, Verified
+from outthink.types import END, Budget, Draw, Force, Scores, Solution, State, Verified
 
 MODEL = random_gpt()
 FLAT = random_gpt(seed=2, sharpness=0.15)
@@ -102,6 +102,12 @@ def samples():
     ended = solutions(writing, draws(PROBLEMS[4:8], 1))
     right = [exact(PROBLEMS[8]), exact(PROBLEMS[9], end=False)]
     return [Solution.start(PROBLEMS[10]), *prefixes, *ended, *right]
+
+
+def test_the_lab_cannot_be_forced(small):
+    forced = Draw(Solution.start(PROBLEMS[0]), END, 1.0, 0, Force("Wait"))
+    with pytest.raises(UsageError, match="budget forcing"):
+        small.propose_batch([forced])
 
 
 def test_contract_of_the_lab_verifier_in_its_scores():

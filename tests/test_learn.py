@@ -19,16 +19,16 @@ def fitted(name):
     return learn.fit(WORLDS[name].trials(3000, 1), prices=PRICES)
 
 
-# At these prices. Boxes are far off, at 0.1 to 0.4, and so may votes be; LOG.md has all.
+# At these prices, fitted on 3,000 problems; LOG.md has all worlds, and what more problems bring.
 @pytest.mark.parametrize(
     ("name", "most"),
     [
         ("perfect, beta", 0.03),
-        ("perfect, classes", 0.03),
         ("chains", 0.04),
         ("votes, classes", 0.1),
         ("noisy check", 0.08),
-        ("revisions", 0.12),
+        ("revisions", 0.1),
+        ("boxes", 0.2),
     ],
 )
 def test_regret_is_a_small_part_of_what_there_is_to_gain(name, most):
@@ -52,8 +52,8 @@ def test_the_same_seed_fits_the_same_policy(monkeypatch):
 
 
 def test_a_lower_price_spends_more():
-    trials = WORLDS["revisions"].trials(2000, 3)
-    policies = fitted("revisions")
+    trials = WORLDS["noisy check"].trials(2000, 3)
+    policies = fitted("noisy check")
     assert [policy.price for policy in policies] == [0.02, 0.01]
     dear, cheap = (play(policy, trials, orders=1).cost.mean() for policy in policies)
     assert cheap > dear

@@ -175,6 +175,11 @@ OPTIONS = {
     "answer": list(AnswerAggregation),
     "by": ["proposer", "larger"],
     "scored": ["yes", "no"],
+    "thinking": [1, 9, 4096],
+    "waits": [0, 1, 3],
+    "wait": ["Wait", "Hmm"],
+    "mark": ["</think>", "."],
+    "begin": ["<think>"],
 }
 
 

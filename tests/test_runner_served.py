@@ -340,9 +340,10 @@ def forever(*names):
 
 def test_a_deadline_ends_a_problem_with_an_error_that_names_it():
     proposer = Remote(Chain(3), forever("p2"))
-    results = run_all(jobs_of("beam", n=4, of=5), proposer, ScriptedVerifier(), deadline_s=0.05)
+    # Long enough for the others on a machine that is busy.
+    results = run_all(jobs_of("beam", n=4, of=5), proposer, ScriptedVerifier(), deadline_s=2)
     errors = {r.outcome.problem_id: r.outcome.error for r in results if r.outcome.error}
-    assert errors == {"p2": "DeadlineError: not done within 0.05 s; give it longer"}
+    assert errors == {"p2": "DeadlineError: not done within 2 s; give it longer"}
     assert proposer.now == 0
 
 

@@ -441,7 +441,7 @@ def test_a_served_model_with_a_prm_in_process(tmp_path):
         ("judge:mine", "judge:http://HOST:PORT"),
         ("orm:http://localhost:1", "in process"),
         ("prm:x?famly=trl", "unknown option 'famly'; prm takes device, dtype, earlier, family"),
-        ("judge:http://localhost:1?x=1", "judge takes earlier"),
+        ("judge:http://localhost:1?x=1", "judge takes asking, earlier"),
         ("orm:x?earlier=maybe", "write earlier=yes or earlier=no"),
         ("confidence?top=many", "is no number of tokens"),
         ("confidence?top=1", "give 2 or more"),

@@ -16,7 +16,7 @@ from outthink.models.openai import OpenAIProposer
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.models.wrappers import Cached, Retrying
 from outthink.run.team import Team
-from outthink.types import Draw, Solution
+from outthink.types import Draw, Force, Solution
 from outthink.verify.confidence import confidence
 
 ONE, TWO = problems(2)
@@ -143,6 +143,7 @@ def test_rows_that_differ_in_anything_are_asked_for():
         replace(first, prefix=revised),
         replace(first, prefix=replace(start, tokens=(1,), step_ends=(1,))),
         replace(first, prefix=replace(start, tokens=(1,))),
+        replace(first, force=Force("Wait")),
     ]
     engine = Remote(Chain(3))
     rows_of(Cached(engine), [first], others)
@@ -157,9 +158,9 @@ def test_rows_of_one_request_that_are_the_same_are_asked_for_once():
 
 
 def test_a_cache_forgets_the_oldest_rows():
-    engine = Remote(Chain(3))
+    engine = Counted(Chain(3))  # gives its rows in order
     rows_of(Cached(engine, most=2), draws(3), draws(3)[1:], draws(1))
-    assert [draw.seed for draw in engine.requests] == [0, 1, 2, 0]
+    assert [draw.seed for draw in engine.rows] == [0, 1, 2, 0]
     with pytest.raises(UsageError, match="a cache of 0 rows"):
         Cached(engine, most=0)
 

@@ -194,6 +194,20 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Force:
+    """What a model is made to write before it goes on, and where its thoughts are ended (budget
+    forcing: Muennighoff et al. 2025, arXiv 2501.19393, section 3.1)."""
+
+    say: str = ""
+    """Text that follows the prefix; its token ids are part of the solution."""
+    end: str | None = None
+    """The text that ends a thought. The row stops before it, or where the model would end its
+    answer, and is neither finished nor truncated. `None`: the row ends as `until` says."""
+    most_tokens: int | None = None
+    """Of the whole solution up to the end of the thought; there it is cut, and stays open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Propose:
     """Extend each prefix once, in order; the runner sends back a list of as many solutions.
 
@@ -209,6 +223,8 @@ class Propose:
     """Who writes."""
     purpose: Purpose | None = None
     """Left out: `SAMPLE` where whole solutions are drawn, `STEP` where steps are."""
+    force: Force | None = None
+    """What every row is made to write, and where its thought ends."""
 
     def __post_init__(self) -> None:
         if self.purpose is None:
@@ -283,6 +299,17 @@ class Draw:
     until: int | None
     temperature: float
     seed: int
+    force: Force | None = None
+    """Of an engine that cannot be forced it raises `UsageError`."""
+
+
+def refuse_force(name: str, draws: Sequence[Draw]) -> None:
+    """Raises `UsageError` where a row is forced: for engines that cannot be."""
+    if any(draw.force is not None for draw in draws):
+        raise UsageError(
+            f"{name} cannot be made to write, which budget forcing needs; serve a reasoning model "
+            "with vLLM or llama.cpp"
+        )
 
 
 @dataclass(frozen=True, slots=True)

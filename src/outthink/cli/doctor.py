@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from outthink.cli import options
+from outthink.cli import asked, options
 from outthink.cli.commands import command
 from outthink.cli.output import print_json
+
+if TYPE_CHECKING:
+    from outthink.cli.asked import Told
 
 _WORDS = {True: "yes", False: "no", None: "?"}
 
@@ -24,15 +26,14 @@ _WORDS = {True: "yes", False: "no", None: "?"}
 @options.argument(
     "url", "URL", "Its address, with #MODEL where it has several; or local, or local:MODEL.gguf."
 )
-@options.asking
-def doctor(url: str, asking: Path | None, as_json: bool) -> None:
+@asked.asking
+def doctor(url: str, asking: Told, as_json: bool) -> None:
     """Tries out a model server, with some twenty requests of a few tokens each, and says what it
     can do and what each lack costs. Knows vLLM, llama.cpp and OpenAI-compatible chat.
     """
-    from outthink.models.asking import Asking, read
     from outthink.models.doctor import doctor
 
-    outcome = doctor(url, Asking() if asking is None else read(asking))
+    outcome = doctor(url, asking.read())
     return print_json(outcome) if as_json else _print(outcome)
 
 
@@ -47,3 +48,6 @@ def _print(outcome: dict[str, Any]) -> None:
     print("\nAsked with:")
     for name, value in outcome["asking"].items():
         print(f"  {name.ljust(18)}  {value if isinstance(value, float) else repr(value)}")
+    for suggestion in outcome["suggestions"]:
+        print(f"\n{suggestion}", end="")
+    print(end="\n" if outcome["suggestions"] else "")

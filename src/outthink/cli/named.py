@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outthink.cli.options import Decorator, asking, count, option, together, weights
+from outthink.cli.asked import Told, asking
+from outthink.cli.options import Decorator, count, option, together, weights
 from outthink.cli.reads import BUDGETS, STAGES, STRATEGIES, WHOLE
 
 if TYPE_CHECKING:
@@ -26,16 +27,21 @@ class NamedModels:
     larger: str | None
     most_tokens: int | None
     weights: Path | None
-    asking: Path | None
+    asking: Told
 
-    def models(self, kept: Mapping[str, str] | None = None) -> Models:
-        """Those that are named; what is left out is as in `kept`, or as usual."""
-        from outthink.models.asking import of_json, read
+    def models(
+        self, kept: Mapping[str, str] | None = None, *, problems: str | None = None
+    ) -> Models:
+        """Those that are named; what is left out is as in `kept`, or as usual. Examples of a prompt
+        may be taken from `problems`."""
+        from outthink.models.asking import of_json
         from outthink.study.models import Models
 
-        given = {name: str(value) for name, value in asdict(self).items() if value is not None}
-        if self.asking is not None:
-            given["asking"] = read(self.asking).as_json
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {name: str(value) for name, value in named.items() if value is not None}
+        del given["asking"]
+        if self.asking.is_given:
+            given["asking"] = self.asking.read(problems).as_json
         spec = {**(kept or {}), **given}
         if self.most_tokens is not None and "asking" in spec:
             # What is typed comes before what is in a file.

@@ -92,11 +92,3 @@ verifier = option(
     help="Whose scores are meant where several verifiers scored the samples: what the sweep was "
     "given, or the name that a report shows, or how that begins.",
 )
-asking = option(
-    "--asking",
-    type=PATH,
-    metavar="FILE",
-    help="How a model of any text is asked, a TOML file: sampling, system prompt, examples, "
-    "delimiter, template options, fields; see docs/asking.md.",
-    usual="as suits the problems",
-)

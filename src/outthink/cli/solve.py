@@ -111,6 +111,9 @@ def _print(outcome: Solved) -> None:
         f"{usage.generations} generations, {usage.decoded_tokens} tokens decoded, "
         f"{usage.verifier_tokens} read by the verifier\n"
     )
+    if outcome.thought:
+        share = f"{outcome.thinking_share:.0%} of the solution is thought"
+        say(f"{outcome.thought.strip()}\n\n{share}\n")
     text = outcome.text.strip("\n")
     print(f"{text}\n" if text else "", end="")
     print(f"answer: {outcome.answer}" if outcome.answer else "no answer")

@@ -78,7 +78,7 @@ def sweep(
     from outthink.study.results import measured
     from outthink.study.sweep import Sweep, swept
 
-    engines = models.models()
+    engines = models.models(problems=problems)
     asked = Sweep(problems, planned.plan(engines), engines, seed)
     store = store or Path(f"{called(problems)}.store")
     forecast = ahead(asked, store, Prices(price_in, price_out))

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outthink.cli import options, reads
+from outthink.cli.asked import Told, asking
 from outthink.cli.commands import command, command_line, stopping
 from outthink.cli.output import print_json
 from outthink.cli.train import require_model, show
 
 if TYPE_CHECKING:
+    from outthink.models.asking import Asking
     from outthink.train.pipeline import Training
 
 
@@ -28,6 +30,7 @@ class Asked:
     most_tokens: int
     dtype: str | None
     seed: int
+    asking: Told
 
 
 _OPTIONS = options.together(
@@ -61,6 +64,7 @@ _OPTIONS = options.together(
         usual="bfloat16 on a GPU, else float32",
     ),
     options.seed,
+    asking,
 )
 
 
@@ -90,17 +94,22 @@ def probe(asked: Asked, as_json: bool) -> None:
     transformers()  # takes seconds to import, and is optional
     from outthink.train.pipeline import train
 
-    other = asked.sampler
-    sampler = None if other is None else writer(other, asked.most_tokens, judge.name)
-    plan = _plan(asked, judge.name)
+    other, how = asked.sampler, asked.asking.read(asked.problems)
+    most = how.most_tokens or asked.most_tokens
+    sampler = None if other is None else writer(other, most, judge.name, how)
+    plan = _plan(asked, judge.name, how)
     outcome = train(plan, problems, grader=judge.grade, read=judge.read, sampler=sampler)
     return print_json(outcome) if as_json else show(outcome)
 
 
-def _plan(asked: Asked, grader: str) -> Training:
-    from outthink.study.models import setting_of
+def _plan(asked: Asked, grader: str, how: Asking) -> Training:
+    from outthink.study.models import asked as with_own
+    from outthink.study.models import require_in_process, setting_of
     from outthink.train.pipeline import Training, usual
 
+    if asked.sampler is None:
+        require_in_process(asked.model, how)
+    setting = setting_of(asked.model, how.most_tokens or asked.most_tokens, grader)
     return Training(
         "probe",
         asked.model,
@@ -109,7 +118,7 @@ def _plan(asked: Asked, grader: str) -> Training:
         asked.samples,
         asked.rollouts,
         asked.seed,
-        setting_of(asked.model, asked.most_tokens, grader),
+        with_own(setting, how),
         command=command_line(),
         dtype=asked.dtype,
     )

@@ -78,6 +78,18 @@ def recognised(rows: Sequence[Row], columns: Columns) -> Layout:
     return _table(rows, prompt, reference, ids)
 
 
+def worked(rows: Sequence[Row], columns: Columns) -> list[tuple[str, str]]:
+    """Questions and answers as they are written. Raises `ProblemFileError` where rows have none."""
+    if not rows:
+        return []
+    prompt = _column(rows[0], columns.prompt, PROMPTS, "prompt")
+    # MATH's worked answers are in a column of their own beside short ones.
+    likely = ("solution", *REFERENCES)
+    reference = _column(rows[0], columns.reference, likely, "reference", other=prompt)
+    assert prompt is not None and reference is not None
+    return [(_needed(row, prompt), _needed(row, reference)) for row in rows]
+
+
 def _column(
     row: Row,
     named: str | None,

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import overload
 from urllib.parse import parse_qsl
 
-from outthink.data import gym, tables, task
+from outthink.data import gym, layouts, tables, task
 from outthink.data.layouts import Columns, grader_named, recognised
 from outthink.data.tables import Row
 from outthink.errors import ProblemFileError, UsageError
@@ -71,6 +71,15 @@ def read(spec: str) -> Problems:
     if spec.startswith(gym.PREFIX):
         return _from_gym(spec)
     return _from_file(spec)
+
+
+def worked(spec: str) -> list[tuple[str, str]]:
+    """Questions of a whole file with their answers as they are written, worked where they are; a
+    size in `spec` leaves nothing out. Raises `UsageError` where it is no file of such rows."""
+    path, options = _options(spec)
+    rows = list(tables.rows(path))
+    columns = Columns(options.get("prompt"), options.get("reference"), options.get("id"))
+    return layouts.worked(rows, columns)
 
 
 def called(spec: str) -> str:

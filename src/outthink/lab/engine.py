@@ -30,7 +30,7 @@ from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
 from outthink.models.chance import hashed
 from outthink.models.shape import ModelShape
-from outthink.types import Draw, Drawn, Scores, Solution, State, Verified
+from outthink.types import Draw, Drawn, Scores, Solution, State, Verified, refuse_force
 
 Part = TypeVar("Part")
 
@@ -244,6 +244,7 @@ class LabProposer:
         A step is over at the end of its line, and where the solution ends there, with its end: a
         row that has its steps looks at one more token, and keeps it if that is the end.
         """
+        refuse_force(self.name, draws)
         drawn: list[Drawn | None] = [None] * len(draws)
         groups: dict[tuple[int, int], list[int]] = {}
         for at, draw in enumerate(draws):

@@ -25,8 +25,9 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from outthink.errors import ContextError
-from outthink.models.asking import Asking
+from outthink.models.asking import ANSWER, QUESTION, Asking
 from outthink.models.http import HttpClient, Malformed
+from outthink.models.thinking import joined, parted
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Ask:
     most_tokens: int
     temperature: float
     stop: str | None
+    """Ends a step."""
+    ends: tuple[str, ...] = ()
+    """Ends an answer, or a thought; it stays in the row, or a part of it."""
+    end_ids: tuple[int, ...] = ()
+    """Tokens that do the same."""
 
 
 Likely = Sequence[float]
@@ -108,6 +114,10 @@ class Dialect(Protocol):
         ...
 
     async def text(self, tokens: Sequence[int]) -> str: ...
+
+    async def ids(self, text: str) -> tuple[int, ...]:
+        """The token ids of a text inside an answer."""
+        ...
 
 
 _REMEMBERED = 4096
@@ -170,11 +180,13 @@ class Vllm:
             "return_token_ids": True,
             **self._asking.fields,
         }
-        if ask.stop is not None:
-            body |= {"stop": [ask.stop], "include_stop_str_in_output": True}
+        if stop := _stops(ask):
+            body |= {"stop": stop, "include_stop_str_in_output": True}
+        if ask.end_ids:
+            body["stop_token_ids"] = list(ask.end_ids)
 
         def read(value: Any) -> list[Completion]:
-            rows = [_vllm_row(row, ask.stop) for row in _rows(value["choices"], len(seeds))]
+            rows = [_vllm_row(row, ask) for row in _rows(value["choices"], len(seeds))]
             return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
         return await self._client.post("/v1/completions", body, read)
@@ -182,6 +194,10 @@ class Vllm:
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"model": self._model, "tokens": list(tokens)}
         return await self._client.post("/detokenize", body, lambda value: _text(value["prompt"]))
+
+    async def ids(self, text: str) -> tuple[int, ...]:
+        body = {"model": self._model, "prompt": text, "add_special_tokens": False}
+        return await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
 
     async def reread(
         self, messages: tuple[Message, ...], written: tuple[int, ...], top: int
@@ -236,10 +252,10 @@ def _falling(told: Iterable[Any]) -> list[float]:
     return sorted(float(entry["logprob"]) for entry in told if entry["logprob"] is not None)[::-1]
 
 
-def _vllm_row(choice: Any, stop: str | None) -> _Said:
+def _vllm_row(choice: Any, ask: Ask) -> _Said:
     ids, text = _ids(choice["token_ids"]), _text(choice["text"] or "")
     # Where it is the model that stops, the reason is nothing, or the id of an end mark.
-    stopped = stop is not None and choice.get("stop_reason") == stop
+    stopped = ask.stop is not None and choice.get("stop_reason") == ask.stop
     ending = Ending.STOP if stopped else _ending(choice.get("finish_reason"))
     shown = (choice.get("logprobs") or {}).get("tokens") or ()
     if len(shown) != len(ids):
@@ -300,7 +316,7 @@ class LlamaCpp:
             "cache_prompt": True,
             "return_tokens": True,
             "n_probs": self.likely,
-            "stop": [] if ask.stop is None else [ask.stop],
+            "stop": _stops(ask),
             **self._asking.fields,
         }
         if len(seeds) > 1:
@@ -308,7 +324,7 @@ class LlamaCpp:
 
         def read(value: Any) -> list[Completion]:
             rows = _rows(value if isinstance(value, list) else [value], len(seeds))
-            first, *others = (_llama_row(row, len(prompt)) for row in rows)
+            first, *others = (_llama_row(row, len(prompt), ask) for row in rows)
             # Every row reports the prompt as computed; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
 
@@ -317,6 +333,10 @@ class LlamaCpp:
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens)}
         return await self._client.post("/detokenize", body, lambda value: _text(value["content"]))
+
+    async def ids(self, text: str) -> tuple[int, ...]:
+        body = {"content": text, "add_special": False, "parse_special": True}
+        return await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
 
     async def reread(
         self,
@@ -383,7 +403,7 @@ def _prompt_shared(row: Completion) -> Completion:
 _LLAMA_ENDINGS = {"eos": Ending.END, "word": Ending.STOP}
 
 
-def _llama_row(row: Any, prompt: int) -> Completion:
+def _llama_row(row: Any, prompt: int, ask: Ask) -> Completion:
     ids, text = _ids(row["tokens"]), _text(row["content"])
     if text and not ids:
         raise Malformed("text without its token ids")
@@ -394,6 +414,8 @@ def _llama_row(row: Any, prompt: int) -> Completion:
     decoded = len(ids)
     if ending is Ending.END:
         ids, pieces, likely = ids[:-1], pieces[:-1], likely[:-1]
+    if ending is Ending.STOP and row.get("stopping_word", ask.stop) in ask.ends:
+        ending = Ending.END
     fresh, cached = _llama_prompt(row, prompt)
     return Completion(ids, text, ending, fresh, cached, decoded, pieces, likely)
 
@@ -463,7 +485,7 @@ class Chat:
         self._asking = asking
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
-        assert not ask.written and ask.stop is None
+        assert not ask.written and ask.stop is None and not ask.end_ids
         body: dict[str, Any] = {
             "model": self._model,
             "messages": _turns(ask.messages),
@@ -475,6 +497,8 @@ class Chat:
             body["top_p"] = _or(self._asking.top_p, 1.0)
         if self._asking.reasoning_effort is not None:
             body["reasoning_effort"] = self._asking.reasoning_effort
+        if ask.ends:
+            body["stop"] = list(ask.ends)
         if self._seed:
             body["seed"] = seeds[0]
         if len(seeds) > 1:
@@ -492,6 +516,9 @@ class Chat:
     async def text(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode("utf-8", "replace")
 
+    async def ids(self, text: str) -> tuple[int, ...]:
+        return tuple(text.encode())
+
 
 def _chat_row(choice: Any) -> _Said:
     text = content(choice)
@@ -501,14 +528,13 @@ def _chat_row(choice: Any) -> _Said:
 
 
 def content(choice: Any) -> str:
-    """The text of an answer in a chat; empty where there is none."""
+    """The text of an answer in a chat, its thought before it; empty where there is none."""
     message = choice.get("message") or {}
     text = _content(message.get("content")) or _content(choice.get("text"))
-    if not text:
-        # Reasoning without an answer is kept as a thought that did not end.
-        thought = _content(message.get("reasoning_content")) or _content(message.get("reasoning"))
-        text = f"<think>{thought}" if thought else _content(message.get("refusal"))
-    return text
+    thought = _content(message.get("reasoning_content")) or _content(message.get("reasoning"))
+    if thought and not parted(text).thought:
+        return joined(thought, text)
+    return text or _content(message.get("refusal"))
 
 
 def _content(value: Any) -> str:
@@ -653,13 +679,60 @@ def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def _plain(messages: Sequence[Message]) -> str:
-    """A chat without its template, for a base model."""
-    return "".join(f"{message.content}\n\n" for message in messages)
+    """A chat without its template, for a base model: up to where the next answer begins."""
+    labels = {"user": f"{QUESTION} ", "assistant": f"{ANSWER} "}
+    turns = [f"{labels.get(message.role, '')}{message.content}\n\n" for message in messages]
+    return "".join([*turns, ANSWER])
 
 
 def _template(asking: Asking) -> dict[str, Any]:
     options = asking.template_options
     return {"chat_template_kwargs": options} if options else {}
+
+
+def _stops(ask: Ask) -> list[str]:
+    return [*([] if ask.stop is None else [ask.stop]), *ask.ends]
+
+
+def before(
+    completion: Completion, pieces: Sequence[bytes], ask: Ask
+) -> tuple[Completion, list[bytes]]:
+    """A row up to what ended it, and its pieces. Of a token that holds the end of a thought and the
+    beginning of its mark nothing is kept."""
+    at = len(completion.tokens)
+    said = b"".join(pieces)
+    places = [place for end in ask.ends if (place := said.find(end.encode())) >= 0]
+    if places:
+        at = _tokens_within(pieces, min(places))
+    marks = [place for place, token in enumerate(completion.tokens[:at]) if token in ask.end_ids]
+    at = min([at, *marks])
+    if at == len(completion.tokens):
+        return completion, list(pieces)
+    kept = list(pieces[:at])
+    text = b"".join(kept).decode("utf-8", "ignore")
+    # The first token of a row may come without the space in front of it.
+    blank = completion.text[: len(completion.text) - len(completion.text.lstrip(" "))]
+    text = text if text.startswith(blank) else blank + text
+    likely = None if completion.likely is None else completion.likely[:at]
+    short = replace(
+        completion,
+        tokens=completion.tokens[:at],
+        text=text,
+        ending=Ending.END,
+        pieces=tuple(kept),
+        likely=likely,
+    )
+    return short, kept
+
+
+def _tokens_within(pieces: Sequence[bytes], length: int) -> int:
+    """How many whole pieces are within the first `length` bytes."""
+    whole = 0
+    for count, piece in enumerate(pieces):
+        whole += len(piece)
+        if whole > length:
+            return count
+    return len(pieces)
 
 
 def _or(value: float | None, usual: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from outthink.models.asking import Asking
 from outthink.models.capabilities import Capabilities, examine
 from outthink.models.examine import findings, strategies
+from outthink.models.families import suggestions
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.local import is_local, serve
 from outthink.models.openai import MOST_TOKENS, STEP_END, Wording, refuse
@@ -30,6 +31,7 @@ def doctor(url: str, asking: Asking = Asking()) -> dict[str, Any]:  # noqa: B008
         "context": seen.context,
         "strategies": strategies(seen),
         "asking": effective(seen, asking),
+        "suggestions": suggestions(seen.model),
         "findings": [asdict(finding) for finding in findings(seen)],
     }
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from outthink.errors import ServerError, ServerRefused
+from outthink.errors import ServerError, ServerRefused, UsageError
 from outthink.grade import extract
 from outthink.models.asking import Asking
 from outthink.models.capabilities import Capabilities, Kind, examine
@@ -37,10 +37,12 @@ from outthink.models.dialects import (
     Message,
     Reread,
     Vllm,
+    before,
 )
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.in_process import SharedTime, in_flight
-from outthink.types import END, SEED_STRIDE, Arrival, Draw, Drawn, Solution, State
+from outthink.models.thinking import parted
+from outthink.types import END, SEED_STRIDE, Arrival, Draw, Drawn, Force, Solution, State
 
 MOST_TOKENS = 2048
 STEP_END = "\n\n"
@@ -118,6 +120,11 @@ class OpenAIProposer:
         asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> None:
         refuse(capabilities, asking)
+        if split := [stop for stop in asking.stop if setting.step_end in stop]:
+            raise UsageError(
+                f"stop {split[0]!r} holds the delimiter of steps, {setting.step_end!r}, and would "
+                "be missed where an answer is drawn step by step; write what follows it"
+            )
         self.name = _name(capabilities, setting, asking)
         self.capabilities = capabilities
         self._client = client
@@ -175,14 +182,16 @@ class OpenAIProposer:
     async def _extend(self, draw: Draw) -> Drawn:
         """One row; raises `ServerError` or `ContextError` for this row, `ServerRefused` for all."""
         prefix, dialect = draw.prefix, self._dialect
-        if not dialect.continues and (prefix.tokens or draw.until is not END):
+        if not dialect.continues and (prefix.tokens or draw.until is not END or draw.force):
             raise ServerRefused(
-                f"{self._client.root} cannot continue an answer, which beam search and lookahead "
-                "need; use greedy, majority, best_of_n or revise, or serve the model with vLLM or "
-                "llama.cpp"
+                f"{self._client.root} cannot continue an answer, which beam search, lookahead and "
+                "budget forcing need; use greedy, majority, best_of_n or revise, or serve the "
+                "model with vLLM or llama.cpp"
             )
-        row = _Row(prefix, self._setting.step_end.encode(), self._leaves, self._asking.step_tokens)
+        row = await self._row(draw)
         messages = await self._messages(prefix)
+        if draw.force is not None and draw.force.end is not None:
+            return await self._thought(row, messages, draw, draw.force)
         parts = blank = 0
         while row.goes_on(draw.until):
             left = self._setting.most_tokens - len(row.tokens)
@@ -192,8 +201,11 @@ class OpenAIProposer:
             stop = None if draw.until is END else self._setting.step_end
             most = left if stop is None else min(left, row.step_left)
             temperature = self._asking.at(draw.temperature)
-            asked = Ask(messages, tuple(row.tokens), most, temperature, stop)
+            asked = Ask(messages, tuple(row.tokens), most, temperature, stop, self._asking.ends)
             completion = await self._together.ask(asked, _seed(draw.seed, parts))
+            told = None if stop and not asked.ends else await self._pieces(completion)
+            if told is not None and asked.ends:
+                completion, told = before(completion, told, asked)
             if completion.ending is Ending.STOP and not completion.tokens:
                 raise ServerError(
                     f"{self._client.root}: a row stopped at the end of a step without a token; "
@@ -202,13 +214,51 @@ class OpenAIProposer:
             parts += 1
             blank = 0 if completion.text.strip() else blank + 1
             # Up to where it stops there is one step.
-            row.take(completion, () if stop else await self._pieces(completion))
+            row.take(completion, () if stop else told or ())
         answer = None
         if row.finished:
             text = row.text if not prefix.tokens else await self.text(row.tokens)
             # Some readers compute for a while, and other rows are in flight.
             answer = await asyncio.to_thread(self.read, text)
         return row.drawn(answer)
+
+    async def _row(self, draw: Draw) -> _Row:
+        """A row with what its model is made to say."""
+        prefix, force = draw.prefix, draw.force
+        by_token = force is not None or self._asking.step_tokens is not None
+        row = _Row(
+            prefix,
+            self._setting.step_end.encode(),
+            self._leaves,
+            self._asking.step_tokens,
+            by_token=by_token,
+        )
+        if force is not None:
+            begun = prefix.tokens[prefix.step_ends[-1] if prefix.step_ends else 0 :]
+            row.goes_on_from(await self.text(begun))
+            if force.say:
+                row.say(await self._dialect.ids(force.say), force.say)
+        return row
+
+    async def _thought(
+        self, row: _Row, messages: tuple[Message, ...], draw: Draw, force: Force
+    ) -> Drawn:
+        """A row up to the end of its thought."""
+        assert force.end is not None
+        if (force.most_tokens or 0) >= self._setting.most_tokens:
+            raise UsageError(
+                f"a thought of {force.most_tokens} tokens leaves no room for an answer in a "
+                f"solution of {self._setting.most_tokens}; raise --most-tokens, or think less"
+            )
+        most = min(self._setting.most_tokens, force.most_tokens or sys.maxsize) - len(row.tokens)
+        if most > 0:
+            ids = await self._dialect.ids(force.end)
+            temperature = self._asking.at(draw.temperature)
+            mark = ids if len(ids) == 1 else ()
+            ask = Ask(messages, tuple(row.tokens), most, temperature, None, (force.end,), mark)
+            completion = await self._together.ask(ask, _seed(draw.seed, 0))
+            row.think(*before(completion, await self._pieces(completion), ask))
+        return row.drawn(None)
 
     async def text(self, tokens: Sequence[int]) -> str:
         """The text of these token ids, as the server has it."""
@@ -275,7 +325,8 @@ class OpenAIProposer:
                 if len(self._earlier) >= 4096:
                     self._earlier.clear()
                 self._earlier[tokens] = await self.text(tokens)
-            earlier.append(self._earlier[tokens].strip())
+            whole = self._earlier[tokens]
+            earlier.append(parted(whole).answer.strip() or whole.strip())
         wording, examples = self._setting.wording, self._asking.examples
         return wording.messages(prefix.problem.prompt, earlier, examples)
 
@@ -308,10 +359,18 @@ class _Row:
     """A solution being written."""
 
     def __init__(
-        self, prefix: Solution, step_end: bytes, leaves: int, step_tokens: int | None = None
+        self,
+        prefix: Solution,
+        step_end: bytes,
+        leaves: int,
+        step_tokens: int | None = None,
+        *,
+        by_token: bool = False,
     ) -> None:
+        """`by_token`: a step may end without its delimiter, so texts are cut where steps ended."""
         self._prefix = prefix
         self._step_tokens = step_tokens
+        self._by_token = by_token
         self._cuts: list[int] = []
         """Where in `text` a step ended, each that ended here."""
         self._step_end = step_end
@@ -339,6 +398,23 @@ class _Row:
     @property
     def _step_length(self) -> int:
         return len(self.tokens) - (self._ends[-1] if self._ends else 0)
+
+    def goes_on_from(self, begun: str) -> None:
+        """`begun` is the text of the step that the prefix did not end."""
+        self._begun = begun.encode()
+
+    def say(self, ids: Sequence[int], text: str) -> None:
+        """Append what the model did not write; it begins a step, or goes on with one."""
+        self.tokens += ids
+        self.text += text
+        self._begun += text.replace(self._step_end.decode(), " ").encode()
+        if self._likely is not None:
+            self._likely += [()] * len(ids)
+
+    def think(self, completion: Completion, pieces: Sequence[bytes]) -> None:
+        """Append thoughts; the solution stays open."""
+        self.take(completion, pieces)
+        self.finished = self.truncated = False
 
     def take(self, completion: Completion, pieces: Sequence[bytes]) -> None:
         """Append a completion, cut into steps by the text of each token; without `pieces`, it holds
@@ -385,9 +461,9 @@ class _Row:
         )
         steps = len(self._ends) - self._prefix.steps
         rest = len(self.tokens) > (self._ends[-1] if self._ends else 0)
-        if self._step_tokens is None:
+        if not self._by_token:
             texts = _cut(self.text, self._step_end.decode(), steps + rest)
-        else:  # a step may end without its delimiter
+        else:
             inner = [*self._cuts, len(self.text)][: steps + rest - 1]
             texts = tuple(
                 self.text[begin:end]

@@ -2,7 +2,8 @@
 
 It ships so that users can test their own searches and verifiers. Steps are numbered lines, every
 solution has one to `max_steps` of them, and the answer is right with probability `skill` a step.
-`mischief` makes it write what real models write: empty, truncated and unparsable solutions.
+Made to think, it thinks a step at a time. `mischief` makes it write what real models write: empty,
+truncated and unparsable solutions.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class ScriptedProposer:
         finished = truncated = False
         garbled = False
         steps = 0
-        while draw.until is None or steps < draw.until:
+        thinks = draw.force is not None and draw.force.end is not None
+        until = 1 if thinks else draw.until
+        while until is None or steps < until:
             # Greedy follows no seed: the same prefix always goes on in the same way.
             seed = (0, tuple(tokens)) if draw.temperature == 0 else (draw.seed, len(tokens))
             rng = random.Random(hash(seed))
@@ -61,6 +64,8 @@ class ScriptedProposer:
                 finished = True
                 tokens.append(SOLUTION_END)
                 break
+        if thinks:
+            finished = truncated = False
         answer = None
         if finished and ends and not garbled:
             firsts = tokens[0 : ends[-1] : _STEP_TOKENS]

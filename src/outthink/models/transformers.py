@@ -36,7 +36,7 @@ from outthink.models.openai import Read, Setting
 from outthink.models.shape import ModelShape
 from outthink.models.texts import past
 from outthink.models.weights import HF, Loaded, load
-from outthink.types import END, Draw, Drawn, Solution, State
+from outthink.types import END, Draw, Drawn, Solution, State, refuse_force
 
 _COMPACT = 0.75
 """Share of the rows still going at which the others are dropped from the batch."""
@@ -102,6 +102,7 @@ class HFProposer:
     def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
         """Extend every row. One that fills its context, or `most_tokens`, comes back truncated; so
         does, at once, one whose prompt leaves no room."""
+        refuse_force(self.name, draws)
         rows = [self._row(draw) for draw in draws]
         going = [row for row in rows if row.room > 0]
         self._read_starts(going)

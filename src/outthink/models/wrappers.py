@@ -166,7 +166,7 @@ def _key(row: Draw | Solution) -> Hashable:
     if isinstance(row, Draw):
         # Greedy follows no seed.
         seed = row.seed if row.temperature > 0 else None
-        return (*_content(row.prefix), row.until, row.temperature, seed)
+        return (*_content(row.prefix), row.until, row.temperature, seed, row.force)
     return (*_content(row), row.finished, row.truncated)
 
 

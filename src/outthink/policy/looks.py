@@ -7,6 +7,8 @@ the value of every stage.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,46 @@ def _rival(values: Cells, rows: Integers, own: Cells) -> Cells:
     second, first = np.partition(values, -2, axis=1)[:, -2:].T
     rival: Cells = np.where(own >= first[rows], second[rows], first[rows])
     return rival
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What a policy sees of E problems."""
+
+    columns: Cells
+    """[E, F] as `of_problems`."""
+    keys: Integers
+    """[E, 2] as `keys`."""
+    likely: Cells
+    """[E, 2] the probabilities of the likeliest and the second likeliest answer."""
+    number: Integers
+    """[E] stages that were run."""
+
+    @classmethod
+    def of(cls, tally: Tally, likely: Cells) -> Look:
+        """Of a tally whose likeliest answers are this likely."""
+        return cls(of_problems(tally, likely), keys(tally, likely), likely, tally.looks.copy())
+
+    @classmethod
+    def joined(cls, parts: Sequence[Look]) -> Look:
+        """One after the other."""
+        columns = zip(*((p.columns, p.keys, p.likely, p.number) for p in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
+
+    def take(self, rows: NDArray[Any]) -> Look:
+        """The looks of these rows alone."""
+        return Look(self.columns[rows], self.keys[rows], self.likely[rows], self.number[rows])
+
+    @property
+    def begun(self) -> NDArray[np.bool_]:
+        """[E] whether anything was drawn."""
+        return self.number > 0
+
+    @property
+    def room(self) -> Cells:
+        """[E] the most that the probability of a right answer can grow."""
+        room: Cells = 1 - self.likely[:, 0]
+        return room
 
 
 def of_problems(tally: Tally, likely: Cells) -> Cells:

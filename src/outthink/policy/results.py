@@ -108,7 +108,7 @@ class Solved:
     answer: str | None
     """`None` where no solution ended in one."""
     text: str
-    """The solution that the answer is from; empty where none was chosen."""
+    """The solution that the answer is from, without its thought; empty where none was chosen."""
     strategy: str
     budget: int
     """Generations."""
@@ -122,3 +122,7 @@ class Solved:
     """The probability that the answer is right; `None` without a sequential policy."""
     decisions: tuple[Decision, ...] = ()
     """Of a sequential policy: what it decided after every look."""
+    thought: str = ""
+    """What a reasoning model thought before it wrote `text`."""
+    thinking_share: float = 0.0
+    """The share of the solution, in bytes, that is thought."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.chance import ScoreCurve, likeliest
-from outthink.policy.looks import keys, of_problems
+from outthink.policy.looks import Look
 from outthink.policy.menu import Stage
 from outthink.policy.pooled import Table
 from outthink.policy.replay import STOP, Allowed
@@ -31,6 +31,13 @@ def bounded(values: NDArray[np.floating], room: NDArray[np.floating], costs: Flo
     most = room.astype(np.float32)[:, None] - costs.astype(np.float32)
     least: Cells = np.minimum(values, most)
     return least
+
+
+def choice(worth: Floats, begun: Allowed) -> Integers:
+    """[E] the stage of the largest value [E, A] above 0, or `STOP`; where nothing is begun [E], a
+    stage is run if any is allowed."""
+    best, value = worth.argmax(axis=1), worth.max(axis=1)
+    return np.where((value > 0) | (~begun & (value > NEVER)), best, STOP)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,22 +83,21 @@ class Sequential:
         """[E, A] the value of every stage, minus infinity where it is not allowed; [E, 2] as
         `likeliest`."""
         _, likely = self.chances_of.likeliest(tally)
-        values = of_problems(tally, likely) @ self.values
-        if self.tables:
-            of_looks = keys(tally, likely).T
-            for table, key in zip(self.tables, of_looks, strict=True):
-                values += table.at(key)
-        later = bounded(values, 1 - likely[:, 0], self.price * self.costs)
-        worth = np.where(tally.looks[:, None] == 0, self.first, later)
-        return np.where(allowed, worth, NEVER), likely
+        return self.at(Look.of(tally, likely), allowed), likely
+
+    def at(self, look: Look, allowed: Allowed) -> Floats:
+        """[E, A] as `worth`."""
+        values = look.columns @ self.values
+        for table, key in zip(self.tables, look.keys.T, strict=bool(self.tables)):
+            values += table.at(key)
+        later = bounded(values, look.room, self.price * self.costs)
+        worth = np.where(look.begun[:, None], later, self.first)
+        return np.where(allowed, worth, NEVER)
 
     def decide(self, tally: Tally, allowed: Allowed) -> Integers:
         """[E] the stage of the largest value above 0, or `STOP`; a first stage is always run."""
         values, _ = self.worth(tally, allowed)
-        best = values.argmax(axis=1)
-        value = values.max(axis=1)
-        goes_on = (value > 0) | ((tally.looks == 0) & (value > NEVER))
-        return np.where(goes_on, best, STOP)
+        return choice(values, tally.looks > 0)
 
     def chance(self, tally: Tally) -> Cells:
         """[E] the probability that the likeliest answer is right."""

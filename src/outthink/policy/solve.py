@@ -12,6 +12,7 @@ from outthink.errors import RunError, UsageError
 from outthink.grade import grading
 from outthink.measure import difficulty
 from outthink.measure.pools import Pool
+from outthink.models.thinking import parted, thinking_share
 from outthink.policy.family import Dial, Family
 from outthink.policy.file import load
 from outthink.policy.live import Decision as Decided
@@ -104,14 +105,18 @@ async def solve(
         index = result.choice.index
         writer = opened.team.writer(REVISER if revises(made.name) else PROPOSER)
         tokens = () if index is None else result.choice.candidates[index].tokens
+        whole = await writer.text(tokens) if tokens else ""
+        said = parted(whole)
         return Solved(
             answer=result.choice.answer,
-            text=await writer.text(tokens) if tokens else "",
+            text=said.answer if said.thought else whole,
             strategy=made.name,
             budget=budget,
             bin=decision.bin,
             how=decision.how,
             usage=decision.usage + result.outcome.usage,
+            thought=said.thought,
+            thinking_share=thinking_share(whole),
         )
 
 
@@ -154,10 +159,11 @@ async def _think(
         index = result.choice.index
         chosen = None if index is None else result.choice.candidates[index]
         role = _writer(chosen, opened)
-        text = await opened.team.writer(role).text(chosen.tokens) if chosen else ""
+        whole = await opened.team.writer(role).text(chosen.tokens) if chosen else ""
+        said = parted(whole)
         return Solved(
             answer=result.choice.answer,
-            text=text,
+            text=said.answer if said.thought else whole,
             strategy=rule.name,
             budget=max(1, round(limits.most)),
             bin=None,
@@ -165,6 +171,8 @@ async def _think(
             usage=result.outcome.usage,
             chance=decisions[-1].chance,
             decisions=tuple(decisions),
+            thought=said.thought,
+            thinking_share=thinking_share(whole),
         )
 
 

@@ -228,6 +228,8 @@ def draw_keys(stream: str, position: int, rows: Sequence[int], draws: Sequence[D
         base = bases.get(id(prefix))
         if base is None:
             fixed = f"{stream}\0{position}\0{draw.until}\0{draw.temperature}\0".encode()
+            if (force := draw.force) is not None:
+                fixed += f"{force.say}\0{force.end}\0{force.most_tokens}\0".encode()
             base = bases[id(prefix)] = _digest(fixed + _content(prefix))
         keys.append((base + row * _STRIDE) & _MASK)
     return keys

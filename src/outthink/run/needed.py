@@ -139,7 +139,13 @@ class DrawsNeeded:
         rows = [row for row, prefix in enumerate(request.prefixes) if prefix.is_open]
         first = _seed_of(active, seed)
         self._draws = [
-            Draw(prefix, request.until, request.temperature, (first + row * SEED_STRIDE) & _MASK)
+            Draw(
+                prefix,
+                request.until,
+                request.temperature,
+                (first + row * SEED_STRIDE) & _MASK,
+                request.force,
+            )
             for row, prefix in zip(rows, self._prefixes, strict=True)
         ]
         self.whose = (active.job.problem.id, self._writer)

@@ -8,6 +8,7 @@ Stands on: errors, plugin, types.
 
 from outthink.search.beam import beam
 from outthink.search.best_of_n import best_of_n
+from outthink.search.budget_forcing import budget_forcing
 from outthink.search.describe import describe
 from outthink.search.greedy import greedy
 from outthink.search.lookahead import lookahead
@@ -23,6 +24,7 @@ __all__ = [
     "StepAggregation",
     "beam",
     "best_of_n",
+    "budget_forcing",
     "describe",
     "greedy",
     "lookahead",

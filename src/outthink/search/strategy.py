@@ -21,6 +21,7 @@ from outthink.errors import UsageError
 from outthink.plugin import is_plugin, load
 from outthink.search.beam import beam
 from outthink.search.best_of_n import best_of_n
+from outthink.search.budget_forcing import budget_forcing
 from outthink.search.describe import about, settled
 from outthink.search.greedy import greedy
 from outthink.search.lookahead import lookahead
@@ -35,6 +36,7 @@ SEARCHES: dict[str, Callable[..., Search]] = {
     "beam": beam,
     "lookahead": lookahead,
     "revise": revise,
+    "budget_forcing": budget_forcing,
 }
 """Every search that ships, by the name it is written with."""
 

@@ -87,6 +87,7 @@ def import_samples(wanted: Import, store: Path) -> Imported:
     judge = grading(wanted.grader)
     judge.require()
     sources = tuple(map(recording, wanted.files))
+    _require_once(sources)
     recorded = by_problem([one for path in wanted.files for one in samples(path, wanted.reading)])
     size = wanted.samples or min(map(len, recorded.values()))
     kept = {id: rows[:size] for id, rows in recorded.items() if len(rows) >= size}
@@ -102,6 +103,16 @@ def import_samples(wanted: Import, store: Path) -> Imported:
     _write(partial, problems, replayed, judge, sources, wanted, notes)
     partial.replace(store)
     return Imported(store, sources, len(problems), size, notes)
+
+
+def _require_once(sources: Sequence[Recording]) -> None:
+    first: dict[str, str] = {}
+    for one in sources:
+        if one.digest in first:
+            raise UsageError(
+                f"{one.file} holds the same as {first[one.digest]}; give each file once"
+            )
+        first[one.digest] = one.file
 
 
 def _left_out(

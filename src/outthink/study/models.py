@@ -178,10 +178,10 @@ class Models:
     def _writer(self, name: str, known: Sequence[str], grader: str) -> Proposer | BatchProposer:
         if reads_any_text(name):
             return writer(name, self.most_tokens, grader, self.asking)
-        if self.asking.given:
+        if lacking := self.asking.given.keys() - {"deadline_s"}:
             raise UsageError(
                 f"{name} is asked in the lab's own way and cannot do "
-                f"{', '.join(self.asking.given)}; leave out, or name a model of any text"
+                f"{', '.join(sorted(lacking))}; leave out, or name a model of any text"
             )
         if name not in known:
             raise UsageError(
@@ -246,18 +246,23 @@ def writer(
             asking=asking,
         )
         return asyncio.run(connecting)
+    require_in_process(name, asking)
+    from outthink.models.transformers import HFProposer
+
+    return HFProposer.load(name.removeprefix(IN_PROCESS), setting, read, grader)
+
+
+def require_in_process(name: str, asking: Asking) -> None:
+    """Raises `UsageError` for options that a model of transformers does not have."""
     lacking = [option for option in asking.given if option not in _IN_A_SETTING]
     if lacking:
         raise UsageError(
             f"{name} runs in this process, which cannot do {', '.join(lacking)}; leave out, or "
             "serve the model with vLLM or llama.cpp"
         )
-    from outthink.models.transformers import HFProposer
-
-    return HFProposer.load(name.removeprefix(IN_PROCESS), setting, read, grader)
 
 
-_IN_A_SETTING = ("most_tokens", "delimiter", "system", "instruction")
+_IN_A_SETTING = ("most_tokens", "delimiter", "system", "instruction", "deadline_s")
 
 
 def asked(setting: Setting, asking: Asking) -> Setting:

@@ -36,13 +36,14 @@ async def run(
     seed: int,
     store: Store,
     rows_in_flight: int = ROWS_IN_FLIGHT,
+    deadline_s: float | None = None,
     observe: Callable[[float, Usage], None] | None = None,
 ) -> None:
     """Run whatever of the plan is not in the store yet, and judge what was never judged.
 
-    `observe` is told of every search that ended, with the generations drawn by then, and what it
-    raises ends the run. Cancelled or killed, the same call goes on. Raises `RunError` where
-    searches failed, once all others are done; what is done stays.
+    `deadline_s` is what one search may take. `observe` is told of every search that ended, with the
+    generations drawn by then, and what it raises ends the run. Cancelled or killed, the same call
+    goes on. Raises `RunError` where searches failed, once all others are done; what is done stays.
     """
     store.add_problems(problems)
     view = store.view(engines_of(team, seed), grader_name)
@@ -64,6 +65,7 @@ async def run(
             journal=store,
             watch=progress.drawn,
             rows_in_flight=rows_in_flight,
+            deadline_s=deadline_s,
         )
         try:
             async with aclosing(runner.run(left)) as results:

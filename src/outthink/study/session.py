@@ -73,5 +73,6 @@ async def session(spec: ModelSpec) -> AsyncIterator[Session]:
 async def _loaded(spec: ModelSpec) -> AsyncIterator[Session]:
     # Loading reads files, or asks a server in an event loop of its own.
     team = await asyncio.to_thread(spec.models.team, spec.roles, spec.grader)
-    async with Runner(team, seed=spec.seed).session() as ask:
+    late = spec.models.asking.deadline_s
+    async with Runner(team, seed=spec.seed, deadline_s=late).session() as ask:
         yield Session(team, ask)

@@ -169,6 +169,7 @@ async def _run(
             grader_name=ready.judge.name,
             seed=sweep.seed,
             store=store,
+            deadline_s=sweep.models.asking.deadline_s,
             observe=pace,
         )
     finally:

@@ -12,16 +12,21 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from outthink.errors import ServerRefused
+from outthink.errors import ServerRefused, UsageError
+from outthink.models.asking import Asking
 from outthink.models.dialects import counted, guessed, prompt_counts
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, Malformed, RetryPolicy
 from outthink.types import Scores, Verified
 from outthink.verify.written import SolutionText
 
 _T = TypeVar("_T")
+_SENDING = {"requests_in_flight", "request_s"}
+_OPTIONS = _SENDING | {
+    *("system", "temperature", "top_p", "most_tokens", "reasoning_effort", "extra"),
+}
 MOST = 10
 """The best mark."""
 _SCORE = {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 0, "maximum": MOST}}
@@ -69,9 +74,18 @@ class Judge:
         *,
         most_tokens: int = 1024,
         wording: Wording = Wording(),
+        asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> None:
-        about = repr((model, most_tokens, wording)).encode()
+        """Raises `UsageError` for an option that a judge does not have."""
+        if lacking := sorted(asking.given.keys() - _OPTIONS):
+            raise UsageError(
+                f"a judge cannot do {', '.join(lacking)}; it takes {', '.join(sorted(_OPTIONS))}"
+            )
+        most_tokens = asking.most_tokens or most_tokens
+        how = {name: value for name, value in asking.given.items() if name not in _SENDING}
+        about = repr((model, most_tokens, wording, *([how] if how else []))).encode()
         digest = hashlib.blake2b(about, digest_size=4).hexdigest()
+        self._asking = asking
         self.name = f"judge-{model.rpartition('/')[2]}-{digest}"
         self._client = client
         self._model = model
@@ -88,9 +102,14 @@ class Judge:
         wording: Wording = Wording(),
         requests_in_flight: int = REQUESTS_IN_FLIGHT,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> Judge:
-        """The judge at an address; its only model, by default."""
-        client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
+        """The judge at an address; its only model, by default. Of `asking` it takes the system
+        prompt, sampling, further fields and how requests are sent."""
+        if asking.request_s is not None:
+            retry = replace(retry, request_s=asking.request_s)
+        most = asking.requests_in_flight or requests_in_flight
+        client = HttpClient(url, requests_in_flight=most, retry=retry)
         try:
             if await client.once("/v1/models") is None:
                 raise ServerRefused(
@@ -106,7 +125,9 @@ class Judge:
                 f"{client.root}: has {', '.join(names) or 'no models'}; name one, as in "
                 f"judge:{client.root}#MODEL"
             )
-        return cls(client, model or names[0], most_tokens=most_tokens, wording=wording)
+        return cls(
+            client, model or names[0], most_tokens=most_tokens, wording=wording, asking=asking
+        )
 
     async def score(self, written: SolutionText) -> Verified:
         """How likely a solution is right."""
@@ -163,15 +184,22 @@ class Judge:
         }
         body = {
             "model": self._model,
-            "messages": [{"role": "user", "content": text}],
+            "messages": [*self._system(), {"role": "user", "content": text}],
             "max_tokens": self._most_tokens,
-            "temperature": 0.0,
+            "temperature": self._asking.temperature or 0.0,
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "verdict", "strict": True, "schema": schema},
             },
         }
+        told = {"top_p": self._asking.top_p, "reasoning_effort": self._asking.reasoning_effort}
+        body |= {name: value for name, value in told.items() if value is not None}
+        body |= self._asking.fields
         return await self._client.post("/v1/chat/completions", body, understood)
+
+    def _system(self) -> list[dict[str, str]]:
+        system = self._asking.system
+        return [] if system is None else [{"role": "system", "content": system}]
 
 
 def _object(text: Any) -> dict[str, Any]:

@@ -8,14 +8,16 @@
     confidence                 how sure the proposer was
 
 Options follow a question mark: family, device and dtype of models, the model of a probe where it
-has moved, top of confidence, as in prm:mine?family=trl&device=cpu. earlier=yes shows a verifier the
-answers that a revision saw; a verifier made by `outthink train` records whether it is shown them.
+has moved, top of confidence, asking of a judge (a file, as --asking names one), as in
+prm:mine?family=trl&device=cpu. earlier=yes shows a verifier the answers that a revision saw; a
+verifier made by `outthink train` records whether it is shown them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from outthink.errors import UsageError
@@ -28,7 +30,7 @@ _OPTIONS = {
     "prm": {"family", "device", "dtype", "earlier"},
     "orm": {"device", "dtype", "earlier"},
     "probe": {"device", "model"},
-    "judge": {"earlier"},
+    "judge": {"earlier", "asking"},
     "confidence": {"top"},
 }
 
@@ -55,10 +57,12 @@ def named(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVeri
         return confidence(proposer, top=_count(name, options.get("top", str(TOP))))
     earlier = _said(name, options.get("earlier"))
     if kind == "judge":
+        from outthink.models.asking import Asking, read
         from outthink.verify.judge import Judge
 
         url, _, served = model.partition("#")
-        judge = asyncio.run(Judge.connect(url, served or None))
+        asking = read(Path(options["asking"])) if "asking" in options else Asking()
+        judge = asyncio.run(Judge.connect(url, served or None, asking=asking))
         return reading(judge, proposer, earlier=bool(earlier))
     _require_transformers(name)
     device, dtype = options.get("device"), options.get("dtype")
