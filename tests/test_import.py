@@ -59,7 +59,9 @@ def test_crucible_recordings_of_one_problem_go_together(tmp_path):
     for seed in range(2):
         traces = [{"text": f"#### {n}", "correct": n == 1, "prm_score": 0.5} for n in range(2)]
         record = {"problem_id": "m", "gold": "1", "traces": traces}
-        files.append(write(tmp_path / f"{seed}.json", [{"meta": {}, "records": [record]}]))
+        files.append(
+            write(tmp_path / f"{seed}.json", [{"meta": {"seed": seed}, "records": [record]}])
+        )
     made = import_samples(Import(tuple(files), Reading({})), tmp_path / "my.store")
     assert (made.problems, made.samples) == (1, 4)
     with reopened(made.store) as opened:
