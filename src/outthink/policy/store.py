@@ -51,7 +51,8 @@ def fit_sequential_store(
     prices: Mapping[str, Price] | None = None,
     most: float | None = None,
 ) -> SequentialFit:
-    """Fit a sequential policy on a store in the currency `name`, and save it where `out` says.
+    """Fit a sequential policy on a store in the currency `name`, and save it where `out` says. It is
+    held against every fixed strategy; adaptive rules of others are played in the report.
 
     Raises `UsageError` as `fit_store`, and where no sequential policy can be fitted.
     """
@@ -61,7 +62,9 @@ def fit_sequential_store(
         if verifier is None:
             require_one(opened.store, opened.asked)
         money = (name, currency(name, opened.asked.sizes, prices))
-        fitted = fit_sequential(opened.study, seed=opened.asked.seed, money=money, most=most)
+        fitted = fit_sequential(
+            opened.study, seed=opened.asked.seed, money=money, most=most, rules=False
+        )
         fitted = replace(fitted, path=out, notes=(*opened.notes, *fitted.notes))
         if out is not None:
             save(fitted.family, out)
