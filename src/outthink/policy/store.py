@@ -51,8 +51,9 @@ def fit_sequential_store(
     prices: Mapping[str, Price] | None = None,
     most: float | None = None,
 ) -> SequentialFit:
-    """Fit a sequential policy on a store in the currency `name`, and save it where `out` says. It is
-    held against every fixed strategy; adaptive rules of others are played in the report.
+    """Fit a sequential policy on a store in the currency `name`, and save it where `out` says.
+
+    It is held against every fixed strategy; adaptive rules of others are played in the report.
 
     Raises `UsageError` as `fit_store`, and where no sequential policy can be fitted.
     """
