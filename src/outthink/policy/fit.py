@@ -40,6 +40,11 @@ def lacks(study: Study) -> str | None:
             f"policies are compared with {BASELINE}, or {UNSCORED} where there is no verifier, "
             f"and this study ran neither; sweep with one of them among the strategies"
         )
+    if study.asked.imported:
+        return (
+            "imported samples hold none that difficulty is predicted from; fit the sequential "
+            "policy, --kind sequential, from 20 problems on"
+        )
     if not study.plan.predicted_samples:
         return "this study predicts no difficulty; sweep with --difficulty-samples"
     return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from outthink.errors import RunError
+from outthink.errors import RunError, UsageError
 from outthink.policy import file
 from outthink.policy.currency import GENERATIONS, Price, currency
 from outthink.policy.family import Family
@@ -62,6 +62,11 @@ def fit_sequential_store(
     with reopened(store, verifier=verifier) as opened:
         if verifier is None:
             require_one(opened.store, opened.asked)
+        if opened.asked.imported and name != GENERATIONS:
+            raise UsageError(
+                f"what imported samples cost in {name} is not known, as nobody recorded the tokens "
+                f"that were read; fit in {GENERATIONS}"
+            )
         money = (name, currency(name, opened.asked.sizes, prices))
         fitted = fit_sequential(
             opened.study, seed=opened.asked.seed, money=money, most=most, rules=False

@@ -105,7 +105,7 @@ def build(
             data.Spending(name, budget, len(study.problems), study.usage(name, budget))
             for name in study.strategies
             for budget in study.plan.budgets
-            if study.problems and study.is_known(name, budget)
+            if study.problems and study.is_known(name, budget) and not study.asked.imported
         ),
         trees=tuple(tree(stored, number, text) for stored, number in searched),
         verifiers=tuple(map(_verifier, verifiers)),

@@ -36,6 +36,12 @@ class Asked:
     """Of the proposer, where that is known."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Parameters of the model in each role, where they are known."""
+    imported: tuple[str, ...] = ()
+    """Where samples that were imported come from, and what to know of them, in sentences. All that
+    is known of their costs is how many samples there are, and perhaps tokens that were written."""
+    counted: bool = True
+    """Whether it is known of every sample how many tokens were written; where not, the counts of
+    the store stand for nothing."""
 
     @property
     def proposer(self) -> str:
@@ -75,6 +81,7 @@ class Asked:
             "team": json.loads(team_json(self.team)),
             "words": dict(self.spec),
             "sizes": dict(self.sizes),
+            **({"imported": self.imported, "counted": self.counted} if self.imported else {}),
         }
         store.set_meta(_META, json.dumps(wire))
         store.set_meta(f"{_META} {self.digest}", json.dumps(wire))
@@ -110,8 +117,9 @@ class Asked:
             for role, who in wire.pop("team").items()
         }
         ids = tuple(wire.pop("problem_ids"))
+        imported = tuple(wire.pop("imported", ()))
         spec = wire.pop("words", {})
-        return cls(Plan(**plan), problem_ids=ids, team=team, spec=spec, **wire)  # type: ignore[arg-type]
+        return cls(Plan(**plan), problem_ids=ids, team=team, spec=spec, imported=imported, **wire)  # type: ignore[arg-type]
 
 
 def typed(plan: Plan, problems_digest: str, grader: str, spec: Mapping[str, str], seed: int) -> str:

@@ -23,9 +23,9 @@ class Accuracy:
     strategy: str
     budget: int
     accuracy: Interval
-    decoded_tokens: float
-    """A problem, as are the verifier's."""
-    verifier_tokens: float
+    decoded_tokens: float | None
+    """A problem, as are the verifier's; `None` where imported samples do not say."""
+    verifier_tokens: float | None
     verifier_computed: float | None
     """Of the tokens that the verifier was shown, the share that no cache held; `None` without
     one."""
@@ -88,8 +88,10 @@ def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ..
                     strategy=name,
                     budget=budget,
                     accuracy=interval(values),
-                    decoded_tokens=usage.decoded_tokens / graded,
-                    verifier_tokens=usage.verifier_tokens / graded,
+                    decoded_tokens=usage.decoded_tokens / graded if study.asked.counted else None,
+                    verifier_tokens=None
+                    if study.asked.imported
+                    else usage.verifier_tokens / graded,
                     verifier_computed=usage.verifier_tokens / read if read else None,
                     bins=None if bins is None else _by_bin(values, bins),
                     bounds=(lowest, lowest + 1 - share) if study.left_out else None,

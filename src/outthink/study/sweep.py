@@ -58,8 +58,9 @@ class OpenStudy:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of a sweep that is not finished."""
-        return self.missing.sentences() if self.missing else ()
+        """What a reader must know of a sweep that is not finished, or was imported."""
+        missing = self.missing.sentences() if self.missing else ()
+        return (*self.asked.imported, *missing)
 
 
 class Watch(Protocol):
