@@ -19,7 +19,7 @@ from outthink.policy import file
 from outthink.policy.currency import Price, currency, read_prices
 from outthink.policy.family import Dial
 from outthink.policy.fit_sequential import fit_sequential
-from outthink.policy.frontier import Point, best_of
+from outthink.policy.frontier import Point, best_of, over
 from outthink.policy.live import Limits, think
 from outthink.policy.menu import Stage
 from outthink.policy.read import menu, trials
@@ -190,6 +190,23 @@ def test_the_frontier_is_the_upper_hull(pairs):
     for point in points:
         reached = np.interp(point.mean_cost.mean, costs, accuracies)
         assert point.accuracy.mean <= reached + 1e-9 or point.mean_cost.mean < costs[0]
+
+
+def test_a_rule_is_held_against_a_mixture_of_the_members_beside_its_cost(fitted):
+    cheap, dear = (fitted.frontier.points[number] for number in (0, -1))
+    frontier = replace(fitted.frontier, points=(cheap, dear))
+    half = replace(
+        cheap,
+        right=(cheap.right + dear.right) / 2,
+        mean_cost=interval((cheap.cost + dear.cost) / 2),
+    )
+    for rule in (half, cheap, dear):
+        gap = over(frontier, rule)
+        assert gap is not None and abs(gap.mean) < 1e-9
+    worse = replace(half, right=half.right * 0)
+    gap = over(frontier, worse)
+    assert gap is not None and gap.low > 0
+    assert over(frontier, replace(dear, mean_cost=interval(dear.cost + 1))) is None
 
 
 def test_the_least_cost_of_one_curve_is_the_factor_of_equal_budgets():

@@ -9,6 +9,7 @@ from typing import Any
 from outthink.measure.arrays import Floats
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
+from outthink.policy.frontier import Frontier, Point, over
 from outthink.policy.menu import Stage
 from outthink.policy.results import FitResult, Reported, SequentialFit, Solved, VersusBaseline
 from outthink.study.forecast import Forecast
@@ -104,14 +105,20 @@ def sequential(fit: SequentialFit) -> dict[str, Any]:
         "rules": [
             {
                 "rule": name,
-                "points": [
-                    {"cost": point.mean_cost.mean, "accuracy": point.accuracy.mean}
-                    for point in points
-                ],
+                "points": [_rule_point(frontier, point) for point in points],
             }
             for name, points in frontier.rules
         ],
         "notes": list(fit.notes),
+    }
+
+
+def _rule_point(frontier: Frontier, point: Point) -> dict[str, Any]:
+    gap = over(frontier, point)
+    return {
+        "cost": point.mean_cost.mean,
+        "accuracy": point.accuracy.mean,
+        "policy_over_it": None if gap is None else _interval(gap),
     }
 
 

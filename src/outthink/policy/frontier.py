@@ -196,6 +196,21 @@ def savings(frontier: Frontier, *, seed: int = 0) -> tuple[Saving, ...]:
     )
 
 
+def over(frontier: Frontier, rule: Point, *, seed: int = 0) -> Interval | None:
+    """How much more accurate the policy is than a rule at the same mean cost, paired by problem: a
+    mixture of the two members on either side of that cost. `None` where it is beyond all members'.
+    """
+    cost = rule.mean_cost.mean
+    means = [point.mean_cost.mean for point in frontier.points]
+    if not means[0] <= cost <= means[-1]:
+        return None
+    above = next(number for number, mean in enumerate(means) if mean >= cost)
+    below = max(above - 1, 0)
+    share = (cost - means[below]) / (means[above] - means[below]) if above > below else 1.0
+    mixed = (1 - share) * frontier.points[below].right + share * frontier.points[above].right
+    return paired(mixed, rule.right, seed=seed)
+
+
 def _curves(fixed: Sequence[FixedCurve]) -> list[tuple[Floats, tuple[float, ...]]]:
     return [(curve.accuracy, curve.costs) for curve in fixed]
 

@@ -53,6 +53,8 @@ def fit_sequential_store(
 ) -> SequentialFit:
     """Fit a sequential policy on a store in the currency `name`, and save it where `out` says.
 
+    It is held against every fixed strategy; adaptive rules of others are played in the report.
+
     Raises `UsageError` as `fit_store`, and where no sequential policy can be fitted.
     """
     if out is not None:
@@ -66,7 +68,9 @@ def fit_sequential_store(
                 f"that were read; fit in {GENERATIONS}"
             )
         money = (name, currency(name, opened.asked.sizes, prices))
-        fitted = fit_sequential(opened.study, seed=opened.asked.seed, money=money, most=most)
+        fitted = fit_sequential(
+            opened.study, seed=opened.asked.seed, money=money, most=most, rules=False
+        )
         fitted = replace(fitted, path=out, notes=(*opened.notes, *fitted.notes))
         if out is not None:
             save(fitted.family, out)
