@@ -64,7 +64,7 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
-    """What every replay of a fit has in common. It stands in for the rule of a `Replay`."""
+    """What every replay of a fit has in common."""
 
     trials: Trials
     chances_of: Chances
@@ -72,7 +72,6 @@ class Setting:
     rng: np.random.Generator
     repeats: bool = True
     """Whether looks repeat: orders are long then, and end at random."""
-    name: str = "explorer"
 
     @property
     def menu(self) -> tuple[Stage, ...]:
@@ -84,12 +83,6 @@ class Setting:
 
     def chances(self, stage: Stage, scores: Cells) -> Cells:
         return self.chances_of.curves[stage.source](scores)
-
-    def decide(self, tally: Tally, allowed: Allowed) -> Integers:
-        raise AssertionError("a setting does not decide")
-
-    def answer(self, tally: Tally) -> Integers:
-        raise AssertionError("a setting does not answer")
 
     def start(self) -> Replay:
         """A batch of problems, each in an order of its own."""

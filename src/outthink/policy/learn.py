@@ -26,7 +26,15 @@ import numpy as np
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.chance import ScoreCurve, logistic
-from outthink.policy.explore import Answers, Setting, Steps, answers, policy_steps, random_steps
+from outthink.policy.explore import (
+    STEPS_EACH,
+    Answers,
+    Setting,
+    Steps,
+    answers,
+    policy_steps,
+    random_steps,
+)
 from outthink.policy.looks import of_answers
 from outthink.policy.sequential import Chances, Sequential
 from outthink.policy.tally import Tally
@@ -35,8 +43,6 @@ from outthink.policy.values import SWEEPS, Half, Values, common, corrected, tabl
 
 STEPS = 160_000
 """Steps that are replayed for a fit, about."""
-STEPS_EACH = 120
-"""At most, about, of one problem: more random orders of it say little that is new."""
 PRICES = 16
 ROLLS = 2
 """Times that values are mended by rollouts. Where looks repeat, tables hold their values, and

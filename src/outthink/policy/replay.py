@@ -24,20 +24,24 @@ STOP = -1
 Allowed = NDArray[np.bool_]
 
 
-class Rule(Protocol):
-    """Decides after every look. Everything it does is row by row: rows do not see one another."""
-
-    @property
-    def name(self) -> str: ...
+class Scored(Protocol):
+    """Stages, and what their scores mean."""
 
     @property
     def menu(self) -> tuple[Stage, ...]:
-        """Its stages, A of them."""
+        """The stages, A of them."""
         ...
 
     def chances(self, stage: Stage, scores: Cells) -> Cells:
         """The probability that a candidate of a stage is right, given its score, NaN for none."""
         ...
+
+
+class Rule(Scored, Protocol):
+    """Decides after every look. Everything it does is row by row: rows do not see one another."""
+
+    @property
+    def name(self) -> str: ...
 
     def decide(self, tally: Tally, allowed: Allowed) -> Integers:
         """[E] the number of the stage to run next, or `STOP`; `allowed` [E, A]."""
@@ -76,7 +80,7 @@ class Played:
 class Replay:
     """Rows of trials in random orders, and what was taken of them so far."""
 
-    def __init__(self, rule: Rule, trials: Trials, problems: Integers, seed: int) -> None:
+    def __init__(self, rule: Scored, trials: Trials, problems: Integers, seed: int) -> None:
         self.rule = rule
         self.trials = trials.only(rule.menu)
         self.tally = Tally.empty(problems, trials.right.shape[1], len(trials.sources))
