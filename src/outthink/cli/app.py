@@ -95,6 +95,7 @@ OUTTHINK = Commands(
         "solve": ("solve:solve", "solve one problem by a policy or a strategy"),
         "report": ("report:report", "write a store's report, one HTML page"),
         "import": ("import_:import_", "make a store of samples that other tools recorded"),
+        "export": ("export:export", "write a store's samples as a table that import reads"),
         "forcing": ("forcing:forcing", "what longer thoughts of a reasoning model are worth"),
         "convert": ("convert:convert", "take over a store of the format before"),
         "exchange": ("exchange:exchange", "a larger model, or a longer-thinking one?"),

@@ -1,0 +1,123 @@
+"""Samples written as a plain table with a row a sample, which `data.samples` reads again.
+
+A file's ending says of which kind it is. What is not known of a sample is null, never 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from outthink.data.samples import COLUMNS, Sample
+from outthink.errors import RunError, UsageError
+
+_ROWS = 5_000
+"""Rows of one row group of a Parquet file; bounds memory."""
+
+
+def require(path: Path) -> None:
+    """Raises `UsageError` for an ending that nothing is written for, or without pyarrow."""
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(f"{path}: cannot tell its format; end its name in {', '.join(_WRITERS)}")
+    if path.suffix.lower() == ".parquet":
+        _arrow()
+
+
+def write(path: Path, samples: Iterable[Sample]) -> int:
+    """Write a table; how many samples it has. The file appears when it is whole, in the place of
+    one of this name.
+
+    Raises `UsageError` as `require`, `RunError` where it cannot be written.
+    """
+    require(path)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        count = _WRITERS[path.suffix.lower()](part, map(_row, samples))
+        part.replace(path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    return count
+
+
+def _row(sample: Sample) -> dict[str, Any]:
+    """The columns of a sample, in the order of `COLUMNS`."""
+    scores = sample.scores
+    known = {
+        "problem_id": sample.problem_id,
+        "problem": sample.prompt,
+        "target": sample.target,
+        "text": sample.text,
+        "answer": sample.answer,
+        "correct": sample.right,
+        "tokens": sample.tokens,
+        "score": scores[-1] if scores else None,
+        "steps": None if sample.steps is None else list(sample.steps),
+        "step_scores": None if scores is None else list(scores),
+        "finished": sample.finished,
+    }
+    return {name: known[name] for name in COLUMNS}
+
+
+def _json_lines(path: Path, rows: Iterator[dict[str, Any]]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def _csv(path: Path, rows: Iterator[dict[str, Any]]) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            table.writerow({name: _field(value) for name, value in row.items()})
+            count += 1
+    return count
+
+
+def _field(value: Any) -> Any:
+    """Lists and truths as JSON; what is null is an empty field."""
+    return json.dumps(value) if isinstance(value, (bool, list)) else value
+
+
+def _parquet(path: Path, rows: Iterator[dict[str, Any]]) -> int:
+    arrow, parquet = _arrow()
+    kinds = {
+        "correct": arrow.bool_(),
+        "tokens": arrow.int64(),
+        "score": arrow.float64(),
+        "steps": arrow.list_(arrow.string()),
+        "step_scores": arrow.list_(arrow.float64()),
+        "finished": arrow.bool_(),
+    }
+    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
+    count = 0
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        while batch := list(islice(rows, _ROWS)):
+            writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
+            count += len(batch)
+    return count
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError:
+        raise UsageError(
+            "Parquet needs pyarrow; install it with `pip install 'outthink[parquet]'`"
+        ) from None
+
+
+_WRITERS: Mapping[str, Callable[[Path, Iterator[dict[str, Any]]], int]] = {
+    ".jsonl": _json_lines,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

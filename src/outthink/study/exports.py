@@ -1,0 +1,146 @@
+"""The pool of a store as samples, for other tools: what `study.imports` makes the same pool of.
+
+Those of the sweep that was asked for last, in the order in which they were drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from outthink.data import sample_files
+from outthink.data.samples import Sample
+from outthink.errors import UsageError
+from outthink.grade import RECORDED
+from outthink.run.store import Node
+from outthink.study.imports import UNKNOWN_TARGET
+from outthink.study.sweep import OpenStudy, make_place, reopened
+from outthink.types import Problem
+
+Text = Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of it."""
+
+    file: Path
+    problems: int
+    samples: int
+    """Of all problems together."""
+    grader: str
+    """Reads the answers."""
+    notes: tuple[str, ...]
+
+
+def export_samples(store: Path, out: Path, *, texts: Mapping[str, Text] | None = None) -> Exported:
+    """Write the pool of a store as a table. `texts` decodes token ids where the store holds no
+    text, by how the name of a proposer begins.
+
+    Raises `UsageError` where there is no pool, or for an ending that nothing is written for;
+    `RunError` where the file cannot be written.
+    """
+    sample_files.require(out)
+    make_place(out)
+    with reopened(store) as opened:
+        decoders = (texts or {}).items()
+        text = next((t for name, t in decoders if opened.asked.proposer.startswith(name)), None)
+        problems = _with_pool(opened)
+        if not problems:
+            raise UsageError(
+                f"{store}: no pool of samples is finished; sweep majority or best_of_n into it"
+            )
+        count = sample_files.write(out, _samples(opened, problems, text))
+        grader = opened.asked.grader.removeprefix(RECORDED)
+        return Exported(out, len(problems), count, grader, opened.notes)
+
+
+def _with_pool(opened: OpenStudy) -> list[Problem]:
+    """The problems whose pool is drawn, with a reference or without."""
+    plan, by_id = opened.asked.plan, {problem.id: problem for problem in opened.store.problems()}
+    finished = opened.study.view.finished() if plan.pooled else set()
+    return [
+        by_id[id]
+        for id in opened.asked.problem_ids
+        if (id, plan.pool_job, plan.pool, "") in finished
+    ]
+
+
+def _samples(opened: OpenStudy, problems: Sequence[Problem], text: Text | None) -> Iterator[Sample]:
+    plan, view = opened.asked.plan, opened.study.view
+    verdicts = view.verdicts()
+    for problem in problems:
+        judged = verdicts.get(problem.id, {})
+        for node in view.tree(problem.id, plan.pool_job, plan.pool).nodes:
+            right = None if node.answer is None else judged.get(node.answer)
+            if opened.asked.imported:
+                yield _imported(problem, node, right, counted=opened.asked.counted)
+            else:
+                yield _drawn(problem, node, right, _steps(node, text))
+
+
+def _drawn(
+    problem: Problem, node: Node, right: bool | None, steps: tuple[str, ...] | None
+) -> Sample:
+    return Sample(
+        "",
+        problem.id,
+        problem.prompt,
+        problem.reference,
+        None if steps is None else "".join(steps),
+        _read(node.answer, steps is not None),
+        right,
+        node.decoded_tokens,
+        not node.truncated,
+        steps,
+        None if node.scores is None else node.scores.steps,
+    )
+
+
+def _read(answer: str | None, has_text: bool) -> str | None:
+    """An empty answer says that the text was read and declares none."""
+    return "" if answer is None and has_text else answer
+
+
+def _steps(node: Node, text: Text | None) -> tuple[str, ...] | None:
+    """The text of each step, and of what follows the last; `None` where nobody knows it."""
+    said = node.texts
+    if said is None and text is not None:
+        ends = (0, *node.step_ends, len(node.tokens))
+        said = tuple(text(node.tokens[a:b]) for a, b in pairwise(ends))
+    # The mark of a solution's end says nothing.
+    return said[:-1] if said and not said[-1] and len(said) > len(node.step_ends) else said
+
+
+def _imported(problem: Problem, node: Node, right: bool | None, *, counted: bool) -> Sample:
+    """A sample as its file had it, as far as the store tells what was known from what was not."""
+    answer = _theirs(node.answer)
+    steps = [*(node.texts or ())]
+    while steps and not steps[-1]:  # stand for steps of which there are scores alone
+        steps.pop()
+    text = "".join(steps)
+    known = bool(text) and text != answer
+    return Sample(
+        "",
+        problem.id,
+        None if problem.prompt == problem.id else problem.prompt,
+        None if problem.reference == UNKNOWN_TARGET else problem.reference,
+        text if known else None,
+        _read(answer, known),
+        right,
+        node.decoded_tokens if counted else node.decoded_tokens or None,
+        False if node.truncated else None,
+        tuple(steps) if known and len(steps) > 1 else None,
+        None if node.scores is None else node.scores.steps or None,
+    )
+
+
+def _theirs(answer: str | None) -> str | None:
+    """An answer without what `study.imports` says of it."""
+    if answer is None or answer.startswith("(unread answer "):
+        return None
+    for said in (" (judged right)", " (judged wrong)"):
+        answer = answer.removesuffix(said)
+    return answer
