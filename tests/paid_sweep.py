@@ -53,7 +53,8 @@ def number_of(*about):
 def about_draw(draw):
     prefix = draw.prefix
     said = prefix.problem.id, prefix.tokens, prefix.step_ends, prefix.history
-    return number_of("draw", *said, draw.until, draw.temperature, draw.seed)
+    forced = () if draw.force is None else (draw.force,)
+    return number_of("draw", *said, draw.until, draw.temperature, draw.seed, *forced)
 
 
 def about_score(solution):

@@ -12,6 +12,7 @@ from test_runner_served import FIVE_STEPS, Remote, RemoteVerifier
 
 from outthink.errors import ContextError, RunError, ServerError, UsageError
 from outthink.models.http import RetryPolicy
+from outthink.models.in_process import InProcessProposer
 from outthink.models.openai import OpenAIProposer
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.models.wrappers import Cached, Retrying
@@ -159,10 +160,11 @@ def test_rows_of_one_request_that_are_the_same_are_asked_for_once():
 
 def test_a_cache_forgets_the_oldest_rows():
     engine = Counted(Chain(3))  # gives its rows in order
-    rows_of(Cached(engine, most=2), draws(3), draws(3)[1:], draws(1))
+    cache = Cached(InProcessProposer(engine), most=2)
+    rows_of(cache, draws(3), draws(3)[1:], draws(1))
     assert [draw.seed for draw in engine.rows] == [0, 1, 2, 0]
     with pytest.raises(UsageError, match="a cache of 0 rows"):
-        Cached(engine, most=0)
+        Cached(InProcessProposer(engine), most=0)
 
 
 def test_a_cache_keeps_nothing_that_engines_have_cached():
