@@ -30,7 +30,7 @@ STORE = Path("runs/demo.store")
 
 
 @command("demo", "Killed at any moment, the same command goes on and pays for nothing twice.")
-@options.problems(250, "Test problems.")
+@options.problems(225, "Test problems.")
 @options.out("REPORT", "Where the page goes.", "report.html")
 @options.option(
     "--store",
@@ -52,7 +52,7 @@ def demo(
     from outthink.policy import as_json as wire
 
     if problems < 2:
-        raise UsageError(f"{problems} problem has no two halves; give at least 2, better 250")
+        raise UsageError(f"{problems} problem has no two halves; give at least 2, better 225")
     began = time.monotonic()
     outcome = _demo(f"lab:test?size={problems}&seed={seed}", out, store or STORE, seed, weights)
     seconds = time.monotonic() - began

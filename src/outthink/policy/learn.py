@@ -39,7 +39,15 @@ from outthink.policy.looks import of_answers
 from outthink.policy.sequential import Chances, Sequential
 from outthink.policy.tally import Tally
 from outthink.policy.trials import Trials
-from outthink.policy.values import SWEEPS, Half, Values, common, corrected, table
+from outthink.policy.values import (
+    SWEEPS,
+    SWEEPS_BEFORE_ROLLOUTS,
+    Half,
+    Values,
+    common,
+    corrected,
+    table,
+)
 
 STEPS = 160_000
 """Steps that are replayed for a fit, about."""
@@ -109,8 +117,9 @@ class _Fit:
         ]
         values = [Values.empty(steps.after.columns.shape[1], stages, self.pools)] * 2
         by_half: list[list[Values]] = [[], []]
+        sweeps = SWEEPS if self.setting.repeats else SWEEPS_BEFORE_ROLLOUTS
         for number, costs in enumerate(self.costs):
-            for _ in range(SWEEPS if number else 2 * SWEEPS):
+            for _ in range(sweeps if number else 2 * sweeps):
                 pairs = zip(halves, values, values[::-1], strict=True)
                 values = [half.updated(own, other, costs) for half, own, other in pairs]
             for kept, one in zip(by_half, values, strict=True):

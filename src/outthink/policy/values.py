@@ -20,8 +20,10 @@ from outthink.policy.sequential import NEVER, bounded
 from outthink.policy.tally import Cells
 
 SWEEPS = 12
-"""Times that values are carried one stage back, at each price; at the first price, twice as often.
-The next price goes on from them."""
+"""Times that values are carried one stage back where looks repeat, at each price; at the first one,
+twice as often. The next price goes on from them."""
+SWEEPS_BEFORE_ROLLOUTS = 5
+"""The same where rollouts mend the values afterwards: more gain nothing there."""
 RIDGE = 30.0
 """Penalty of the regressions, in steps of one problem: those are alike."""
 MEND = 300.0
