@@ -110,7 +110,7 @@ def prompt_logprobs(prompt, top):
     """
     places = [None]
     for token in prompt[1:]:
-        most = 1 - token / 1000
+        most = 1 - token / 1000 if 0 < token < 1000 else 0.5
         likely = [most, *[(1 - most) / (top - 1)] * (top - 1)]
         place = {
             str(5000 + rank): {"logprob": math.log(each), "rank": rank + 1, "decoded_token": "x"}
@@ -119,6 +119,14 @@ def prompt_logprobs(prompt, top):
         place[str(token)] = {"logprob": -30.0, "rank": 99, "decoded_token": "y"}
         places.append(place)
     return places
+
+
+def top_logprobs(prompt, written, top):
+    """The same as vLLM tells it of what it writes: by the text of each token."""
+    if not top:
+        return [{"y": -30.0} for _ in written]
+    places = prompt_logprobs([*prompt, *written], top)[len(prompt) :]
+    return [{token: told["logprob"] for token, told in place.items()} for place in places]
 
 
 def rows_asked(body):
@@ -381,7 +389,12 @@ class FakeServer:
                     "text": text_of(tokens),
                     "finish_reason": "length" if why == "length" else "stop",
                     "stop_reason": stop if why == "stop" else None,
-                    "logprobs": None if "logprobs" in self.lacks else {"tokens": pieces},
+                    "logprobs": None
+                    if "logprobs" in self.lacks
+                    else {
+                        "tokens": pieces,
+                        "top_logprobs": top_logprobs(prompt, tokens, body.get("logprobs", 0)),
+                    },
                     **({} if "token_ids" in self.lacks else {"token_ids": tokens}),
                     **(
                         {"prompt_logprobs": prompt_logprobs(prompt, body["prompt_logprobs"])}

@@ -304,29 +304,39 @@ def test_a_step_is_as_confident_as_its_tokens_on_average():
     assert step_confidence([sure, unsure], [2]).last == pytest.approx(1 - math.log(4) / mean)
 
 
-def test_confidence_of_a_served_model_is_one_more_request_a_solution():
+def test_confidence_of_vllm_is_told_as_it_writes_and_read_again_in_one_request_where_that_is_lost():
+    start = Solution.start(Problem("p", "problem 3"))
+
     async def run(server):
         proposer = await OpenAIProposer.connect(server.url, retry=QUICK)
+        before = (await only(proposer.propose([Draw(start, END, 1.0, 7)]))).solution
         verifier = confidence(proposer, top=5)
-        draw = Draw(Solution.start(Problem("p", "problem 3")), END, 1.0, 7)
-        found = (await only(proposer.propose([draw]))).solution
+        step = (await only(proposer.propose([Draw(start, 1, 1.0, 7)]))).solution
+        whole = (await only(proposer.propose([Draw(step, END, 1.0, 8)]))).solution
         server.requests.clear()
-        row = await only(verifier.verify([found]))
-        nothing = await only(verifier.verify([Solution.start(Problem("p", "problem 3"))]))
+        told = [await only(verifier.verify([drawn])) for drawn in (step, whole)]
+        nothing = await only(verifier.verify([start]))
+        assert not server.requests
+        lost = (before, replace(step, state=None), replace(whole, state=None))
+        again = [await only(verifier.verify([drawn])) for drawn in lost]
         await proposer.aclose()
-        return found, row, nothing
+        return (before, step, whole), told, again, nothing
 
     with FakeServer("vllm") as server:
-        found, row, nothing = asyncio.run(run(server))
+        drawn, told, again, nothing = asyncio.run(run(server))
     assert nothing == Verified(Scores(), 0, 0)
-    (sent,) = [body for path, body in server.requests if path == "/v1/completions"]
-    assert tuple(sent["prompt"][-len(found.tokens) :]) == found.tokens
-    places = []
-    for token in found.tokens:
-        most = 1 - token / 1000
-        places.append([math.log(each) for each in (most, *[(1 - most) / 4] * 4)])
-    assert row.scores.steps == pytest.approx(step_confidence(places, found.step_ends).steps)
-    assert row.computed_tokens + row.cached_tokens == len(sent["prompt"]) + 1
+    assert [row.scores for row in told] == [row.scores for row in again[1:]]
+    assert all(row.computed_tokens == row.cached_tokens == 0 for row in told)
+    sent = [body for path, body in server.requests if path == "/v1/completions"]
+    for read, row, body in zip(drawn, again, sent, strict=True):
+        assert tuple(body["prompt"][-len(read.tokens) :]) == read.tokens
+        places = []
+        for token in read.tokens:
+            most = 1 - token / 1000
+            places.append([math.log(share) for share in (most, *[(1 - most) / 4] * 4)])
+        expected = step_confidence(places, read.step_ends)
+        assert row.scores.steps == pytest.approx(expected.steps)
+        assert row.computed_tokens + row.cached_tokens == len(body["prompt"]) + 1
 
 
 def test_confidence_from_llama_cpp_is_told_as_it_writes_and_read_again_where_that_is_lost():

@@ -158,6 +158,8 @@ class Vllm:
         self._asking = asking
         self._context = context
         self.most_rows = most_rows
+        self.likely = 0
+        """Likeliest tokens asked for at each place."""
         self._prompts = _Prompts()
 
     async def complete(self, ask: Ask, seeds: Sequence[int]) -> list[Completion]:
@@ -176,7 +178,7 @@ class Vllm:
             "top_k": _or(self._asking.top_k, -1),
             "min_p": _or(self._asking.min_p, 0.0),
             "repetition_penalty": 1.0,
-            "logprobs": 0,
+            "logprobs": self.likely,
             "return_token_ids": True,
             **self._asking.fields,
         }
@@ -186,7 +188,7 @@ class Vllm:
             body["stop_token_ids"] = list(ask.end_ids)
 
         def read(value: Any) -> list[Completion]:
-            rows = [_vllm_row(row, ask) for row in _rows(value["choices"], len(seeds))]
+            rows = [_vllm_row(row, ask, self.likely) for row in _rows(value["choices"], len(seeds))]
             return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
         return await self._client.post("/v1/completions", body, read)
@@ -252,12 +254,13 @@ def _falling(told: Iterable[Any]) -> list[float]:
     return sorted(float(entry["logprob"]) for entry in told if entry["logprob"] is not None)[::-1]
 
 
-def _vllm_row(choice: Any, ask: Ask) -> _Said:
+def _vllm_row(choice: Any, ask: Ask, top: int) -> _Said:
     ids, text = _ids(choice["token_ids"]), _text(choice["text"] or "")
     # Where it is the model that stops, the reason is nothing, or the id of an end mark.
     stopped = ask.stop is not None and choice.get("stop_reason") == ask.stop
     ending = Ending.STOP if stopped else _ending(choice.get("finish_reason"))
-    shown = (choice.get("logprobs") or {}).get("tokens") or ()
+    told = choice.get("logprobs") or {}
+    shown = told.get("tokens") or ()
     if len(shown) != len(ids):
         shown = [None] * len(ids)
     # A server may be told to name tokens by their ids (--return-tokens-as-token-ids).
@@ -269,7 +272,18 @@ def _vllm_row(choice: Any, ask: Ask) -> _Said:
     # It gives the id of the end mark too.
     if ending is Ending.END and ids and not (pieces[-1] and _ends(text, pieces[-1])):
         ids, pieces = ids[:-1], pieces[:-1]
-    return _Said(ending, ids, text, pieces, decoded)
+    likely = _vllm_likely(told.get("top_logprobs"), top)[: len(ids)] if top else None
+    return _Said(ending, ids, text, pieces, decoded, likely)
+
+
+def _vllm_likely(places: Any, top: int) -> tuple[Likely, ...]:
+    """Log probabilities of the `top` likeliest tokens at each place; the server adds the token that
+    was written, whatever its rank. Tokens that read alike come as one, and are few."""
+    told = [
+        [float(value) for value in (place or {}).values() if value is not None]
+        for place in places or ()
+    ]
+    return tuple(array("d", sorted(place, reverse=True)[:top]) for place in told)
 
 
 def _ends(text: str, piece: bytes) -> bool:
@@ -556,6 +570,7 @@ class _Said(NamedTuple):
     pieces: tuple[bytes | None, ...]
     decoded: int | None
     """Tokens written, where the row has them all."""
+    likely: tuple[Likely, ...] | None = None
 
 
 _ENDED = {"stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "completed"}
@@ -618,7 +633,9 @@ def _counted(
         fresh, kept = (computed, cached) if first else (0, computed + cached)
         length = share if row.decoded is None else row.decoded
         completions.append(
-            Completion(row.tokens, row.text, row.ending, fresh, kept, length, row.pieces)
+            Completion(
+                row.tokens, row.text, row.ending, fresh, kept, length, row.pieces, row.likely
+            )
         )
     return completions
 

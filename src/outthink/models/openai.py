@@ -273,7 +273,7 @@ class OpenAIProposer:
         """From now on, keep the `top` likeliest log probabilities at each token in the state of a
         solution, where the server gives them as it writes; the solution then need not be read
         again."""
-        if isinstance(self._dialect, LlamaCpp):
+        if isinstance(self._dialect, Vllm | LlamaCpp):
             self._leaves = self._dialect.likely = max(self._leaves, top)
 
     async def rescore(self, solution: Solution, top: int) -> Reread:
@@ -286,6 +286,9 @@ class OpenAIProposer:
             )
         tokens = solution.tokens
         if isinstance(self._dialect, Vllm):
+            known = _known(solution) or [()]
+            if all(known):
+                return Reread(tuple(place[:top] for place in known), 0, 0)
             return await self._dialect.reread(await self._messages(solution), tokens, top)
         spared = _spared(solution)
         places = _known(solution) or [()] * len(tokens)

@@ -8,9 +8,10 @@ all k are equally likely, towards 1 as one takes all. Weakest group and tail con
 `min` and `last` of steps.
 
 It needs k log probabilities at every token. An engine in process leaves them in `State.proposer`
-(`Likelihoods`), and so does llama.cpp as it writes. Otherwise the solution is read again: by a
-model in process (`Rereads`), by vLLM in one more request (`Rescores`, `prompt_logprobs`), or by
-llama.cpp in one request a token, which only a search that was interrupted needs.
+(`Likelihoods`), and so do vLLM and llama.cpp as they write. Otherwise the solution is read again:
+by a model in process (`Rereads`), by vLLM in one more request (`Rescores`, `prompt_logprobs`), or
+by llama.cpp in one request a token. With a server, only a solution drawn without this verifier, or
+by a search that was interrupted, is read again.
 """
 
 from __future__ import annotations
