@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from sequential_fixtures import a_fit
 from synthetic import World, evidence
 from test_report import Page
 
@@ -29,6 +30,7 @@ from outthink.paper.record import record
 from outthink.paper.reproduce import reproduce
 from outthink.report import data, wire
 from outthink.report import reproduction_data as shown
+from outthink.report.format import percent
 from outthink.report.reproduction import render_reproduction
 
 SCALE = Scale(120, 16, 16, 4, 8, 4, (1, 4), 0, 40, 40, 16)
@@ -90,6 +92,24 @@ def test_every_figure_of_the_paper_is_there(html):
     assert len(names) == len(set(names))
 
 
+def test_the_page_opens_with_what_a_policy_that_looks_at_every_answer_is_worth():
+    findings = Findings(evidence(World(problems=SCALE.problems), SCALE))
+    fit = a_fit()
+    findings.__dict__["sequential"] = {"all": fit}  # in place of a fit on stages
+    whole = page(findings, (), provenance=PROVENANCE)
+    html = render_reproduction(whole)
+    assert whole.parts[0].id == "sequential-policy"
+    ids = set(re.findall(r'id="figure-([\w-]+)"', html))
+    assert {"frontier-all", "frontier-all-spending"} <= ids
+    said = text_of(html)
+    for saving in fit.savings:
+        assert percent(saving.accuracy.mean) in said
+    assert "Members of the policy, by rising cost" in said
+    assert "How" in said and "look 1" in said
+    assert record(findings, ())["sequential"]["all"]["currency"] == "generations"
+    assert wire.load(shown.Reproduction, wire.dump(whole)) == whole
+
+
 def test_every_claim_is_there_with_its_verdict_and_figures(html, found):
     said = text_of(html)
     assert [claim.id for claim in found.claims] == [claim.id for claim in CLAIMS]
@@ -123,7 +143,7 @@ def test_what_was_not_run_says_so_in_one_line(html):
     findings = Findings(evidence(World(problems=one.problems), one))
     parts = page(findings, (), provenance=PROVENANCE).parts
     missing = [item for part in parts for item in part.items if isinstance(item, shown.NotRun)]
-    assert [item.id for item in missing] == ["ratios-bins"]
+    assert [item.id for item in missing] == ["frontier-all", "ratios-bins"]
 
 
 def test_the_page_is_self_contained(html):

@@ -30,7 +30,9 @@ from outthink.measure.grid import Grid
 from outthink.measure.pools import Pool
 from outthink.models.shape import ModelShape
 from outthink.paper.evidence import BASELINE, PARALLEL, PLAIN, Evidence
+from outthink.paper.sequential import fits
 from outthink.policy import table as policy
+from outthink.policy.results import SequentialFit
 from outthink.policy.table import Fit
 from outthink.search import lookahead, revise, strategy
 from outthink.study.plan import REVISIONS, STRATEGIES, revises
@@ -202,6 +204,11 @@ class Findings:
 
     evidence: Evidence
     _curves: dict[tuple[str, int], Floats] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def sequential(self) -> dict[str, SequentialFit]:
+        """The sequential policy by menu; none where no stages were run, or on too few problems."""
+        return fits(self.evidence)
 
     # Axes ----------------------------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ def _key(evidence: Evidence) -> dict[str, str]:
         evidence.prompted_reviser,
         evidence.prm_on_revisions,
         evidence.no_history,
+        evidence.stages,
         *evidence.labels.values(),
     )
     identities = [None if study is None else asdict(study.asked) for study in studies]

@@ -36,7 +36,8 @@ def page(
         if progress is not None:
             progress.advance(1, parts[-1].name.lower())
     evidence = findings.evidence
-    run = {*evidence.main.plan.strategies}
+    compared = (fit.frontier.fixed for fit in findings.sequential.values())
+    run = {*evidence.main.plan.strategies, *(one.name for fixed in compared for one in fixed)}
     return shown.Reproduction(
         title=TITLE,
         provenance=provenance,

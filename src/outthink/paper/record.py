@@ -12,6 +12,7 @@ from outthink.measure.exchange import Comparison, Crossover, Threshold
 from outthink.paper.claims import Figure, How, Judged, Verdict
 from outthink.paper.figures import exchanges
 from outthink.paper.findings import Axis, Bins, Exchanged, Findings
+from outthink.paper.sequential import record as sequential
 
 
 def record(findings: Findings, judged: Sequence[Judged]) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def record(findings: Findings, judged: Sequence[Judged]) -> dict[str, Any]:
             row for axis in (*findings.axes, *findings.against_plain) for row in _factors(axis)
         ],
         "exchange": [_exchange(name, exchanged) for name, exchanged in exchanges(findings).items()],
+        "sequential": sequential(findings.sequential),
         "claims": list(map(_claim, judged)),
         "claims_measured": sum(
             result.claim.how is How.MEASURED

@@ -8,7 +8,6 @@ from typing import Any
 from outthink.measure import difficulty
 from outthink.paper.evidence import Evidence, Scale, gathered
 from outthink.paper.outcome import outcome
-from outthink.paper.sequential import fits, record
 from outthink.report.data import Provenance
 from outthink.report.reproduction import write_reproduction
 from outthink.study.sweep import make_place
@@ -24,8 +23,7 @@ def reproduce(
     with gathered(scale, seed=seed, weights=weights, folder=folder) as evidence:
         reproduced = outcome(evidence, provenance=_measured_with(evidence, command), folder=folder)
         write_reproduction(reproduced.page, out)
-        sequential = record(fits(evidence))
-        return {**reproduced.record, "sequential": sequential, "report": str(out)}
+        return {**reproduced.record, "report": str(out)}
 
 
 def _measured_with(evidence: Evidence, command: str) -> Provenance:

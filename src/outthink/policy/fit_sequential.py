@@ -6,6 +6,7 @@ of two-fold cross-fitting by problem; the policy that is kept is fitted on all p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -30,6 +31,7 @@ from outthink.policy.read import menu, trials
 from outthink.policy.replay import play
 from outthink.policy.results import SequentialFit
 from outthink.policy.rules import curves
+from outthink.policy.rules.fixed import Fixed
 from outthink.policy.sequential import Sequential
 from outthink.policy.trials import Trials
 from outthink.study.plan import POOL, UNSCORED, asks
@@ -87,7 +89,7 @@ def fit_sequential(
         )
     prices, points = cross_fitted(replayed, most=cap, seed=seed)
     kept = best_of(prices, points)
-    fixed = _fixed(study, money[1])
+    fixed = (*_fixed(study, money[1]), *_larger_alone(study, replayed, seed))
     frontier = Frontier(
         money[0],
         replayed.menu,
@@ -145,21 +147,37 @@ def _baseline(study: Study) -> str:
 
 def _fixed(study: Study, cost: Currency) -> tuple[FixedCurve, ...]:
     """Every strategy of the study at every budget at which it is known."""
-    found = []
+    curves = []
     for name in study.strategies:
-        pooled = name in study.plan.pooled
-        wide = study.plan.pool_budgets if pooled else study.plan.budgets
-        budgets = [n for n in wide if pooled or study.is_known(name, n)]
+        budgets, rows = _known(study, name)
         costs = [_mean_cost(study, name, budget, cost) for budget in budgets]
-        rows = [
-            study.curve(name, [budget])[0] if pooled else _row(study, name, budget)
-            for budget in budgets
-        ]
         rising = [n for n in range(len(costs)) if n == 0 or costs[n] > max(costs[:n])]
-        found.append(
+        curves.append(
             FixedCurve(name, tuple(costs[n] for n in rising), np.array([rows[n] for n in rising]))
         )
-    return tuple(found)
+    return tuple(curves)
+
+
+def _known(study: Study, name: str) -> tuple[Sequence[int], Sequence[Floats]]:
+    """Budgets of a strategy, and its accuracy [P] at each: a pool tells more than a grid."""
+    plan = study.plan
+    if name in (*plan.pooled, *plan.chained):
+        budgets = plan.pool_budgets if name in plan.pooled else plan.chain_budgets
+        return budgets, tuple(study.curve(name, budgets))
+    budgets = tuple(n for n in plan.budgets if study.is_known(name, n))
+    return budgets, [_row(study, name, budget) for budget in budgets]
+
+
+def _larger_alone(study: Study, replayed: Trials, seed: int) -> tuple[FixedCurve, ...]:
+    """The stages that ask the larger model alone, each as a fixed strategy."""
+    alone = []
+    for stage in replayed.menu:
+        if LARGER in stage.roles and stage.strategy not in study.strategies:
+            trials = replayed.only((stage,))
+            played = play(Fixed(stage), trials, orders=1, most=math.inf, seed=seed)
+            cost = (float(played.cost.mean()),)
+            alone.append(FixedCurve(stage.strategy, cost, played.right[None]))
+    return tuple(alone)
 
 
 def _mean_cost(study: Study, name: str, budget: int, cost: Currency) -> float:
@@ -181,15 +199,17 @@ def _rules(
     job = study.plan.pool_job
     sources = tuple(source for source in replayed.sources if source.name == job)
     samples = replace(replayed, menu=(Stage(job, 1),), sources=sources)
-    found = []
+    known = []
     for curve in curves(samples, strategy=job):
         played = [
             Point.of(rule.name, play(rule, samples, orders=2, most=most, seed=seed))
             for rule in curve.rules
         ]
-        # A rule whose first stage is above the cap draws nothing.
-        found.append((curve.name, tuple(point for point in played if point.mean_cost.mean > 0)))
-    return tuple(found)
+        # A rule whose first stage is above the cap draws nothing, as one that sees no problem
+        # that it could solve.
+        if paid := tuple(point for point in played if point.mean_cost.mean > 0):
+            known.append((curve.name, paid))
+    return tuple(known)
 
 
 def _origin(study: Study, stages: Sequence[Stage], seed: int) -> Origin:

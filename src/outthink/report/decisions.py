@@ -32,14 +32,15 @@ def decisions(report: Report, _: Styles) -> Section | None:
         "decisions",
         "Decisions",
         "Where the budget went",
-        _spending(policy) + _taken(policy) + _problems(policy),
+        spending(policy) + taken(policy) + _problems(policy),
     )
 
 
 # Bars by difficulty ------------------------------------------------------------------------------
 
 
-def _spending(policy: Sequential) -> str:
+def spending(policy: Sequential, id: str = "decisions") -> str:
+    """What every group of problems got of each stage, as bars."""
     drawn = [_merged(group, _shown(policy)) for group in policy.groups]
     most = max(sum(use.cost for use in group.uses) for group in drawn) or 1.0
     names = [use.stage for use in drawn[0].uses]
@@ -54,7 +55,7 @@ def _spending(policy: Sequential) -> str:
     ]
     spent = f"mean {policy.currency} a problem"
     return figure(
-        "figure-decisions",
+        f"figure-{id}",
         tag("ul", key, class_="key", aria_label="Legend")
         + tag("ul", bars, class_="bars on", aria_label=f"{spent} by difficulty".capitalize()),
         reading=prose.read_groups(policy.groups),
@@ -129,13 +130,14 @@ def _bar(group: Group, most: float, *, is_first: bool) -> str:
 # Decisions and problems --------------------------------------------------------------------------
 
 
-def _taken(policy: Sequential) -> str:
+def taken(policy: Sequential) -> str:
+    """How often each decision was taken at every look, as a table."""
     if not policy.taken:
         return ""
     looks = len(policy.taken[0].shares)
     rows = [
-        [taken.decision or "answer", *(percent(share) if share else DASH for share in taken.shares)]
-        for taken in policy.taken
+        [row.decision or "answer", *(percent(share) if share else DASH for share in row.shares)]
+        for row in policy.taken
     ]
     caption = (
         "Share of all problems, as the policy that is kept decides; those that were answered are "

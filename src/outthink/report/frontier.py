@@ -28,6 +28,18 @@ def frontier(report: Report, styles: Styles) -> Section | None:
     policy = report.sequential
     if policy is None:
         return None
+    return Section(
+        "frontier",
+        "Frontier",
+        "What accuracy costs",
+        frontier_figure(policy, styles)
+        + tag("h3", "The policy at every price")
+        + members(policy, styles),
+    )
+
+
+def frontier_figure(policy: Sequential, styles: Styles, id: str = "frontier") -> str:
+    """Accuracy against mean cost, with its caption and its numbers."""
     series = _series(policy, styles)
     labels = sum(2 if len(fold(line.style.label)) > 1 else 1 for line in series)
     axis = _axis(policy.currency)
@@ -42,19 +54,12 @@ def frontier(report: Report, styles: Styles) -> Section | None:
         )
         for canvas in (wide, NARROW)
     ]
-    return Section(
-        "frontier",
-        "Frontier",
-        "What accuracy costs",
-        figure(
-            "figure-frontier",
-            "".join(drawn) + legend([line.style for line in reversed(series)]),
-            reading=prose.read_frontier(policy),
-            basis=prose.frontier_basis(policy),
-            numbers=_numbers(series, policy.currency),
-        )
-        + tag("h3", "The policy at every price")
-        + members(policy, styles),
+    return figure(
+        f"figure-{id}",
+        "".join(drawn) + legend([line.style for line in reversed(series)]),
+        reading=prose.read_frontier(policy),
+        basis=prose.frontier_basis(policy),
+        numbers=_numbers(series, policy.currency),
     )
 
 

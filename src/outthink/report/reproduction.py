@@ -10,11 +10,14 @@ from outthink.report.bars import improvements
 from outthink.report.chart import NARROW, WIDE, Series, line_chart
 from outthink.report.claims import claims
 from outthink.report.curves import Multiple, curve_table, small_multiples, versus
+from outthink.report.decisions import spending, taken
+from outthink.report.frontier import frontier_figure, members
 from outthink.report.glossary import terms_of
 from outthink.report.grids import agreement_figure, policy_figure
 from outthink.report.markup import escape, table, tag
 from outthink.report.page import document, notes, save
 from outthink.report.reproduction_data import (
+    Adaptive,
     Bars,
     Choices,
     Confusion,
@@ -28,6 +31,7 @@ from outthink.report.reproduction_data import (
     Versus,
 )
 from outthink.report.section import Section, figure
+from outthink.report.sequential_prose import opening
 from outthink.report.style import Style, Styles, legend, numbered, shaded
 from outthink.report.summary import key_figures, provenance
 
@@ -64,6 +68,8 @@ def _strategies(reproduction: Reproduction) -> Iterator[str]:
                 yield from (curve.strategy for curve in item.comparison.others)
             elif isinstance(item, Choices):
                 yield from (cell.strategy for cell in item.policy.cells)
+            elif isinstance(item, Adaptive):
+                yield from (line.name for line in item.adaptive.lines if line.kind == "fixed")
 
 
 def _section(part: Part, styles: Styles) -> Section:
@@ -92,6 +98,8 @@ def _item(item: Item, styles: Styles) -> str:
             return agreement_figure(item.agreement)
         case Bars():
             return improvements(item)
+        case Adaptive():
+            return _adaptive(item, styles)
         case Table():
             return figure(
                 f"figure-{item.id}",
@@ -100,6 +108,17 @@ def _item(item: Item, styles: Styles) -> str:
                 basis=item.basis,
                 can_save=False,
             )
+
+
+def _adaptive(item: Adaptive, styles: Styles) -> str:
+    policy = item.adaptive
+    return (
+        tag("p", escape(opening(policy, styles)), class_="reading")
+        + frontier_figure(policy, styles, item.id)
+        + members(policy, styles)
+        + spending(policy, f"{item.id}-spending")
+        + taken(policy)
+    )
 
 
 def _figure(item: Figure, styles: Styles) -> str:

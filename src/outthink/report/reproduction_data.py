@@ -20,6 +20,7 @@ from outthink.report.data import (
     Policy,
     Provenance,
 )
+from outthink.report.sequential_data import Sequential
 
 Verdict = Literal["confirmed", "refuted", "undecided", "not testable here"]
 VERDICTS: tuple[Verdict, ...] = ("confirmed", "refuted", "undecided", "not testable here")
@@ -163,7 +164,17 @@ class Table:
     basis: str
 
 
-Item = Figure | NotRun | Versus | Choices | Confusion | Bars | Table
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """A sequential policy over one menu: its frontier, and where its budget went."""
+
+    id: str
+    title: str
+    paper: str
+    adaptive: Sequential
+
+
+Item = Figure | NotRun | Versus | Choices | Confusion | Bars | Table | Adaptive
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ LABELS = {
     "greedy": ("Greedy", "one answer, always the likeliest token"),
     "greedy(scored=yes)": ("Greedy, scored", "as greedy, and the verifier scores the answer"),
     "greedy(by=larger)": ("Larger model, greedy", "one answer of the larger model"),
+    "greedy(by=larger,scored=yes)": (
+        "Larger model, greedy, scored",
+        "one answer of the larger model, and the verifier scores it",
+    ),
     **{
         f"revise(sequential={length})" if length != 4 else "revise": (
             f"Revisions ({length} in a row)" if length > 1 else "Revisions in parallel",

@@ -163,6 +163,13 @@ class Plan:
         return tuple(sorted({*self.budgets, *powers, self.pool}))
 
     @property
+    def chain_budgets(self) -> tuple[int, ...]:
+        """Budgets at which chained strategies are known: the plan's that its chains reach, and
+        powers of two."""
+        powers = {2**power for power in range(self.chains.bit_length())}
+        return tuple(sorted(powers | {n for n in self.budgets if n <= self.chains}))
+
+    @property
     def kinds(self) -> tuple[Kind, ...]:
         """What is run on every problem, in this order."""
         kinds: list[Kind] = []
