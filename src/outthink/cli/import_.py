@@ -22,8 +22,8 @@ from outthink.errors import UsageError
 @options.argument(
     "files",
     "FILE...",
-    "Samples that another tool recorded: a table with a row a sample (.jsonl, .json, .csv, .tsv, "
-    ".parquet), a search-and-learn table, or a recording of crucible-ttc.",
+    "Samples that another tool recorded: a log of lm-eval or inspect_ai, a table with a row a "
+    "sample (.jsonl, .json, .csv, .tsv, .parquet), and others; docs/import.md lists them.",
     nargs=-1,
     required=True,
     type=reads.PATH,

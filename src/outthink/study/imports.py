@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from outthink.data.samples import Reading, Recording, Sample, by_problem, recording, samples
+from outthink.data.formats import recording, samples
+from outthink.data.samples import Reading, Recording, Sample, by_problem
 from outthink.errors import UsageError
 from outthink.grade import RECORDED, Grading, grading
 from outthink.run.store import Store
@@ -88,13 +89,16 @@ def import_samples(wanted: Import, store: Path) -> Imported:
     judge.require()
     sources = tuple(map(recording, wanted.files))
     _require_once(sources)
-    recorded = by_problem([one for path in wanted.files for one in samples(path, wanted.reading)])
+    every = [one for path in wanted.files for one in samples(path, wanted.reading)]
+    recorded = by_problem([one for one in every if not one.failed])
+    if not recorded:
+        raise UsageError(f"{wanted.files[0]}: no sample was drawn; import what did not fail")
     size = wanted.samples or min(map(len, recorded.values()))
     kept = {id: rows[:size] for id, rows in recorded.items() if len(rows) >= size}
     if not kept:
         most = max(map(len, recorded.values()))
         raise UsageError(f"no problem has {size} samples; the most is {most}: give fewer --samples")
-    notes = _left_out(recorded, kept, size)
+    notes = (*_failures(every), *_left_out(recorded, kept, size))
     problems = [_problem(id, rows) for id, rows in kept.items()]
     replayed = {p.id: _replayed(p, kept[p.id], judge, wanted.again) for p in problems}
     notes += _said(replayed, kept, judge, wanted.again)
@@ -113,6 +117,11 @@ def _require_once(sources: Sequence[Recording]) -> None:
                 f"{one.file} holds the same as {first[one.digest]}; give each file once"
             )
         first[one.digest] = one.file
+
+
+def _failures(every: Sequence[Sample]) -> tuple[str, ...]:
+    count = sum(one.failed for one in every)
+    return (f"{count} samples that their tool failed to draw are left out.",) if count else ()
 
 
 def _left_out(
