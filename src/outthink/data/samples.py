@@ -51,6 +51,8 @@ class Sample:
     steps: tuple[str, ...] | None = None
     scores: tuple[float | None, ...] | None = None
     """One a step, or one of the whole."""
+    labels: tuple[bool | None, ...] | None = None
+    """Whether each step is right; `None` for a step of which nobody said."""
     failed: bool = False
     """Whether its tool could not draw it: no fault of the model's."""
 
@@ -84,7 +86,12 @@ class Reading:
 
 
 def sample(
-    where: str, values: Mapping[str, Any], reading: Reading, *, failed: bool = False
+    where: str,
+    values: Mapping[str, Any],
+    reading: Reading,
+    *,
+    labels: tuple[bool | None, ...] | None = None,
+    failed: bool = False,
 ) -> Sample:
     """A sample of what is known by the names of `COLUMNS`; what is left out or `None` is unknown.
 
@@ -110,6 +117,7 @@ def sample(
         _truth(where, values.get("finished")),
         None if steps is None else tuple(map(str, steps)),
         None if scores is None else tuple(_score(where, one, reading.scale) for one in scores),
+        labels,
         failed,
     )
 

@@ -20,8 +20,10 @@ from outthink.data.formats import recording, samples
 from outthink.data.samples import Reading, Recording, Sample, by_problem
 from outthink.errors import UsageError
 from outthink.grade import RECORDED, Grading, grading
+from outthink.measure.steps import LabelledSteps, StepQuality, step_quality
 from outthink.run.store import Store
 from outthink.run.team import Team
+from outthink.study import scoring
 from outthink.study.plan import Plan
 from outthink.study.record import Asked
 from outthink.study.run import engines_of, run
@@ -51,6 +53,8 @@ class Import:
     """Reads answers from texts, and judges where a file has no verdict."""
     again: bool = False
     """Judge again where there is a verdict, too."""
+    verifier: str | None = None
+    """Scores the steps of every sample, in place of the files' scores."""
     samples: int | None = None
     """Samples a problem; problems with fewer are left out. `None` is the fewest of any problem."""
 
@@ -65,6 +69,8 @@ class Imported:
     samples: int
     """A problem."""
     notes: tuple[str, ...]
+    steps: StepQuality | None = None
+    """How well scores of steps agree with labels; `None` where the files have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,14 @@ def import_samples(wanted: Import, store: Path) -> Imported:
         raise UsageError(f"{store}: is there already; import into a new store")
     judge = grading(wanted.grader)
     judge.require()
+    if wanted.verifier is not None:
+        scoring.require(wanted.verifier)
     sources = tuple(map(recording, wanted.files))
     _require_once(sources)
     every = [one for path in wanted.files for one in samples(path, wanted.reading)]
+    if wanted.verifier is not None:
+        every = scoring.scored(every, wanted.verifier)
+    steps = _step_quality(every)
     recorded = by_problem([one for one in every if not one.failed])
     if not recorded:
         raise UsageError(f"{wanted.files[0]}: no sample was drawn; import what did not fail")
@@ -101,12 +112,12 @@ def import_samples(wanted: Import, store: Path) -> Imported:
     notes = (*_failures(every), *_left_out(recorded, kept, size))
     problems = [_problem(id, rows) for id, rows in kept.items()]
     replayed = {p.id: _replayed(p, kept[p.id], judge, wanted.again) for p in problems}
-    notes += _said(replayed, kept, judge, wanted.again)
+    notes += (*_said(replayed, kept, judge, wanted.again), *_said_of_steps(every, steps))
     partial = store.with_name(f"{store.name}.partial")
     partial.unlink(missing_ok=True)
     _write(partial, problems, replayed, judge, sources, wanted, notes)
     partial.replace(store)
-    return Imported(store, sources, len(problems), size, notes)
+    return Imported(store, sources, len(problems), size, notes, steps)
 
 
 def _require_once(sources: Sequence[Recording]) -> None:
@@ -117,6 +128,37 @@ def _require_once(sources: Sequence[Recording]) -> None:
                 f"{one.file} holds the same as {first[one.digest]}; give each file once"
             )
         first[one.digest] = one.file
+
+
+def _step_quality(every: Sequence[Sample]) -> StepQuality | None:
+    return step_quality(
+        [
+            LabelledSteps(one.problem_id, one.labels, one.scores, one.finished is not False)
+            for one in every
+            if one.labels is not None and one.scores is not None
+        ]
+    )
+
+
+def _said_of_steps(every: Sequence[Sample], steps: StepQuality | None) -> tuple[str, ...]:
+    """What the labels of steps say of the scores."""
+    labelled = sum(one.labels is not None for one in every)
+    if not labelled:
+        return ()
+    if steps is None:
+        return (
+            f"The steps of {labelled} samples are labelled. How well a verifier finds the first "
+            "wrong one is said where the file has step_scores or --verifier gives them, and each "
+            "half of the problems has right and wrong solutions.",
+        )
+    low, high = 100 * steps.f1.low, 100 * steps.f1.high
+    ranked = "" if steps.auc is None else f" AUC of {steps.steps} step scores: {steps.auc:.3f}."
+    return (
+        f"Labels of steps: first-error F1 {100 * steps.f1.mean:.1f} [{low:.1f}, {high:.1f}] on "
+        f"{steps.problems} problems. The first wrong step is named in {steps.found:.1%} of "
+        f"{steps.wrong} wrong solutions, and none in {steps.kept:.1%} of {steps.right} right ones."
+        f"{ranked}",
+    )
 
 
 def _failures(every: Sequence[Sample]) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from outthink.data.formats import (
     inspect_ai,
     lm_eval,
     plain,
+    prm800k,
+    process_bench,
     search_and_learn,
 )
 from outthink.data.samples import Reading, Recording, Sample
@@ -37,6 +39,8 @@ _READERS: Mapping[str, _Reader] = {
     "lm-eval": lm_eval.samples,
     "crucible-ttc": crucible.samples,
     "AutoTTS": autotts.samples,
+    "ProcessBench": process_bench.samples,
+    "PRM800K": prm800k.samples,
     "search-and-learn": search_and_learn.samples,
     "plain": plain.samples,
 }
@@ -47,6 +51,8 @@ _SIGNS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "lm-eval": lm_eval.is_log,
     "crucible-ttc": lambda values: isinstance(values.get("records"), list),
     "AutoTTS": lambda values: "each_branch" in values,
+    "ProcessBench": process_bench.is_labelled,
+    "PRM800K": prm800k.is_labelled,
     "search-and-learn": lambda values: isinstance(values.get("completions"), list),
 }
 """By format, what shows in its first row; a file that shows none of it is a plain table."""
