@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import re
 import zipfile
 from pathlib import Path
 
@@ -57,8 +58,8 @@ def test_every_sample_of_an_inspect_log_comes_along(tmp_path, path):
         )
         assert row["tokens"] == one["output"]["usage"]["output_tokens"]
         cut = one["output"]["choices"][0]["stop_reason"] == "max_tokens"
-        assert (row["finished"] is False) is cut
-        assert row["correct"] is (None if cut else one["scores"]["match"]["value"] == "C")
+        assert row["finished"] is not cut
+        assert row["correct"] is (one["scores"]["match"]["value"] == "C")
 
 
 def test_thoughts_come_before_the_answer_and_are_not_read_for_one():
@@ -197,6 +198,56 @@ def test_two_files_with_one_problem_and_different_texts_are_refused_by_name(tmp_
 
 
 # crucible-ttc ------------------------------------------------------------------------------------
+
+
+def cleaned(text):
+    return text.strip().strip("$").strip().rstrip(".").strip()
+
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:\s*/\s*-?\d+(?:\.\d+)?)?")
+DECLARED = (
+    re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}"),
+    re.compile(
+        r"(?:final\s+answer|answer)\s*(?:(?:is|:|=)\s*|\$?\\?boxed\s*\{?\s*)\$?([^\n.$}]+)", re.I
+    ),
+    NUMBER,
+)
+
+
+def read_as_crucible(text):
+    """The answer that crucible-ttc reads (`verify/answer_extract.py`), which its votes count."""
+    for place, pattern in enumerate(DECLARED):
+        values = [value for value in map(cleaned, pattern.findall(text)[-1:]) if value]
+        if values:
+            number = NUMBER.search(values[0]) if place else None
+            return number.group().replace(" ", "") if number else values[0]
+    return ""
+
+
+def test_the_published_majority_of_crucible_comes_out_of_its_own_answers(tmp_path):
+    """Answers that a file judges both ways vote as one, and each sample keeps its verdict."""
+    right = 0.0
+    for seed in range(3):
+        file = HERE / f"crucible-math500-bestofn-seed{seed}.json.xz"
+        table = tmp_path / f"{seed}.jsonl"
+        records = json.loads(lzma.decompress(file.read_bytes()))["records"]
+        table.write_text(
+            "\n".join(
+                json.dumps(
+                    {
+                        "problem_id": record["problem_id"],
+                        "answer": read_as_crucible(trace["text"]),
+                        "correct": trace["correct"],
+                    }
+                )
+                for record in records
+                for trace in record["traces"]
+            )
+        )
+        made = import_samples(Import((table,), Reading({}), "exact"), tmp_path / f"{seed}.store")
+        with reopened(made.store) as opened:
+            right += opened.study.curve("majority", (8,)).sum()
+    assert right == 63
 
 
 def test_the_published_figures_of_crucible_come_out(tmp_path):

@@ -58,6 +58,7 @@ def _row(sample: Sample) -> dict[str, Any]:
         "score": scores[-1] if scores else None,
         "steps": None if sample.steps is None else list(sample.steps),
         "step_scores": None if scores is None else list(scores),
+        "step_labels": None if sample.labels is None else list(sample.labels),
         "finished": sample.finished,
     }
     return {name: known[name] for name in COLUMNS}
@@ -96,6 +97,7 @@ def _parquet(path: Path, rows: Iterator[dict[str, Any]]) -> int:
         "score": arrow.float64(),
         "steps": arrow.list_(arrow.string()),
         "step_scores": arrow.list_(arrow.float64()),
+        "step_labels": arrow.list_(arrow.bool_()),
         "finished": arrow.bool_(),
     }
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])

@@ -30,6 +30,7 @@ COLUMNS = {
     "score": ("score", "prm_score"),
     "steps": ("steps",),
     "step_scores": ("step_scores",),
+    "step_labels": ("step_labels",),
     "finished": ("finished",),
 }
 """What is read of a sample, and the names of columns that it is looked for under."""
@@ -90,7 +91,6 @@ def sample(
     values: Mapping[str, Any],
     reading: Reading,
     *,
-    labels: tuple[bool | None, ...] | None = None,
     failed: bool = False,
 ) -> Sample:
     """A sample of what is known by the names of `COLUMNS`; what is left out or `None` is unknown.
@@ -104,6 +104,7 @@ def sample(
     steps = _list(where, values.get("steps"))
     given = _list(where, values.get("step_scores"))
     scores = given if given is not None else _single(values.get("score"))
+    labels = _list(where, values.get("step_labels"))
     text = _text(values.get("text"))
     return Sample(
         where,
@@ -117,7 +118,7 @@ def sample(
         _truth(where, values.get("finished")),
         None if steps is None else tuple(map(str, steps)),
         None if scores is None else tuple(_score(where, one, reading.scale) for one in scores),
-        labels,
+        None if labels is None else tuple(_truth(where, label) for label in labels),
         failed,
     )
 
@@ -140,9 +141,11 @@ def _single(value: Any) -> list[Any] | None:
     return None if value is None else [value]
 
 
-def _list(where: str, value: Any) -> list[Any] | None:
+def _list(where: str, value: Any) -> Sequence[Any] | None:
     """A list, as JSON where the file is CSV."""
     known = parse(where, value) if isinstance(value, str) else value
+    if isinstance(known, tuple):
+        return known
     if known is not None and not isinstance(known, list):
         raise ProblemFileError(
             f"{where}: {json.dumps(known)[:60]} is no list; write one entry a step"
@@ -194,20 +197,21 @@ def _score(where: str, value: Any, scale: str) -> float | None:
     return number
 
 
-def by_problem(recorded: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Samples by problem. Raises `ProblemFileError` where two differ on its text or target."""
-    problems: dict[str, list[Sample]] = {}
-    known: dict[tuple[str, str], Sample] = {}
-    for sample in recorded:
-        problems.setdefault(sample.problem_id, []).append(sample)
+class Agreement:
+    """What is known of each problem: its first text and target, which all its samples share."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def check(self, sample: Sample) -> None:
+        """Raises `ProblemFileError` where a sample differs from an earlier one of its problem."""
         for name in ("prompt", "target"):
-            value = getattr(sample, name)
-            first = (
-                known.setdefault((sample.problem_id, name), sample) if value is not None else sample
-            )
-            if getattr(first, name) != value:
+            value: str | None = getattr(sample, name)
+            if value is None:
+                continue
+            known = self._known.setdefault((sample.problem_id, name), (value, sample.where))
+            if known[0] != value:
                 raise ProblemFileError(
                     f"{sample.where}: problem {sample.problem_id!r} has {name} {value[:60]!r}, and "
-                    f"{getattr(first, name)[:60]!r} in {first.where}; give one of them another id"
+                    f"{known[0][:60]!r} in {known[1]}; give one of them another id"
                 )
-    return problems

@@ -14,8 +14,8 @@ from outthink.data import sample_files
 from outthink.data.samples import Sample
 from outthink.errors import UsageError
 from outthink.grade import RECORDED
-from outthink.run.store import Node
-from outthink.study.imports import UNKNOWN_TARGET
+from outthink.run.store import Node, Recorded
+from outthink.study.replayed import UNKNOWN_TARGET, UNREAD
 from outthink.study.sweep import OpenStudy, make_place, reopened
 from outthink.types import Problem
 
@@ -115,31 +115,39 @@ def _steps(node: Node, text: Text | None) -> tuple[str, ...] | None:
 
 
 def _imported(problem: Problem, node: Node, right: bool | None, *, counted: bool) -> Sample:
-    """A sample as its file had it, as far as the store tells what was known from what was not."""
-    answer = _theirs(node.answer)
+    """A sample as its file had it."""
+    recorded = node.recorded or _guessed(node, right, counted=counted)
     steps = [*(node.texts or ())]
     while steps and not steps[-1]:  # stand for steps of which there are scores alone
         steps.pop()
-    text = "".join(steps)
-    known = bool(text) and text != answer
+    known = recorded.has_text
     return Sample(
         "",
         problem.id,
         None if problem.prompt == problem.id else problem.prompt,
         None if problem.reference == UNKNOWN_TARGET else problem.reference,
-        text if known else None,
-        _read(answer, known),
-        right,
-        node.decoded_tokens if counted else node.decoded_tokens or None,
-        False if node.truncated else None,
+        "".join(steps) if known else None,
+        _read(recorded.answer, known),
+        recorded.right,
+        recorded.tokens,
+        recorded.finished,
         tuple(steps) if known and len(steps) > 1 else None,
         None if node.scores is None else node.scores.steps or None,
+        recorded.labels,
     )
 
 
+def _guessed(node: Node, right: bool | None, *, counted: bool) -> Recorded:
+    """What stores say of a sample that were written before its file was recorded with it."""
+    answer, text = _theirs(node.answer), "".join(node.texts or ())
+    tokens = node.decoded_tokens if counted else node.decoded_tokens or None
+    finished = False if node.truncated else None
+    return Recorded(answer, right, tokens, finished, bool(text) and text != answer)
+
+
 def _theirs(answer: str | None) -> str | None:
-    """An answer without what `study.imports` says of it."""
-    if answer is None or answer.startswith("(unread answer "):
+    """An answer without what `study.replayed` says of it."""
+    if answer is None or answer.startswith(UNREAD):
         return None
     for said in (" (judged right)", " (judged wrong)"):
         answer = answer.removesuffix(said)

@@ -31,36 +31,46 @@ def require(name: str) -> None:
         check(name)
 
 
-def scored(samples: Sequence[Sample], verifier: str) -> list[Sample]:
-    """The samples with a verifier's scores of their steps in place of those they had; samples
-    without a text stay as they are. Loads or connects.
+class Scoring:
+    """A verifier of text at work. `close` lets go of it.
 
     Raises `UsageError` as `require`, and where the verifier cannot be had.
     """
-    require(verifier)
-    return asyncio.run(_scored(samples, verifier))
 
+    def __init__(self, name: str) -> None:
+        require(name)
+        self._written = _Written()
+        made: Verifier | BatchVerifier = (
+            named(name, self._written) if is_named(name) else own(name, self._written)
+        )
+        self._engine = in_process.verifier(made)
+        self._loop = asyncio.Runner()
 
-async def _scored(samples: Sequence[Sample], name: str) -> list[Sample]:
-    written = _Written()
-    made: Verifier | BatchVerifier = named(name, written) if is_named(name) else own(name, written)
-    engine = in_process.verifier(made)
-    result = list(samples)
-    wanted = [place for place, sample in enumerate(samples) if _steps(sample)]
-    try:
+    def of(self, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples with scores of their steps in place of those they had; samples without a text
+        stay as they are."""
+        return self._loop.run(self._scored(samples))
+
+    async def _scored(self, samples: Sequence[Sample]) -> list[Sample]:
+        result, written = list(samples), self._written
+        written.forget()
+        wanted = [place for place, sample in enumerate(samples) if _steps(sample)]
         with Progress("scoring", len(wanted), "solutions") as bar:
             for start in range(0, len(wanted), _AT_ONCE):
                 places = wanted[start : start + _AT_ONCE]
                 solutions = [written.solution(samples[place]) for place in places]
-                async for index, row, _ in engine.verify(solutions):
-                    place = places[index]
-                    steps = _steps(samples[place])
-                    result[place] = replace(samples[place], steps=steps, scores=row.scores.steps)
+                async for index, row, _ in self._engine.verify(solutions):
+                    one = samples[places[index]]
+                    scores = row.scores.steps
+                    result[places[index]] = replace(one, steps=_steps(one), scores=scores)
                     bar.advance(1)
-    finally:
-        if isinstance(engine, Closes):
-            await engine.aclose()
-    return result
+        return result
+
+    def close(self) -> None:
+        """Let go of the verifier."""
+        if isinstance(self._engine, Closes):
+            self._loop.run(self._engine.aclose())
+        self._loop.close()
 
 
 def _steps(sample: Sample) -> tuple[str, ...]:
@@ -75,13 +85,19 @@ class _Written:
     name = "recorded"
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._texts: dict[int, str] = {}
+        self._next = 0
+
+    def forget(self) -> None:
+        """Let go of the texts; their ids are not given again."""
+        self._texts.clear()
 
     def solution(self, sample: Sample) -> Solution:
         """A sample as a verifier is given it."""
-        first = len(self._texts)
-        self._texts += _steps(sample)
-        ids = tuple(range(first, len(self._texts)))
+        steps = _steps(sample)
+        ids = tuple(range(self._next, self._next + len(steps)))
+        self._next += len(steps)
+        self._texts.update(zip(ids, steps, strict=True))
         ends = tuple(range(1, len(ids) + 1))
         problem = Problem(sample.problem_id, sample.prompt or sample.problem_id, sample.target)
         return Solution(problem, ids, ends, finished=True)

@@ -39,10 +39,11 @@ def samples(path: Path, reading: Reading) -> Iterator[Sample]:
             "target": question.get("ground_truth_answer"),
             "steps": texts,
             "step_scores": row.values.get("step_scores"),
+            "step_labels": tuple(right for _, right in chosen),
             "answer": texts[-1].partition(_ANSWER)[2] or None if texts else None,
             "finished": label["finish_reason"] == "solution",
         }
-        yield sample(row.where, known, reading, labels=tuple(right for _, right in chosen))
+        yield sample(row.where, known, reading)
 
 
 def _chosen(row: Row, step: Any) -> tuple[str, bool | None]:

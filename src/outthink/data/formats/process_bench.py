@@ -32,9 +32,10 @@ def samples(path: Path, reading: Reading) -> Iterator[Sample]:
             "target": values.get("target"),
             "steps": values.get("steps"),
             "step_scores": values.get("step_scores"),
+            "step_labels": _labels(row),
             "correct": values.get("final_answer_correct"),
         }
-        yield sample(row.where, known, reading, labels=_labels(row))
+        yield sample(row.where, known, reading)
 
 
 def _labels(row: Row) -> tuple[bool | None, ...]:
