@@ -42,8 +42,8 @@ from outthink.types import Problem
 
 SCORED = ("majority", "best_of_n(answer=max)", "best_of_n")
 UNSCORED = ("majority",)
-_AT_ONCE = 64
-"""Problems whose samples are in memory at once."""
+_AT_ONCE = 4096
+"""Samples in memory at once, or those of one problem where it has more."""
 _SCORED_AT_ONCE = 1024
 """Samples that a verifier is given at once."""
 
@@ -195,7 +195,7 @@ class _Writing:
         importing = Progress("importing", len(self._ids), "problems")
         with Store.open(path, write=True) as store, importing as bar:
             ids = iter(self._ids)
-            while some := list(islice(ids, _AT_ONCE)):
+            while some := list(islice(ids, max(1, _AT_ONCE // self._size))):
                 rows = {id: spool.of(id, self._size) for id in some}
                 problems = [problem_of(id, of) for id, of in rows.items()]
                 kept = {
@@ -230,10 +230,13 @@ class _Writing:
         )
         asyncio.run(running)
         view, job = store.view(engines_of(team, 0), self._name), self._plan.pool_job
-        for problem in problems:
-            draws = view.draws(problem.id, job, self._size)
-            said = [row.recorded for row in kept[problem.id]]
-            store.keep_recorded(dict(zip(draws, said, strict=True)))
+        store.keep_recorded(
+            {
+                draw: row.recorded
+                for id, rows in kept.items()
+                for draw, row in zip(view.draws(id, job, self._size), rows, strict=True)
+            }
+        )
 
     def _team(self, kept: dict[str, list[Replayed]]) -> Team:
         scores = ReplayedScores(self._digest, kept) if self._came.scored else None

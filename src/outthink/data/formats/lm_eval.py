@@ -10,14 +10,15 @@ is of a vote, or of one of them, and is not taken. https://github.com/EleutherAI
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from outthink.data.samples import Reading, Sample, sample
 from outthink.data.tables import Row, rows
-from outthink.errors import ProblemFileError
+from outthink.errors import ProblemFileError, UsageError
 
 FIELDS = ("doc_id", "target", "arguments", "resps", "filtered_resps", "filter", "metrics")
 
@@ -130,3 +131,40 @@ def _verdict(row: Row, reading: Reading) -> bool | None:
             f"{row.where}: {' and '.join(known)} differ; choose one with --column correct=METRIC"
         )
     return next(iter(known.values()), None)
+
+
+def document(number: int, samples: Sequence[Sample]) -> dict[str, Any]:
+    """The samples of one problem, one at least, as a line of such a log.
+
+    Its verdict is that of a single sample, or the share that is right of several. Raises
+    `UsageError` for a sample without a text.
+    """
+    first = samples[0]
+    texts = [sample.text for sample in samples if sample.text is not None]
+    if len(texts) < len(samples):
+        raise UsageError(
+            f"problem {first.problem_id!r} has a sample without a text, which lm-eval logs; write "
+            "a plain table"
+        )
+    prompt = first.problem_id if first.prompt is None else first.prompt
+    doc = {"problem_id": first.problem_id, "problem": prompt, "target": first.target}
+    judged = [sample.right for sample in samples if sample.right is not None]
+    answers = [sample.answer or "[invalid]" for sample in samples]
+    return {
+        "doc_id": number,
+        "doc": doc,
+        "target": first.target,
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": {}}},
+        "resps": [texts],
+        "filtered_resps": answers if len(answers) == 1 else [answers],
+        "filter": "none",
+        "metrics": ["exact_match"],
+        "doc_hash": _hashed(json.dumps(doc, indent=2, ensure_ascii=False)),
+        "prompt_hash": _hashed(prompt),
+        "target_hash": _hashed(str(first.target)),
+        "exact_match": sum(judged) / len(judged) if judged else None,
+    }
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

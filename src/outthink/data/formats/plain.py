@@ -13,8 +13,29 @@ from outthink.errors import ProblemFileError
 def samples(path: Path, reading: Reading) -> Iterator[Sample]:
     """The sample of each row. Raises `ProblemFileError` for a column that is not there."""
     for row in rows(path):
+        _require_version(row)
         columns = _columns(row, reading)
         yield sample(row.where, {name: row.values[key] for name, key in columns.items()}, reading)
+
+
+VERSION = "outthink samples 1"
+"""Of the tables that `outthink export` writes, and that are read."""
+_OURS = "outthink "
+
+
+def _require_version(row: Row) -> None:
+    version = row.values.get("format")
+    if not isinstance(version, str) or not version.startswith(_OURS) or version == VERSION:
+        return
+    if version.startswith("outthink searches"):
+        raise ProblemFileError(
+            f"{row.where}: everything that searches drew, which no pool can be read from; export "
+            "without --searches"
+        )
+    raise ProblemFileError(
+        f"{row.where}: written in format {version!r}, and {VERSION!r} is read; use the outthink "
+        "that wrote it"
+    )
 
 
 def _columns(row: Row, reading: Reading) -> dict[str, str]:
