@@ -225,9 +225,11 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path, name):
         source.read(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
-def test_a_file_in_another_encoding_names_the_line(tmp_path, name):
-    (tmp_path / name).write_bytes(b"question,answer\n\xff\xfe,1\n")
+@pytest.mark.parametrize(
+    ("name", "first"), [("p.jsonl", b'{"prompt": "1"}'), ("p.csv", b"question,answer")]
+)
+def test_a_file_in_another_encoding_names_the_line(tmp_path, name, first):
+    (tmp_path / name).write_bytes(first + b"\n\xff\xfe,1\n")
     with pytest.raises(ProblemFileError, match=":2: not UTF-8"):
         source.read(str(tmp_path / name))
 

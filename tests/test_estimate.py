@@ -71,7 +71,6 @@ def test_a_pool_numbers_answers_in_order_of_appearance():
 @pytest.mark.parametrize(
     ("answers", "scores", "right", "said"),
     [
-        ([0, 0], [0.5, 0.5], [True, False], "both right and wrong"),
         ([-1, 0], [0.5, 0.5], [True, False], "without an answer is right"),
         ([0, 0], [0.5, 1.5], [True, True], "outside"),
         ([0, 0], [0.5, np.inf], [True, True], "outside"),

@@ -7,6 +7,7 @@ import pytest
 
 from outthink.cli import main
 from outthink.data.samples import COLUMNS, Reading
+from outthink.data.tables import rows
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.run.store import Store
@@ -34,7 +35,7 @@ OTHERS = [
     {"problem_id": "q", "problem": "1 + 1", "target": "2", "text": "#### 2", "score": 0.25},
     {"problem_id": "q", "answer": "3", "steps": ["one ", "two"], "tokens": 3},
 ]
-NONE = dict.fromkeys(COLUMNS)
+NONE = {"format": "outthink samples 1"} | dict.fromkeys(COLUMNS)
 
 
 def same(answer, reference):
@@ -55,6 +56,20 @@ def scripted(path, verifier):
     asked = Asked(plan, "scripted", ids, "", engines_of(team, 0), "exact", 0)
     with Store.open(path, write=True) as store:
         store.add_problems(problems)
+        asked.write(store)
+        asyncio.run(
+            run(plan, problems, team, grader=same, grader_name="exact", seed=0, store=store)
+        )
+    return path
+
+
+def beams(path):
+    """A sweep with a search step by step."""
+    plan = Plan(("beam", "majority"), (4,), pool=4, oracle_samples=0, predicted_samples=0)
+    problems, team = scripted_problems(3), Team.of(WRITES, ScriptedVerifier())
+    ids = tuple(problem.id for problem in problems)
+    asked = Asked(plan, "scripted", ids, "", engines_of(team, 0), "exact", 0)
+    with Store.open(path, write=True) as store:
         asked.write(store)
         asyncio.run(
             run(plan, problems, team, grader=same, grader_name="exact", seed=0, store=store)
@@ -150,3 +165,54 @@ def test_the_command_says_what_it_wrote_and_how_it_is_read_again(tmp_path, capsy
 def test_an_ending_that_nothing_is_written_for_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"\.jsonl, \.csv, \.parquet"):
         export_samples(tmp_path / "a.store", tmp_path / "a.xlsx")
+
+
+def test_a_table_of_another_version_is_refused(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps(NONE | OTHERS[0] | {"format": "outthink samples 9"}))
+    with pytest.raises(UsageError, match="written in format 'outthink samples 9'"):
+        imported(tmp_path / "b.store", file)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_everything_that_searches_drew_can_be_exported(tmp_path, ending, capsys):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    store = beams(tmp_path / "a.store")
+    file = tmp_path / f"a.{ending}"
+    assert main(["export", str(store), "-o", str(file), "--searches"]) == 0
+    written = [row.values for row in rows(file)]
+    with reopened(store) as opened:
+        jobs = opened.study.view.finished()
+        trees = [opened.study.view.tree(*job) for job in sorted(jobs)]
+    nodes = [(tree, node) for tree in trees for node in tree.nodes]
+    assert {tree.strategy for tree in trees} == {"beam", "majority"}
+    assert len(written) == len(nodes)
+    for row, (tree, node) in zip(written, nodes, strict=True):
+        assert row["strategy"] == tree.strategy
+        assert [int(row[name]) for name in ("budget", "number", "parent", "tokens")] == [
+            tree.budget,
+            node.number,
+            node.parent,
+            node.decoded_tokens,
+        ]
+        assert row["answer"] == node.answer
+    assert any(int(row["parent"]) >= 0 for row in written)
+    with pytest.raises(UsageError, match="export without --searches"):
+        imported(tmp_path / "b.store", file)
+
+
+def test_a_log_as_that_of_lm_eval_has_the_same_samples(tmp_path):
+    store, file = scripted(tmp_path / "a.store", None), tmp_path / "samples_a.jsonl"
+    export_samples(store, file, texts=TEXTS, form="lm-eval")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["doc"]["problem_id"] for line in lines] == [p.id for p in scripted_problems(5)]
+    again = imported(tmp_path / "b.store", file)
+    assert [sample[-1] for sample in pool(again)] == [sample[-1] for sample in pool(store)]
+
+
+def test_a_store_without_texts_is_no_log_of_lm_eval(tmp_path):
+    store, file = scripted(tmp_path / "a.store", None), tmp_path / "a.jsonl"
+    with pytest.raises(UsageError, match="a sample without a text"):
+        export_samples(store, file, form="lm-eval")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.store"]

@@ -54,6 +54,30 @@ def test_the_best_scored_sample_is_judged_as_its_file_says_where_an_answer_is_ju
         assert opened.study.curve("best_of_n(answer=max)", (1, 2)).ravel().tolist() == [0.5, 1.0]
 
 
+def test_an_answer_that_is_judged_both_ways_votes_as_one(tmp_path):
+    said = (("1", True), ("1", False), ("2", False), ("2", False), ("1", False))
+    rows = [{"problem_id": "p", "answer": answer, "correct": right} for answer, right in said]
+    with reopened(bring(tmp_path, rows).store) as opened:
+        assert opened.study.curve("majority", (5,)).ravel().tolist() == [1.0]
+
+
+def test_the_verdict_of_a_sample_that_was_cut_off_is_kept_and_it_counts_as_wrong(tmp_path):
+    rows = [{"problem_id": "p", "text": "#### 1", "correct": True, "finished": False, "tokens": 3}]
+    made = bring(tmp_path, rows)
+    assert "1 samples that were cut off are judged right" in " ".join(made.notes)
+    with reopened(made.store) as opened:
+        (said,) = opened.study.view.recorded("p", opened.asked.plan.pool_job, 1)
+        assert (said.right, said.finished, said.tokens) == (True, False, 3)
+        assert opened.study.pools[0].right.tolist() == [False]
+
+
+def test_tokens_that_were_not_counted_are_not_zero_in_the_store(tmp_path):
+    rows = [{"problem_id": "p", "answer": "1", "correct": True, "tokens": t} for t in (None, 0, 7)]
+    with reopened(bring(tmp_path, rows).store) as opened:
+        nodes = opened.study.view.tree("p", opened.asked.plan.pool_job, 3).nodes
+        assert [node.decoded_tokens for node in nodes] == [None, 0, 7]
+
+
 def test_crucible_recordings_of_one_problem_go_together(tmp_path):
     files = []
     for seed in range(2):

@@ -22,8 +22,8 @@ from outthink.errors import UsageError
 @options.argument(
     "files",
     "FILE...",
-    "Samples that another tool recorded: a table with a row a sample (.jsonl, .json, .csv, .tsv, "
-    ".parquet), a search-and-learn table, or a recording of crucible-ttc.",
+    "Samples that another tool recorded: a log of lm-eval or inspect_ai, a table with a row a "
+    "sample (.jsonl, .json, .csv, .tsv, .parquet), and others; docs/import.md lists them.",
     nargs=-1,
     required=True,
     type=reads.PATH,
@@ -50,6 +50,11 @@ from outthink.errors import UsageError
     help="Reads answers from texts, and judges where the files do not.",
 )
 @options.flag("--grade", "Judge again where the files have verdicts, and say how many differ.")
+@options.option(
+    "--verifier",
+    metavar="NAME",
+    help="Scores the steps of every sample, in place of the files' scores: prm:MODEL and others.",
+)
 @options.count("--samples", None, "Samples a problem; problems with fewer are left out.")
 def import_(
     files: tuple[Path, ...],
@@ -58,6 +63,7 @@ def import_(
     scores: str,
     grader: str,
     grade: bool,
+    verifier: str | None,
     samples: int | None,
     as_json: bool,
 ) -> None:
@@ -66,7 +72,7 @@ def import_(
     from outthink.study.imports import Import, import_samples
 
     reading = Reading(dict(map(_named, column)), scores)
-    made = import_samples(Import(files, reading, grader, grade, samples), store)
+    made = import_samples(Import(files, reading, grader, grade, verifier, samples), store)
     if as_json:
         sources = [asdict(one) for one in made.sources]
         return print_json(
@@ -76,6 +82,7 @@ def import_(
                 "problems": made.problems,
                 "samples": made.samples,
                 "notes": list(made.notes),
+                "steps": None if made.steps is None else asdict(made.steps),
             }
         )
     say(f"store: {store}, {made.problems} problems x {made.samples} samples")

@@ -1,24 +1,21 @@
 """Samples that other tools recorded, as values: what a file holds of each, and nothing made up.
 
-Plain tables with a row a sample, search-and-learn tables with a row a problem, and recordings of
-crucible-ttc. Knows nothing of stores or models; answers are read and judged by whoever asks.
+`outthink.data.formats` reads them from files. Knows nothing of stores or models; answers are read
+and judged by whoever asks.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from outthink.data.tables import Row, parse, rows
+from outthink.data.tables import parse
 from outthink.errors import ProblemFileError, UsageError
 
-PLAIN, SEARCH_AND_LEARN, CRUCIBLE = "plain", "search-and-learn", "crucible"
-FORMATS = (PLAIN, SEARCH_AND_LEARN, CRUCIBLE)
 PROBABILITY, LOGIT = "probability", "logit"
 SCALES = (PROBABILITY, LOGIT)
 
@@ -33,6 +30,7 @@ COLUMNS = {
     "score": ("score", "prm_score"),
     "steps": ("steps",),
     "step_scores": ("step_scores",),
+    "step_labels": ("step_labels",),
     "finished": ("finished",),
 }
 """What is read of a sample, and the names of columns that it is looked for under."""
@@ -54,6 +52,10 @@ class Sample:
     steps: tuple[str, ...] | None = None
     scores: tuple[float | None, ...] | None = None
     """One a step, or one of the whole."""
+    labels: tuple[bool | None, ...] | None = None
+    """Whether each step is right; `None` for a step of which nobody said."""
+    failed: bool = False
+    """Whether its tool could not draw it: no fault of the model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,113 +86,17 @@ class Reading:
                 raise UsageError(f"nothing is called {name!r}; write one of {', '.join(COLUMNS)}")
 
 
-def recording(path: Path) -> Recording:
-    """Name, digest and format of a file. Raises `ProblemFileError` where it cannot be read."""
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ProblemFileError(
-            f"{path}: cannot be read ({error.strerror or error}); name a file of samples"
-        ) from error
-    return Recording(path.name, digest, _format(path))
+def sample(
+    where: str,
+    values: Mapping[str, Any],
+    reading: Reading,
+    *,
+    failed: bool = False,
+) -> Sample:
+    """A sample of what is known by the names of `COLUMNS`; what is left out or `None` is unknown.
 
-
-def samples(path: Path, reading: Reading) -> Iterator[Sample]:
-    """The samples of a file, in order. Raises `ProblemFileError` naming the place."""
-    read: Mapping[str, Callable[[Path, Reading], Iterator[Sample]]] = {
-        PLAIN: _plain,
-        SEARCH_AND_LEARN: _search_and_learn,
-        CRUCIBLE: _crucible,
-    }
-    return read[_format(path)](path, reading)
-
-
-def _format(path: Path) -> str:
-    first = next(rows(path), None)
-    if first is None:
-        raise ProblemFileError(f"{path}: holds no samples; give a file with one row a sample")
-    if isinstance(first.values.get("records"), list):
-        return CRUCIBLE
-    return SEARCH_AND_LEARN if isinstance(first.values.get("completions"), list) else PLAIN
-
-
-def _plain(path: Path, reading: Reading) -> Iterator[Sample]:
-    for row in rows(path):
-        columns = _columns(row, reading)
-        yield _sample(row.where, {name: row.values[key] for name, key in columns.items()}, reading)
-
-
-def _columns(row: Row, reading: Reading) -> dict[str, str]:
-    """By what they hold, the columns of a row."""
-    there = row.values
-    for name, theirs in reading.columns.items():
-        if theirs not in there:
-            raise ProblemFileError(
-                f"{row.where}: no column {theirs!r} for {name}; there are {', '.join(there)}"
-            )
-    known = {
-        name: next((one for one in names if one in there), None) for name, names in COLUMNS.items()
-    }
-    columns = {name: key for name, key in known.items() if key is not None} | dict(reading.columns)
-    if not {"problem_id", "problem"} & set(columns):
-        raise _lacks(row, "problem_id")
-    if not {"text", "answer", "correct", "steps"} & set(columns):
-        raise _lacks(row, "answer")
-    return columns
-
-
-def _lacks(row: Row, name: str) -> ProblemFileError:
-    return ProblemFileError(
-        f"{row.where}: no column for {name} ({', '.join(COLUMNS[name])}); there are "
-        f"{', '.join(row.values)}: name one with --column {name}=THEIRS"
-    )
-
-
-def _search_and_learn(path: Path, reading: Reading) -> Iterator[Sample]:
-    for row in rows(path):
-        values = row.values
-        texts: list[Any] = values["completions"]
-        scores = _as_many(row, "scores", len(texts))
-        tokens = values.get("completion_tokens")
-        counts = tokens if isinstance(tokens, list) else [None] * len(texts)
-        shared = {
-            "problem_id": values.get("unique_id", values.get("problem_id")),
-            "problem": values.get("problem"),
-            "target": values.get("answer"),
-        }
-        for text, score, count in zip(texts, scores, counts, strict=True):
-            # Theirs are -1 or 0 where a search did not count.
-            known = count if isinstance(count, int) and count > 0 else None
-            mine = {**shared, "text": text, "step_scores": score, "tokens": known}
-            yield _sample(row.where, mine, reading)
-
-
-def _as_many(row: Row, name: str, count: int) -> list[Any]:
-    column = row.values.get(name)
-    if column is None:
-        return [None] * count
-    if not isinstance(column, list) or len(column) != count:
-        raise ProblemFileError(f"{row.where}: {name} is not a list of {count}, one a completion")
-    return column
-
-
-def _crucible(path: Path, reading: Reading) -> Iterator[Sample]:
-    for row in rows(path):
-        for record in row.values["records"]:
-            where = f"{path}: record {record.get('problem_id')!r}"
-            shared = {"problem_id": record.get("problem_id"), "target": record.get("gold")}
-            if not isinstance(record.get("traces"), list):
-                there = ", ".join(record)
-                raise ProblemFileError(
-                    f"{where}: no list of traces; there are {there}: a recording of another version"
-                )
-            for trace in record["traces"]:
-                columns = {"score": "prm_score", "text": "text", "tokens": "tokens"}
-                mine = {name: trace.get(key) for name, key in columns.items()}
-                yield _sample(where, {**shared, **mine, "correct": trace.get("correct")}, reading)
-
-
-def _sample(where: str, values: Mapping[str, Any], reading: Reading) -> Sample:
+    Raises `ProblemFileError` naming `where` for a value that cannot be meant.
+    """
     prompt = _text(values.get("problem"))
     id = _text(values.get("problem_id")) or prompt
     if id is None:
@@ -198,12 +104,13 @@ def _sample(where: str, values: Mapping[str, Any], reading: Reading) -> Sample:
     steps = _list(where, values.get("steps"))
     given = _list(where, values.get("step_scores"))
     scores = given if given is not None else _single(values.get("score"))
+    labels = _list(where, values.get("step_labels"))
     text = _text(values.get("text"))
     return Sample(
         where,
         id,
         prompt,
-        _text(values.get("target")),
+        _target(values.get("target")),
         "".join(map(str, steps)) if text is None and steps is not None else text,
         _text(values.get("answer")),
         _truth(where, values.get("correct")),
@@ -211,6 +118,8 @@ def _sample(where: str, values: Mapping[str, Any], reading: Reading) -> Sample:
         _truth(where, values.get("finished")),
         None if steps is None else tuple(map(str, steps)),
         None if scores is None else tuple(_score(where, one, reading.scale) for one in scores),
+        None if labels is None else tuple(_truth(where, label) for label in labels),
+        failed,
     )
 
 
@@ -218,13 +127,25 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
+_HASHES = re.compile(r"####[ \t]*([^\n#]+?)\s*\Z")
+
+
+def _target(value: Any) -> str | None:
+    """A target; of a worked solution of GSM8K what stands after its `####`."""
+    text = _text(value)
+    worked = None if text is None else _HASHES.search(text)
+    return worked[1] if worked else text
+
+
 def _single(value: Any) -> list[Any] | None:
     return None if value is None else [value]
 
 
-def _list(where: str, value: Any) -> list[Any] | None:
+def _list(where: str, value: Any) -> Sequence[Any] | None:
     """A list, as JSON where the file is CSV."""
     known = parse(where, value) if isinstance(value, str) else value
+    if isinstance(known, tuple):
+        return known
     if known is not None and not isinstance(known, list):
         raise ProblemFileError(
             f"{where}: {json.dumps(known)[:60]} is no list; write one entry a step"
@@ -276,20 +197,21 @@ def _score(where: str, value: Any, scale: str) -> float | None:
     return number
 
 
-def by_problem(recorded: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Samples by problem. Raises `ProblemFileError` where two differ on its text or target."""
-    problems: dict[str, list[Sample]] = {}
-    known: dict[tuple[str, str], Sample] = {}
-    for sample in recorded:
-        problems.setdefault(sample.problem_id, []).append(sample)
+class Agreement:
+    """What is known of each problem: its first text and target, which all its samples share."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def check(self, sample: Sample) -> None:
+        """Raises `ProblemFileError` where a sample differs from an earlier one of its problem."""
         for name in ("prompt", "target"):
-            value = getattr(sample, name)
-            first = (
-                known.setdefault((sample.problem_id, name), sample) if value is not None else sample
-            )
-            if getattr(first, name) != value:
+            value: str | None = getattr(sample, name)
+            if value is None:
+                continue
+            known = self._known.setdefault((sample.problem_id, name), (value, sample.where))
+            if known[0] != value:
                 raise ProblemFileError(
                     f"{sample.where}: problem {sample.problem_id!r} has {name} {value[:60]!r}, and "
-                    f"{getattr(first, name)[:60]!r} in {first.where}; give one of them another id"
+                    f"{known[0][:60]!r} in {known[1]}; give one of them another id"
                 )
-    return problems

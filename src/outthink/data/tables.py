@@ -1,19 +1,23 @@
 """Rows of a file: JSON Lines, JSON, CSV, tab-separated values, Parquet, or a folder of JSON files.
 
 A row has the values of its columns and its place in the file, which errors name. A file's ending
-says of which kind it is. Knows nothing of problems.
+says of which kind it is, in front of `.gz` or `.xz` where it is compressed. JSON Lines, CSV and
+Parquet are read row by row, so that a file may be larger than memory. Knows nothing of problems.
 """
 
 from __future__ import annotations
 
 import csv
-import io
+import gzip
 import json
+import lzma
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from outthink.errors import ProblemFileError, UsageError
 
@@ -41,7 +45,13 @@ def rows(path: Path) -> Iterator[Row]:
     if path.is_dir():
         return _folder(path)
     readers = {".json": _json, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
-    return readers.get(path.suffix.lower(), _json_lines)(path)
+    return readers.get(_kind(path), _json_lines)(path)
+
+
+def _kind(path: Path) -> str:
+    """The ending of a file without that of its compression."""
+    inner = Path(path.stem) if path.suffix.lower() in _OPENERS else path
+    return inner.suffix.lower()
 
 
 def plain(column: str) -> str:
@@ -62,7 +72,7 @@ def parse(where: str, line: str) -> Any:
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_text(path).split("\n"), 1):
+    for number, line in enumerate(_lines(path), 1):
         if line.strip():
             yield _row(f"{path}:{number}", f"line {number}", parse(f"{path}:{number}", line), line)
 
@@ -110,9 +120,8 @@ def _row(where: str, line: str, value: Any, text: str) -> Row:
 
 
 def _csv(path: Path) -> Iterator[Row]:
-    text = _text(path)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    delimiter = "\t" if _kind(path) == ".tsv" else ","
+    reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     try:
         for fields in reader:
@@ -148,25 +157,53 @@ def _parquet(path: Path) -> Iterator[Row]:
             f"{path}: reading Parquet needs pyarrow; install it with: "
             "pip install 'outthink[parquet]'"
         ) from error
+    number = 0
     try:
-        table = pyarrow.parquet.read_table(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(f"{path}: row {number}", f"row {number}", values)
     except pyarrow.ArrowInvalid as error:
         reason = str(error).split("\n")[0]
         raise ProblemFileError(f"{path}: not Parquet ({reason}); save it anew") from error
-    for number, values in enumerate(table.to_pylist(), 1):
-        yield Row(f"{path}: row {number}", f"row {number}", values)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _text(path: Path) -> str:
+    return "".join(_lines(path))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, with what ends them."""
+    number = 0
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise ProblemFileError(
+                    f"{path}:{number}: not UTF-8; save the file as UTF-8"
+                ) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with _OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
+            yield file
+    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise ProblemFileError(
+            f"{path}: cannot be unpacked ({error}); copy it again, or unpack it yourself"
+        ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ProblemFileError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from error
+
+
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+_BATCH = 1_000
+"""Rows of a Parquet file that are in memory at once."""
 
 
 def _unreadable(path: Path, error: OSError) -> ProblemFileError:

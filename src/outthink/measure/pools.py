@@ -37,8 +37,9 @@ NO_ANSWER = -1
 class Pool:
     """n scored samples of one problem in the order they were drawn; 9 bytes a sample.
 
-    Raises `UsageError` where lengths or types differ from what is written here, an answer is both
-    right and wrong, a sample without an answer is right, or a score is outside [0, 1].
+    Of imported samples an answer may be both right and wrong, as their file judged each: one that
+    is chosen counts as its earliest sample. Raises `UsageError` where lengths or types differ from
+    what is written here, a sample without an answer is right, or a score is outside [0, 1].
     """
 
     problem_id: str
@@ -63,8 +64,6 @@ class Pool:
             raise self._wrong(f"answer id {self.answers.min()}; give {NO_ANSWER} for no answer")
         if self.right[self.answers == NO_ANSWER].any():
             raise self._wrong("a sample without an answer is right; grade it as wrong")
-        if np.intersect1d(self.answers[self.right], self.answers[~self.right]).size:
-            raise self._wrong("one answer is both right and wrong; grade canonical answers")
         known = self.scores[~np.isnan(self.scores)]
         if known.size and not (known.min() >= 0 and known.max() <= 1):
             raise self._wrong("a score is outside [0, 1]; give probabilities, or none at all")

@@ -1,43 +1,51 @@
 """Samples that other tools recorded, as the sweep that would have drawn them.
 
-A proposer that replays what was written and a verifier that replays its scores are run by the plan
-that pooled strategies are read from, so that a store of an import is read as any other.
-
-An answer that a file judges both ways is kept as two answers, since a verdict is of an answer:
-their samples do not vote together. A sample that was judged and has no answer that can be read is
-an answer of its own. How often that happened is said. All samples are held in memory.
+They are run by the plan that pooled strategies are read from, so that a store of an import is read
+as any other. Samples wait on disk, and a few problems at a time go into the store, so that files
+may be larger than memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from outthink.data.samples import Reading, Recording, Sample, by_problem, recording, samples
+from outthink.data.formats import recording, samples
+from outthink.data.samples import Agreement, Reading, Recording, Sample
 from outthink.errors import UsageError
 from outthink.grade import RECORDED, Grading, grading
+from outthink.measure.steps import LabelledSteps, StepQuality, step_quality
+from outthink.run.progress import Progress
 from outthink.run.store import Store
 from outthink.run.team import Team
+from outthink.study import scoring
 from outthink.study.plan import Plan
 from outthink.study.record import Asked
-from outthink.study.run import engines_of, run
-from outthink.study.sweep import make_place
-from outthink.types import (
-    Draw,
-    Drawn,
-    Problem,
-    Scores,
-    Solution,
-    Verified,
+from outthink.study.replayed import (
+    UNREAD,
+    Replayed,
+    ReplayedScores,
+    Writes,
+    problem_of,
+    replayed,
 )
+from outthink.study.run import engines_of, run
+from outthink.study.spool import Spool
+from outthink.study.sweep import make_place
+from outthink.types import Problem
 
 SCORED = ("majority", "best_of_n(answer=max)", "best_of_n")
 UNSCORED = ("majority",)
-UNKNOWN_TARGET = "(not recorded)"
-"""The reference of a problem whose samples are judged, and whose target nobody wrote down."""
+_AT_ONCE = 4096
+"""Samples in memory at once, or those of one problem where it has more."""
+_SCORED_AT_ONCE = 1024
+"""Samples that a verifier is given at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,8 @@ class Import:
     """Reads answers from texts, and judges where a file has no verdict."""
     again: bool = False
     """Judge again where there is a verdict, too."""
+    verifier: str | None = None
+    """Scores the steps of every sample, in place of the files' scores."""
     samples: int | None = None
     """Samples a problem; problems with fewer are left out. `None` is the fewest of any problem."""
 
@@ -64,15 +74,8 @@ class Imported:
     samples: int
     """A problem."""
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Replayed:
-    """A sample with the answer that it is kept under."""
-
-    sample: Sample
-    answer: str | None
-    right: bool | None
+    steps: StepQuality | None = None
+    """How well scores of steps agree with labels; `None` where the files have none."""
 
 
 def import_samples(wanted: Import, store: Path) -> Imported:
@@ -86,23 +89,32 @@ def import_samples(wanted: Import, store: Path) -> Imported:
         raise UsageError(f"{store}: is there already; import into a new store")
     judge = grading(wanted.grader)
     judge.require()
+    if wanted.verifier is not None:
+        scoring.require(wanted.verifier)
     sources = tuple(map(recording, wanted.files))
     _require_once(sources)
-    recorded = by_problem([one for path in wanted.files for one in samples(path, wanted.reading)])
-    size = wanted.samples or min(map(len, recorded.values()))
-    kept = {id: rows[:size] for id, rows in recorded.items() if len(rows) >= size}
-    if not kept:
-        most = max(map(len, recorded.values()))
-        raise UsageError(f"no problem has {size} samples; the most is {most}: give fewer --samples")
-    notes = _left_out(recorded, kept, size)
-    problems = [_problem(id, rows) for id, rows in kept.items()]
-    replayed = {p.id: _replayed(p, kept[p.id], judge, wanted.again) for p in problems}
-    notes += _said(replayed, kept, judge, wanted.again)
     partial = store.with_name(f"{store.name}.partial")
     partial.unlink(missing_ok=True)
-    _write(partial, problems, replayed, judge, sources, wanted, notes)
+    with Spool.open(store.with_name(f"{store.name}.samples")) as spool:
+        came = _Came()
+        for one in _every(wanted):
+            came.add(one, spool)
+        size, ids = _kept(wanted, spool)
+        writing = _Writing(wanted, judge, sources, size, tuple(ids), came)
+        notes = writing.write(partial, spool)
     partial.replace(store)
-    return Imported(store, sources, len(problems), size, notes)
+    return Imported(store, sources, len(ids), size, notes, came.quality())
+
+
+def _every(wanted: Import) -> Iterator[Sample]:
+    """All samples of all files, scored."""
+    every = (one for path in wanted.files for one in samples(path, wanted.reading))
+    if wanted.verifier is None:
+        yield from every
+        return
+    with closing(scoring.Scoring(wanted.verifier)) as scored:
+        while some := list(islice(every, _SCORED_AT_ONCE)):
+            yield from scored.of(some)
 
 
 def _require_once(sources: Sequence[Recording]) -> None:
@@ -115,226 +127,215 @@ def _require_once(sources: Sequence[Recording]) -> None:
         first[one.digest] = one.file
 
 
-def _left_out(
-    recorded: Mapping[str, Sequence[Sample]], kept: Mapping[str, Sequence[Sample]], size: int
-) -> tuple[str, ...]:
-    problems = len(recorded) - len(kept)
-    rows = sum(len(recorded[id]) - size for id in kept)
-    said = []
-    if problems:
-        said.append(f"{problems} problems with fewer than {size} samples are left out.")
-    if rows:
-        said.append(f"{rows} samples past the first {size} of their problem are left out.")
-    return tuple(said)
+def _kept(wanted: Import, spool: Spool) -> tuple[int, list[str]]:
+    """Samples a problem, and the problems that have as many."""
+    if not spool.counts:
+        raise UsageError(f"{wanted.files[0]}: no sample was drawn; import what did not fail")
+    size = wanted.samples or min(spool.counts.values())
+    ids = [id for id, count in spool.counts.items() if count >= size]
+    if not ids:
+        most = max(spool.counts.values())
+        raise UsageError(f"no problem has {size} samples; the most is {most}: give fewer --samples")
+    return size, ids
 
 
-def _problem(id: str, rows: Sequence[Sample]) -> Problem:
-    prompt = next((row.prompt for row in rows if row.prompt is not None), id)
-    target = next((row.target for row in rows if row.target is not None), None)
-    judged = any(row.right is not None for row in rows)
-    return Problem(id, prompt, UNKNOWN_TARGET if target is None and judged else target)
+@dataclass(slots=True)
+class _Came:
+    """What is known of all samples, once they came."""
+
+    failed: int = 0
+    scored: bool = False
+    labelled: list[LabelledSteps] = field(default_factory=list)
+    unscored: int = 0
+    """Samples whose steps are labelled and have no scores."""
+    _agreement: Agreement = field(default_factory=Agreement)
+
+    def add(self, one: Sample, spool: Spool) -> None:
+        if one.failed:
+            self.failed += 1
+            return
+        self._agreement.check(one)
+        self.scored = self.scored or bool(one.scores)
+        spool.add(one)
+        if one.labels is None:
+            return
+        if one.scores is None:
+            self.unscored += 1
+            return
+        whole = one.finished is not False
+        self.labelled.append(LabelledSteps(one.problem_id, one.labels, one.scores, whole))
+
+    def quality(self) -> StepQuality | None:
+        return step_quality(self.labelled)
 
 
-def _replayed(
-    problem: Problem, rows: Sequence[Sample], judge: Grading, again: bool
-) -> list[_Replayed]:
-    """Samples with answers that have one verdict each."""
-    answers = [_answer(row, judge) for row in rows]
-    if again:
-        if problem.reference == UNKNOWN_TARGET:
-            raise UsageError(f"problem {problem.id!r} has no target; import without --grade")
-        return [_Replayed(row, answer, None) for row, answer in zip(rows, answers, strict=True)]
-    rights = [_verdict(problem, row, a, judge) for row, a in zip(rows, answers, strict=True)]
-    both = _both_ways(answers, rights)
-    return [
-        _Replayed(row, _name(answer, right, number, both), right)
-        for number, (row, answer, right) in enumerate(zip(rows, answers, rights, strict=True))
-    ]
+class _Writing:
+    """An import on its way into its store."""
 
+    def __init__(
+        self,
+        wanted: Import,
+        judge: Grading,
+        sources: Sequence[Recording],
+        size: int,
+        ids: tuple[str, ...],
+        came: _Came,
+    ) -> None:
+        self._wanted, self._judge, self._sources = wanted, judge, sources
+        self._size, self._ids, self._came = size, ids, came
+        self._digest = hashlib.sha256("".join(one.digest for one in sources).encode()).hexdigest()
+        self._name = judge.name if wanted.again else f"{RECORDED}{judge.name}"
+        budgets = tuple(sorted({2**power for power in range(size.bit_length())} | {size}))
+        strategies = SCORED if came.scored else UNSCORED
+        self._plan = Plan(strategies, budgets, pool=size, oracle_samples=0, predicted_samples=0)
 
-def _answer(row: Sample, judge: Grading) -> str | None:
-    if row.finished is False:
-        return None
-    if row.answer is not None:
-        return judge.canonical(row.answer) or None
-    return None if row.text is None else judge.read(row.text)
+    def write(self, path: Path, spool: Spool) -> tuple[str, ...]:
+        """Write the store; what a reader must know of it."""
+        tally = _Tally(self._judge, self._wanted.again)
+        importing = Progress("importing", len(self._ids), "problems")
+        with Store.open(path, write=True) as store, importing as bar:
+            ids = iter(self._ids)
+            while some := list(islice(ids, max(1, _AT_ONCE // self._size))):
+                rows = {id: spool.of(id, self._size) for id in some}
+                problems = [problem_of(id, of) for id, of in rows.items()]
+                kept = {
+                    p.id: replayed(p, rows[p.id], self._judge, self._wanted.again) for p in problems
+                }
+                for problem in problems:
+                    tally.add(problem, kept[problem.id])
+                self._keep(store, problems, kept)
+                bar.advance(len(some))
+            notes = (*self._left_out(spool), *tally.notes(), *_said_of_steps(self._came))
+            self._asked(tally, notes).write(store)
+        return notes
 
-
-def _verdict(problem: Problem, row: Sample, answer: str | None, judge: Grading) -> bool | None:
-    """That of the file; where it has none, the grader's."""
-    if row.right is not None or answer is None or problem.reference is None:
-        return row.right
-    if problem.reference == UNKNOWN_TARGET:
-        raise UsageError(f"{row.where}: neither a verdict nor a target is there; give one of them")
-    return judge.grade(answer, problem.reference)
-
-
-def _both_ways(answers: Sequence[str | None], rights: Sequence[bool | None]) -> set[str]:
-    kinds: dict[str, set[bool | None]] = {}
-    for answer, right in zip(answers, rights, strict=True):
-        if answer is not None:
-            kinds.setdefault(answer, set()).add(right)
-    return {answer for answer, seen in kinds.items() if len(seen) > 1}
-
-
-def _name(answer: str | None, right: bool | None, number: int, both: set[str]) -> str | None:
-    if answer is None:
-        return None if right is None else f"(unread answer {number + 1})"
-    return f"{answer} (judged {'right' if right else 'wrong'})" if answer in both else answer
-
-
-def _said(
-    replayed: Mapping[str, Sequence[_Replayed]],
-    kept: Mapping[str, Sequence[Sample]],
-    judge: Grading,
-    again: bool,
-) -> tuple[str, ...]:
-    """What a reader must know of verdicts and counts."""
-    said = []
-    rows = [row for of in replayed.values() for row in of]
-    if both := len(
-        {
-            (r.sample.problem_id, (r.answer or "").rsplit(" (judged ", 1)[0])
-            for r in rows
-            if " (judged " in (r.answer or "")
-        }
-    ):
-        said.append(
-            f"{both} answers are judged both right and wrong by the files; each is kept as two "
-            "answers, whose samples do not vote together."
-        )
-    if unread := sum((row.answer or "").startswith("(unread answer ") for row in rows):
-        said.append(
-            f"{unread} judged samples have no answer that {judge.name} can read; each is an answer "
-            "of its own."
-        )
-    uncounted = sum(row.sample.tokens is None for row in rows)
-    if uncounted:
-        said.append(f"{uncounted} of {len(rows)} samples have no count of tokens.")
-    if again:
-        said.append(_differences(replayed, kept, judge))
-    return tuple(said)
-
-
-def _differences(
-    replayed: Mapping[str, Sequence[_Replayed]],
-    kept: Mapping[str, Sequence[Sample]],
-    judge: Grading,
-) -> str:
-    judged = differ = 0
-    for id, rows in replayed.items():
-        target = _problem(id, kept[id]).reference
-        for row in rows:
-            if row.sample.right is None or target is None:
-                continue
-            judged += 1
-            differ += row.sample.right != (
-                row.answer is not None and judge.grade(row.answer, target)
-            )
-    return f"Graded again by {judge.name}: {differ} of {judged} verdicts differ from the files'."
-
-
-def _write(
-    path: Path,
-    problems: Sequence[Problem],
-    replayed: Mapping[str, Sequence[_Replayed]],
-    judge: Grading,
-    sources: Sequence[Recording],
-    wanted: Import,
-    notes: tuple[str, ...],
-) -> None:
-    size = len(replayed[problems[0].id])
-    scored = any(row.sample.scores for rows in replayed.values() for row in rows)
-    digest = hashlib.sha256("".join(one.digest for one in sources).encode()).hexdigest()
-    team = Team.of(_Writes(digest, replayed), _Scores(digest, replayed) if scored else None)
-    budgets = tuple(sorted({2**power for power in range(size.bit_length())} | {size}))
-    plan = Plan(
-        SCORED if scored else UNSCORED, budgets, pool=size, oracle_samples=0, predicted_samples=0
-    )
-    name = judge.name if wanted.again else f"{RECORDED}{judge.name}"
-    asked = Asked(
-        plan,
-        ", ".join(one.file for one in sources),
-        tuple(problem.id for problem in problems),
-        digest,
-        engines_of(team, 0),
-        name,
-        0,
-        counted=all(row.sample.tokens is not None for rows in replayed.values() for row in rows),
-        imported=(*(one.sentence for one in sources), *notes),
-    )
-    with Store.open(path, write=True) as store:
+    def _keep(
+        self, store: Store, problems: Sequence[Problem], kept: dict[str, list[Replayed]]
+    ) -> None:
         store.add_problems(problems)
-        asked.write(store)
         for problem in problems:
-            for row in replayed[problem.id]:
-                if row.answer is not None and row.right is not None:
-                    store.keep_verdict(problem, name, row.answer, row.right)
+            for row in kept[problem.id]:
+                if not self._wanted.again and row.answer is not None and row.right is not None:
+                    store.keep_verdict(problem, self._name, row.answer, row.right)
         store.commit()
-        asyncio.run(
-            run(
-                plan,
-                problems,
-                team,
-                grader=judge.grade,
-                grader_name=name,
-                seed=0,
-                store=store,
-            )
+        team = self._team(kept)
+        running = run(
+            self._plan,
+            problems,
+            team,
+            grader=self._judge.grade,
+            grader_name=self._name,
+            seed=0,
+            store=store,
+        )
+        asyncio.run(running)
+        view, job = store.view(engines_of(team, 0), self._name), self._plan.pool_job
+        store.keep_recorded(
+            {
+                draw: row.recorded
+                for id, rows in kept.items()
+                for draw, row in zip(view.draws(id, job, self._size), rows, strict=True)
+            }
         )
 
+    def _team(self, kept: dict[str, list[Replayed]]) -> Team:
+        scores = ReplayedScores(self._digest, kept) if self._came.scored else None
+        return Team.of(Writes(self._digest, kept), scores)
 
-class _Writes:
-    """A proposer that replays the samples of each problem, in order."""
-
-    def __init__(self, digest: str, replayed: Mapping[str, Sequence[_Replayed]]) -> None:
-        self.name = f"imported {digest[:12]}"
-        self._left = {id: iter(enumerate(rows)) for id, rows in replayed.items()}
-
-    def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
-        return [self._next(draw.prefix.problem) for draw in draws]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return ""
-
-    def _next(self, problem: Problem) -> Drawn:
-        number, row = next(self._left[problem.id])
-        sample = row.sample
-        texts = _steps(sample)
-        count = max(1, len(sample.scores or ()), len(texts))
-        # Nobody knows the ids: each step is one, the sample's number.
-        solution = Solution(
-            problem,
-            (number,) * count,
-            tuple(range(1, count + 1)),
-            finished=sample.finished is not False,
-            truncated=sample.finished is False,
-            answer=row.answer,
+    def _asked(self, tally: _Tally, notes: tuple[str, ...]) -> Asked:
+        return Asked(
+            self._plan,
+            ", ".join(one.file for one in self._sources),
+            self._ids,
+            self._digest,
+            engines_of(self._team({}), 0),
+            self._name,
+            0,
+            counted=not tally.uncounted,
+            imported=(*(one.sentence for one in self._sources), *notes),
         )
-        texts = (*texts, *[""] * (count - len(texts)))
-        return Drawn(solution, 0, 0, sample.tokens or 0, measured=True, texts=texts)
+
+    def _left_out(self, spool: Spool) -> tuple[str, ...]:
+        counts, failed = spool.counts, self._came.failed
+        problems = len(counts) - len(self._ids)
+        rows = sum(counts[id] - self._size for id in self._ids)
+        said = {
+            f"{failed} samples that their tool failed to draw are left out.": failed,
+            f"{problems} problems with fewer than {self._size} samples are left out.": problems,
+            f"{rows} samples past the first {self._size} of their problem are left out.": rows,
+        }
+        return tuple(sentence for sentence, count in said.items() if count)
 
 
-def _steps(sample: Sample) -> tuple[str, ...]:
-    """The text, cut where its steps are known to end."""
-    if sample.steps is not None:
-        return sample.steps
-    text = sample.text if sample.text is not None else sample.answer or ""
-    parts = text.split("\n\n")
-    if sample.scores is not None and len(parts) == len(sample.scores):
-        return (*(f"{part}\n\n" for part in parts[:-1]), parts[-1])
-    return (text,)
+class _Tally:
+    """What a reader must know of verdicts and counts."""
+
+    def __init__(self, judge: Grading, again: bool) -> None:
+        self._judge, self._again = judge, again
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def uncounted(self) -> int:
+        """Samples without a count of tokens."""
+        return self._counts["uncounted"]
+
+    def add(self, problem: Problem, rows: Iterable[Replayed]) -> None:
+        """Count the samples of a problem."""
+        both = set()
+        for row in rows:
+            said, counts = row.answer or "", self._counts
+            counts["all"] += 1
+            counts["uncounted"] += row.sample.tokens is None
+            counts["unread"] += said.startswith(UNREAD) and row.sample.finished is not False
+            counts["cut"] += row.sample.finished is False and row.right is True
+            if not self._again and row.read is not None and said != row.read:
+                both.add(row.read)
+            if self._again:
+                self._compare(problem, row)
+        self._counts["both"] += len(both)
+
+    def _compare(self, problem: Problem, row: Replayed) -> None:
+        if row.sample.right is None or problem.reference is None:
+            return
+        right = row.answer is not None and self._judge.grade(row.answer, problem.reference)
+        self._counts["judged"] += 1
+        self._counts["differ"] += row.sample.right != right
+
+    def notes(self) -> tuple[str, ...]:
+        """In sentences."""
+        of, name = self._counts, self._judge.name
+        said = {
+            f"{of['both']} answers are judged both right and wrong by the files; they vote as one, "
+            "and one that is chosen counts as its first sample. A policy takes them for two.": of[
+                "both"
+            ],
+            f"{of['unread']} judged samples have no answer that {name} can read; each is an answer "
+            "of its own.": of["unread"],
+            f"{of['cut']} samples that were cut off are judged right by the files; they count as "
+            "wrong, since what was cut off has no answer.": of["cut"],
+            f"{of['uncounted']} of {of['all']} samples have no count of tokens.": of["uncounted"],
+            f"Graded again by {name}: {of['differ']} of {of['judged']} verdicts differ from the "
+            "files'.": self._again,
+        }
+        return tuple(sentence for sentence, count in said.items() if count)
 
 
-class _Scores:
-    """A verifier that replays recorded scores."""
-
-    def __init__(self, digest: str, replayed: Mapping[str, Sequence[_Replayed]]) -> None:
-        self.name = f"imported scores {digest[:12]}"
-        self._rows = replayed
-
-    def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
-        return [Verified(Scores(self._of(one)), 0, 0) for one in solutions]
-
-    def _of(self, solution: Solution) -> tuple[float | None, ...]:
-        return self._rows[solution.problem.id][solution.tokens[0]].sample.scores or ()
+def _said_of_steps(came: _Came) -> tuple[str, ...]:
+    """What the labels of steps say of the scores."""
+    labelled, steps = len(came.labelled) + came.unscored, came.quality()
+    if not labelled:
+        return ()
+    if steps is None:
+        return (
+            f"The steps of {labelled} samples are labelled. How well a verifier finds the first "
+            "wrong one is said where the file has step_scores or --verifier gives them, and each "
+            "half of the problems has right and wrong solutions.",
+        )
+    low, high = 100 * steps.f1.low, 100 * steps.f1.high
+    ranked = "" if steps.auc is None else f" AUC of {steps.steps} step scores: {steps.auc:.3f}."
+    return (
+        f"Labels of steps: first-error F1 {100 * steps.f1.mean:.1f} [{low:.1f}, {high:.1f}] on "
+        f"{steps.problems} problems. The first wrong step is named in {steps.found:.1%} of "
+        f"{steps.wrong} wrong solutions, and none in {steps.kept:.1%} of {steps.right} right ones."
+        f"{ranked}",
+    )

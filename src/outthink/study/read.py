@@ -12,6 +12,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from outthink.errors import StoreError, UsageError
+from outthink.grade import RECORDED
 from outthink.measure import chains, pools, votes
 from outthink.measure.arrays import Floats
 from outthink.measure.chains import Chains
@@ -238,6 +239,11 @@ class Study:
             )
         return right
 
+    @property
+    def _as_judged(self) -> bool:
+        """Whether verdicts are those of the files of an import."""
+        return bool(self.asked.imported) and self.asked.grader.startswith(RECORDED)
+
     @cached_property
     def _verdicts(self) -> dict[str, dict[str, bool]]:
         return self.view.verdicts()
@@ -251,6 +257,13 @@ class Study:
         step: StepAggregation = StepAggregation.LAST,
     ) -> Pool:
         answers, scores = self.view.pool(problem.id, name, budget, stream, step=step)
+        recorded = self.view.recorded(problem.id, name, budget, stream) if self._as_judged else None
+        if recorded is not None:
+            judged = zip(answers, recorded, strict=True)
+            right = [answer is not None and one.right is True for answer, one in judged]
+            # A sample without an answer that was judged has one of its own.
+            said = [one.answer or answer for answer, one in zip(answers, recorded, strict=True)]
+            return Pool.of(problem.id, said, scores, right)
         right = [answer is not None and self.is_right(problem, answer) for answer in answers]
         return Pool.of(problem.id, answers, scores, right)
 

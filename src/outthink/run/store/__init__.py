@@ -4,7 +4,7 @@
 came to, `parquet` the tables for other tools, `convert` stores of the format before.
 """
 
-from outthink.run.store.read import Counts, JobKey, Node, SearchTree, View
+from outthink.run.store.read import Counts, JobKey, Node, Recorded, SearchTree, View
 from outthink.run.store.write import Store, team_json
 
-__all__ = ["Counts", "JobKey", "Node", "SearchTree", "Store", "View", "team_json"]
+__all__ = ["Counts", "JobKey", "Node", "Recorded", "SearchTree", "Store", "View", "team_json"]

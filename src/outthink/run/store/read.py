@@ -32,6 +32,22 @@ from outthink.types import (
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the file of an imported sample says of it; `None` where it says nothing."""
+
+    answer: str | None
+    """As a grader reads it. That of the draw may tell one that is judged right from one that is
+    judged wrong."""
+    right: bool | None
+    tokens: int | None
+    finished: bool | None
+    has_text: bool
+    """Whether there was a text, or what stands for it is the answer."""
+    labels: tuple[bool | None, ...] | None = None
+    """Whether each step is right."""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One solution of a search tree: what it says, and what it cost."""
 
@@ -46,13 +62,16 @@ class Node:
     answer: str | None
     prompt_tokens: int
     cached_tokens: int
-    decoded_tokens: int
+    decoded_tokens: int | None
+    """`None` where nobody counted them."""
     scores: Scores | None
     """`None` where it was never given to a verifier."""
     verifier_tokens: int
     verifier_cached_tokens: int
     texts: tuple[str, ...] | None = None
     """What all of them say, as `Drawn.texts` is cut; `None` where the store does not hold it."""
+    recorded: Recorded | None = None
+    """Of an imported sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,8 @@ class View:
         with guard("read"):
             teams = database.execute("SELECT id, json FROM team").fetchall()
             row = database.execute("SELECT id FROM grader WHERE name = ?", (grader,)).fetchone()
+            table = "SELECT count(*) FROM sqlite_master WHERE name = 'recorded'"
+            self._has_recorded = bool(database.execute(table).fetchone()[0])
         fits = [number for number, text in teams if team is None or _fits(json.loads(text), team)]
         self._teams = json.dumps(fits)
         self._grader = -1 if row is None else row[0]
@@ -177,6 +198,7 @@ class View:
         )
         answers = self._answers(rows.draws)
         texts = self._by_id("SELECT draw, steps FROM text", rows.draws, key="draw")
+        recorded = self._recorded(rows.draws)
         scores, read = self._scores(rows), _read_tokens(rows)
         nodes: list[Node] = []
         for number, row in enumerate(rows.draws):
@@ -200,11 +222,12 @@ class View:
                     answers[number],
                     rows.prompt_tokens[number],
                     rows.cached_tokens[number],
-                    decoded,
+                    recorded[row].tokens if row in recorded else decoded,
                     scores.get(number),
                     computed,
                     cached,
                     said,
+                    recorded.get(row),
                 )
             )
         return tuple(nodes)
@@ -236,6 +259,36 @@ class View:
             answers, given = self._answers(rows.draws), self._scores(rows)
         numbers = range(len(rows.draws))
         return answers, [reduce_steps(given[n], step) if n in given else None for n in numbers]
+
+    def recorded(
+        self, problem_id: str, strategy: str, budget: int, stream: str = ""
+    ) -> list[Recorded] | None:
+        """What the files say of the imported samples of a job, in draw order; `None` where they
+        were not imported. Raises `StoreError` where the job is not finished."""
+        if not self._has_recorded:
+            return None
+        _, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        with self._guard("read"):
+            known = self._recorded(rows.draws)
+        return [known[draw] for draw in rows.draws] if len(known) == len(rows.draws) else None
+
+    def draws(
+        self, problem_id: str, strategy: str, budget: int, stream: str = ""
+    ) -> tuple[int, ...]:
+        """The rows that a finished job drew, as `Store.keep_recorded` names them. Raises
+        `StoreError` where it is not finished."""
+        return self._tree_rows(problem_id, strategy, budget, stream)[1].draws
+
+    def _recorded(self, draws: tuple[int, ...]) -> dict[int, Recorded]:
+        """By the row of a draw."""
+        if not self._has_recorded:
+            return {}
+        rows = self._by_id(
+            "SELECT draw, answer, is_right, tokens, finished, has_text, labels FROM recorded",
+            draws,
+            key="draw",
+        )
+        return {draw: _recorded_of(*row) for draw, (_, *row) in rows.items()}
 
     def costs(self, strategy: str, budget: int, problems: Container[str]) -> list[Usage]:
         """What solution 0, 1, ... of these problems' jobs cost, each the sum over the problems.
@@ -308,6 +361,24 @@ class View:
     ) -> dict[int, tuple[Any, ...]]:
         rows = self._db.execute(f"{select} WHERE {key} IN ({_IN})", (json.dumps(ids),))
         return {row[0]: row for row in rows}
+
+
+def _recorded_of(
+    answer: str | None,
+    right: int | None,
+    tokens: int | None,
+    finished: int | None,
+    has_text: int,
+    labels: str | None,
+) -> Recorded:
+    return Recorded(
+        answer,
+        None if right is None else bool(right),
+        tokens,
+        None if finished is None else bool(finished),
+        bool(has_text),
+        None if labels is None else tuple(json.loads(labels)),
+    )
 
 
 def _read_tokens(rows: codec.TreeRows) -> dict[int, tuple[int, int]]:

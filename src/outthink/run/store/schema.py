@@ -58,6 +58,14 @@ TABLES = (
     "CREATE UNIQUE INDEX search_of ON search (problem, strategy, budget, stream, team)",
 )
 
+RECORDED = (
+    # What the file of an imported sample says of this draw itself, NULL where it says nothing: a
+    # verdict stands for an answer elsewhere, and a count of tokens that nobody made for 0.
+    "CREATE TABLE IF NOT EXISTS recorded (draw INTEGER PRIMARY KEY, answer TEXT, is_right INTEGER,"
+    " tokens INTEGER, finished INTEGER, has_text INTEGER NOT NULL, labels TEXT)"
+)
+"""Made by an import alone; a store without it has no imported samples, or an older import's."""
+
 USAGE_COLUMNS = (
     "generations, prompt_tokens, cached_tokens, decoded_tokens, discarded_tokens,"
     " verifier_tokens, verifier_cached_tokens, seconds, prompt_attended, decoded_attended,"

@@ -21,8 +21,8 @@ from outthink.errors import StoreError, UsageError
 from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer
 from outthink.run.store import codec
 from outthink.run.store.file import connect, lock, stranger, trouble, unlock
-from outthink.run.store.read import Counts, View
-from outthink.run.store.schema import APPLICATION, FORMAT, TABLES
+from outthink.run.store.read import Counts, Recorded, View
+from outthink.run.store.schema import APPLICATION, FORMAT, RECORDED, TABLES
 from outthink.types import Drawn, Problem, Scores, Solution, Usage, Verified
 
 _CHECKPOINT_PAGES = 4096
@@ -129,6 +129,27 @@ class Store:
         with self._writing():
             for problem in problems:
                 self._problem_id(problem)
+
+    def keep_recorded(self, recorded: Mapping[int, Recorded]) -> None:
+        """Keep what files say of imported samples, by the rows of their draws (`View.draws`)."""
+        rows = [
+            (
+                draw,
+                one.answer,
+                one.right,
+                one.tokens,
+                one.finished,
+                one.has_text,
+                None if one.labels is None else json.dumps(one.labels),
+            )
+            for draw, one in recorded.items()
+        ]
+        self.commit()
+        with self._writing():
+            self._db.execute(RECORDED)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO recorded VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
 
     def set_meta(self, name: str, value: str) -> None:
         """Keep a remark, in place of an earlier one of that name; no row depends on it."""
