@@ -285,6 +285,14 @@ class Choice:
     index: int | None
     candidates: tuple[Solution, ...]
     scores: tuple[Scores, ...] = ()
+    chance: float | None = field(default=None, compare=False)
+    """The probability that the answer is right, of a search that tells it calibrated: a fitted
+    policy."""
+
+
+class OutOfTime(Exception):
+    """Thrown into a search whose time is up. One that catches it may return its choice of what it
+    has; from one that does not, the runner takes what was drawn."""
 
 
 Request = Propose | Verify
