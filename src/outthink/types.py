@@ -7,7 +7,7 @@ Nothing here knows of a tensor, a file or a server.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -24,12 +24,45 @@ END = None
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user` or `assistant`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How one problem is asked beyond its prompt; empty for most. Problems that are framed in two
+    ways are two problems, so whoever frames one puts that into its id."""
+
+    earlier: tuple[Turn, ...] = ()
+    """What was said before the prompt, oldest first, system text included."""
+    tools: str = ""
+    """Functions that the model may call, as JSON of a chat API; empty for none."""
+    temperature: float | None = None
+    """In place of a search's own, wherever that is above 0."""
+    most_tokens: int | None = None
+    """Of one solution, below what the engine allows anyway."""
+    stop: tuple[str, ...] = ()
+    """Ends an answer, beside the model's end mark."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One question. `reference` is absent (`None`) for a question nobody has answered."""
 
     id: str
     prompt: str
     reference: str | None = None
+    framing: Framing = Framing()
+
+    @property
+    def whole(self) -> str:
+        """The prompt, and before it what was said earlier, as one text."""
+        turns = [f"{turn.role}: {turn.text}\n\n" for turn in self.framing.earlier]
+        return "".join([*turns, self.prompt])
 
 
 @dataclass(slots=True)
@@ -252,6 +285,14 @@ class Choice:
     index: int | None
     candidates: tuple[Solution, ...]
     scores: tuple[Scores, ...] = ()
+    chance: float | None = field(default=None, compare=False)
+    """The probability that the answer is right, of a search that tells it calibrated: a fitted
+    policy."""
+
+
+class OutOfTime(Exception):
+    """Thrown into a search whose time is up. One that catches it may return its choice of what it
+    has; from one that does not, the runner takes what was drawn."""
 
 
 Request = Propose | Verify
@@ -309,6 +350,20 @@ def refuse_force(name: str, draws: Sequence[Draw]) -> None:
         raise UsageError(
             f"{name} cannot be made to write, which budget forcing needs; serve a reasoning model "
             "with vLLM or llama.cpp"
+        )
+
+
+def refuse_framing(name: str, draws: Sequence[Draw]) -> None:
+    """Raises `UsageError` where a problem is framed: for engines that know a prompt alone."""
+    framed = (draw.prefix.problem.framing for draw in draws)
+    given = next((one for one in framed if one != Framing()), None)
+    if given is not None:
+        told = ", ".join(
+            one.name for one in fields(given) if getattr(given, one.name) != one.default
+        )
+        raise UsageError(
+            f"{name} reads a prompt alone and cannot do {told.replace('_', ' ')}; leave out, or "
+            "serve a model with vLLM or llama.cpp"
         )
 
 

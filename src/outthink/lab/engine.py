@@ -30,7 +30,16 @@ from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
 from outthink.models.chance import hashed
 from outthink.models.shape import ModelShape
-from outthink.types import Draw, Drawn, Scores, Solution, State, Verified, refuse_force
+from outthink.types import (
+    Draw,
+    Drawn,
+    Scores,
+    Solution,
+    State,
+    Verified,
+    refuse_force,
+    refuse_framing,
+)
 
 Part = TypeVar("Part")
 
@@ -245,6 +254,7 @@ class LabProposer:
         row that has its steps looks at one more token, and keeps it if that is the end.
         """
         refuse_force(self.name, draws)
+        refuse_framing(self.name, draws)
         drawn: list[Drawn | None] = [None] * len(draws)
         groups: dict[tuple[int, int], list[int]] = {}
         for at, draw in enumerate(draws):

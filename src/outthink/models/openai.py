@@ -42,7 +42,17 @@ from outthink.models.dialects import (
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.in_process import SharedTime, in_flight
 from outthink.models.thinking import parted
-from outthink.types import END, SEED_STRIDE, Arrival, Draw, Drawn, Force, Solution, State
+from outthink.types import (
+    END,
+    SEED_STRIDE,
+    Arrival,
+    Draw,
+    Drawn,
+    Force,
+    Problem,
+    Solution,
+    State,
+)
 
 MOST_TOKENS = 2048
 STEP_END = "\n\n"
@@ -188,20 +198,24 @@ class OpenAIProposer:
                 "budget forcing need; use greedy, majority, best_of_n or revise, or serve the "
                 "model with vLLM or llama.cpp"
             )
+        if prefix.problem.framing.tools:
+            raise UsageError(
+                f"{self.name} cannot be given tools in a search; ask the model for one answer"
+            )
         row = await self._row(draw)
         messages = await self._messages(prefix)
         if draw.force is not None and draw.force.end is not None:
             return await self._thought(row, messages, draw, draw.force)
         parts = blank = 0
         while row.goes_on(draw.until):
-            left = self._setting.most_tokens - len(row.tokens)
+            left = self._most(prefix.problem) - len(row.tokens)
             if left <= 0 or blank == _BLANK_STEPS:
                 row.truncated = True
                 break
             stop = None if draw.until is END else self._setting.step_end
             most = left if stop is None else min(left, row.step_left)
-            temperature = self._asking.at(draw.temperature)
-            asked = Ask(messages, tuple(row.tokens), most, temperature, stop, self._asking.ends)
+            ends = prefix.problem.framing.stop or self._asking.ends
+            asked = Ask(messages, tuple(row.tokens), most, self._heat(draw), stop, ends)
             completion = await self._together.ask(asked, _seed(draw.seed, parts))
             told = None if stop and not asked.ends else await self._pieces(completion)
             if told is not None and asked.ends:
@@ -245,17 +259,18 @@ class OpenAIProposer:
     ) -> Drawn:
         """A row up to the end of its thought."""
         assert force.end is not None
-        if (force.most_tokens or 0) >= self._setting.most_tokens:
+        limit = self._most(draw.prefix.problem)
+        if (force.most_tokens or 0) >= limit:
             raise UsageError(
                 f"a thought of {force.most_tokens} tokens leaves no room for an answer in a "
-                f"solution of {self._setting.most_tokens}; raise --most-tokens, or think less"
+                f"solution of {limit}; raise --most-tokens, or think less"
             )
-        most = min(self._setting.most_tokens, force.most_tokens or sys.maxsize) - len(row.tokens)
+        most = min(limit, force.most_tokens or sys.maxsize) - len(row.tokens)
         if most > 0:
             ids = await self._dialect.ids(force.end)
-            temperature = self._asking.at(draw.temperature)
             mark = ids if len(ids) == 1 else ()
-            ask = Ask(messages, tuple(row.tokens), most, temperature, None, (force.end,), mark)
+            written = tuple(row.tokens)
+            ask = Ask(messages, written, most, self._heat(draw), None, (force.end,), mark)
             completion = await self._together.ask(ask, _seed(draw.seed, 0))
             row.think(*before(completion, await self._pieces(completion), ask))
         return row.drawn(None)
@@ -331,7 +346,27 @@ class OpenAIProposer:
             whole = self._earlier[tokens]
             earlier.append(parted(whole).answer.strip() or whole.strip())
         wording, examples = self._setting.wording, self._asking.examples
-        return wording.messages(prefix.problem.prompt, earlier, examples)
+        problem = prefix.problem
+        turns = wording.messages(problem.prompt, earlier, examples)
+        said = [Message(turn.role, turn.text) for turn in problem.framing.earlier]
+        if wording.system is not None and said and said[0].role == "system":
+            # Templates know one system text; that of the conversation follows the model's own.
+            first, *said = said
+            turns = (Message("system", f"{wording.system}\n\n{first.content}"), *turns[1:])
+        elif said and said[0].role == "system":
+            turns, said = (said[0], *turns), said[1:]
+        # Examples come before the conversation, the prompt and what revises it after.
+        begun = (turns[0].role == "system") + 2 * len(examples)
+        return (*turns[:begun], *said, *turns[begun:])
+
+    def _most(self, problem: Problem) -> int:
+        """Tokens of one solution."""
+        return min(self._setting.most_tokens, problem.framing.most_tokens or sys.maxsize)
+
+    def _heat(self, draw: Draw) -> float:
+        """The temperature of a row."""
+        framed = draw.prefix.problem.framing.temperature
+        return draw.temperature and (framed or self._asking.at(draw.temperature))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from outthink.models.openai import Read, Setting
 from outthink.models.shape import ModelShape
 from outthink.models.texts import past
 from outthink.models.weights import HF, Loaded, load
-from outthink.types import END, Draw, Drawn, Solution, State, refuse_force
+from outthink.types import END, Draw, Drawn, Solution, State, refuse_force, refuse_framing
 
 _COMPACT = 0.75
 """Share of the rows still going at which the others are dropped from the batch."""
@@ -103,6 +103,7 @@ class HFProposer:
         """Extend every row. One that fills its context, or `most_tokens`, comes back truncated; so
         does, at once, one whose prompt leaves no room."""
         refuse_force(self.name, draws)
+        refuse_framing(self.name, draws)
         rows = [self._row(draw) for draw in draws]
         going = [row for row in rows if row.room > 0]
         self._read_starts(going)

@@ -168,6 +168,7 @@ def solved(result: Solved) -> dict[str, Any]:
             "answer": one.answer,
             "chance": one.chance,
             "worth": one.worth,
+            "usage": None if one.usage is None else asdict(one.usage),
         }
         for one in result.decisions
     ]

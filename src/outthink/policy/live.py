@@ -8,7 +8,7 @@ start, and its candidates stay.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,20 @@ from outthink.policy.menu import Stage
 from outthink.policy.replay import STOP, Allowed, Rule
 from outthink.policy.sequential import Sequential
 from outthink.policy.tally import Tally
+from outthink.run.events import Event, Spent
 from outthink.search import strategy
 from outthink.search.revise import WINDOW, go_on
 from outthink.types import (
     REVISION_VERIFIER,
     Budget,
     Choice,
+    OutOfTime,
     Problem,
     Request,
     Scores,
     Search,
     Solution,
+    Usage,
 )
 
 _Drawn = Generator[Request, Any, tuple[Sequence[Solution], Sequence[Scores]]]
@@ -53,13 +56,15 @@ class Decision:
     stage: Stage | None
     """The stage that is run next; `None` where the policy answers."""
     spent: float
-    """So far, in the currency of the policy, as expected."""
+    """So far, in the currency of the policy, as expected: this is what is decided by."""
     answer: str | None
     """The answer it would give now."""
     chance: float | None = None
     """The probability that this answer is right; `None` where the rule does not say."""
     worth: float | None = None
     """What the stage adds to it, less the price of what that costs, as expected."""
+    usage: Usage | None = None
+    """What was really spent so far; `None` where nobody counts, as in a replay."""
 
 
 Watch = Callable[[Decision], None]
@@ -75,8 +80,37 @@ def think(rule: Rule, limits: Limits, problem: Problem, watch: Watch | None = No
             watch(seen.decision(number))
         if stage is None:
             return seen.choice()
-        drawn, scores = yield from _run(stage, problem, seen.chains)
+        try:
+            drawn, scores = yield from _run(stage, problem, seen.chains)
+        except OutOfTime:
+            return seen.choice()
         seen.add(number, drawn, scores)
+
+
+class Thinking:
+    """A rule on one problem, and its decisions as they are made, each with what was spent."""
+
+    def __init__(self, rule: Rule, limits: Limits, watch: Watch | None = None) -> None:
+        self._rule = rule
+        self._limits = limits
+        self._watch = watch
+        self._usage = Usage()
+        self.decisions: list[Decision] = []
+
+    def start(self, problem: Problem, budget: Budget) -> Search:
+        """The search; `budget` is in generations, and the limits are what counts."""
+        return think(self._rule, self._limits, problem, self._decided)
+
+    def listen(self, event: Event) -> None:
+        """To be told of what the job of this search does."""
+        if isinstance(event, Spent):
+            self._usage = event.usage
+
+    def _decided(self, decision: Decision) -> None:
+        decision = replace(decision, usage=self._usage)
+        self.decisions.append(decision)
+        if self._watch is not None:
+            self._watch(decision)
 
 
 def _run(stage: Stage, problem: Problem, chains: dict[str, list[Solution]]) -> _Drawn:
@@ -186,7 +220,13 @@ class _Seen:
             return Choice(None, None, candidates, scores)
         places = [n for n, solution in enumerate(candidates) if solution.answer == answer]
         best = max(places, key=lambda n: self._chances[n])
-        return Choice(answer, best, candidates, scores)
+        return Choice(answer, best, candidates, scores, self.chance())
+
+    def chance(self) -> float | None:
+        """The probability that the answer is right; `None` where the rule does not say."""
+        if not isinstance(self.rule, Sequential) or not self.tally.looks[0]:
+            return None
+        return float(self.rule.chance(self.tally)[0])
 
 
 _ROOM = 64

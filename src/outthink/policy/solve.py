@@ -16,7 +16,7 @@ from outthink.models.thinking import parted, thinking_share
 from outthink.policy.family import Dial, Family
 from outthink.policy.file import load
 from outthink.policy.live import Decision as Decided
-from outthink.policy.live import think
+from outthink.policy.live import Thinking
 from outthink.policy.results import Solved
 from outthink.policy.table import Policy
 from outthink.run.journal import Job, Result
@@ -29,7 +29,6 @@ from outthink.types import (
     REVISER,
     Budget,
     Problem,
-    Search,
     Solution,
     Strategy,
     Usage,
@@ -146,16 +145,15 @@ async def _think(
     require_verifier(models, tuple(stage.strategy for stage in family.menu))
     reading = family.reading(grader)
     grading(reading).require()
-    decisions: list[Decided] = []
     rule = family.rule(member)
-
-    def start(problem: Problem, budget: Budget) -> Search:
-        return think(rule, limits, problem, decisions.append)
+    thinking = Thinking(rule, limits)
 
     async with session(ModelSpec(models, reading, seed, family.roles)) as opened:
         family.check(opened.team.engine_names())
-        made = Strategy(rule.name, start)
-        result = await _run(opened, Job(problem, made, Budget(max(1, round(limits.most)))))
+        made = Strategy(rule.name, thinking.start)
+        budget = max(1, round(limits.most))
+        job = Job(problem, made, Budget(budget), listen=thinking.listen)
+        result = await _run(opened, job)
         index = result.choice.index
         chosen = None if index is None else result.choice.candidates[index]
         role = _writer(chosen, opened)
@@ -165,12 +163,12 @@ async def _think(
             answer=result.choice.answer,
             text=said.answer if said.thought else whole,
             strategy=rule.name,
-            budget=max(1, round(limits.most)),
+            budget=budget,
             bin=None,
-            how=_told(decisions, family),
+            how=_told(thinking.decisions, family),
             usage=result.outcome.usage,
-            chance=decisions[-1].chance,
-            decisions=tuple(decisions),
+            chance=result.choice.chance,
+            decisions=tuple(thinking.decisions),
             thought=said.thought,
             thinking_share=thinking_share(whole),
         )

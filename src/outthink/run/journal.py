@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from outthink.errors import UsageError
+from outthink.run.events import Listen
 from outthink.types import (
     Budget,
     Choice,
@@ -40,6 +41,11 @@ class Job:
     own samples, so that it shares none with what it is compared to."""
     judges_all: bool = False
     """Whether every answer that is drawn gets a verdict, as pools need it, or the outcome alone."""
+    deadline_s: float | None = field(default=None, compare=False)
+    """Seconds that it may take; `None` for those of the runner. The result of a job that was not
+    done by then has an error, and in its choice the best answer so far."""
+    listen: Listen | None = field(default=None, compare=False)
+    """Told of rows and scores as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Result:
     job: Job
     outcome: Outcome
     choice: Choice
+    """Where a job ran out of time, the best so far."""
 
 
 Read = Callable[[str], str | None]

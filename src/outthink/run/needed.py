@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
+from outthink.run.events import Drew, Event, Scored
 from outthink.run.journal import (
     Book,
     Job,
@@ -22,9 +23,11 @@ from outthink.run.journal import (
     solution_keys,
 )
 from outthink.run.ledger import Meter
+from outthink.search.select import Selection
 from outthink.types import (
     SEED_STRIDE,
     Arrival,
+    Choice,
     Draw,
     Drawn,
     Propose,
@@ -83,6 +86,8 @@ class ActiveJob:
     """Those of the scores that came from an engine, not from the journal."""
     asked: dict[str, Writer | str] = field(default_factory=dict)
     """Who answered requests, by role."""
+    finished: dict[int, Solution] = field(default_factory=dict)
+    """Finished solutions with an answer, by number."""
 
     def score_key(self, solution: Solution) -> int:
         """The key of a solution's score. What is as it was drawn is the very same tuples."""
@@ -91,6 +96,18 @@ class ActiveJob:
             return score_key(solution, 0, as_drawn=False)
         as_drawn = solution.tokens is drawn.tokens and solution.step_ends is drawn.step_ends
         return score_key(solution, drawn.key, as_drawn=as_drawn)
+
+    def tell(self, event: Event) -> None:
+        """Tell whoever listens."""
+        if self.job.listen is not None:
+            self.job.listen(event)
+
+    def best(self) -> Choice:
+        """The choice among all that is finished, by the scores that there are; solutions drawn to
+        judge a prefix are as good as others."""
+        candidates = [self.finished[number] for number in sorted(self.finished)]
+        by_number = {number: kept.row.scores for (_, number), kept in self.reads.items()}
+        return Selection()(candidates, [by_number.get(one.number, Scores()) for one in candidates])
 
     @property
     def rows(self) -> int:
@@ -152,6 +169,9 @@ class DrawsNeeded:
         self.keys = draw_keys(active.job.stream, active.position, rows, self._draws)
         self._rows = list(active.book.draws(self._writer, self.keys, self._prefixes))
         self._restored = [row is not None for row in self._rows]
+        self._first = active.solutions
+        for place, kept in enumerate(self._rows):
+            self._came(place, kept)
 
     def missing(self) -> list[int]:
         return [place for place, row in enumerate(self._rows) if row is None]
@@ -169,6 +189,7 @@ class DrawsNeeded:
             reread=not row.measured and self._active.stateless.get(prefix.number, False),
         )
         self._active.book.keep_draw(self._writer, self.keys[place], prefix, kept)
+        self._came(place, kept)
 
     def look_up(self, places: Sequence[int]) -> None:
         keys = [self.keys[place] for place in places]
@@ -177,6 +198,23 @@ class DrawsNeeded:
         for place, row in zip(places, known, strict=True):
             self._rows[place] = row
             self._restored[place] = row is not None
+            self._came(place, row)
+
+    def _came(self, place: int, kept: KeptDraw | None) -> None:
+        """Note a row that is there, under the number that it will have, and tell of it."""
+        if kept is None:
+            return
+        active, request, prefix = self._active, self._request, self._prefixes[place]
+        number, solution = self._first + place, kept.row.solution
+        is_answer = solution.finished and solution.answer is not None
+        if not (is_answer or active.job.listen):
+            return
+        answer = solution.answer if solution.finished else None
+        told = replace(solution, number=number, answer=answer, state=None, history=prefix.history)
+        if is_answer:
+            active.finished[number] = told
+        assert request.purpose is not None
+        active.tell(Drew(told, prefix.number, request.role, request.purpose, kept.row.texts))
 
     def response(self, *, verifies: bool) -> list[Solution]:
         """What the search is sent; `verifies`: its solutions may be given to a verifier."""
@@ -240,7 +278,10 @@ class ScoresNeeded:
         self.whose = (active.job.problem.id, engine.name)
         self.keys = list(unknown)
         self._solutions = list(unknown.values())
+        self._role = request.role
         self._rows = list(active.book.scores(engine.name, self.keys))
+        for place, kept in enumerate(self._rows):
+            self._came(place, kept)
         self._before = [_read_before(active, engine.name, one) for one in self._solutions]
 
     def missing(self) -> list[int]:
@@ -260,12 +301,20 @@ class ScoresNeeded:
         )
         self._active.book.keep_score(self._engine.name, self.keys[place], kept)
         self._active.scored_now.add((self._engine.name, solution.number))
+        self._came(place, kept)
 
     def look_up(self, places: Sequence[int]) -> None:
         keys = [self.keys[place] for place in places]
         known = self._active.book.scores(self._engine.name, keys)
         for place, row in zip(places, known, strict=True):
             self._rows[place] = row
+            self._came(place, row)
+
+    def _came(self, place: int, kept: KeptScore | None) -> None:
+        """Tell of a score that is there."""
+        if kept is not None:
+            number = self._solutions[place].number
+            self._active.tell(Scored(number, self._role, kept.row.scores))
 
     def response(self) -> list[Scores]:
         """What the search is sent: a solution asked about again, or twice at once, is paid once."""

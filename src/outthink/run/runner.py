@@ -29,6 +29,7 @@ from functools import partial
 from typing import TypeVar
 
 from outthink.errors import DeadlineError, RunError, UsageError
+from outthink.run.events import Spent
 from outthink.run.journal import (
     Job,
     Journal,
@@ -42,6 +43,7 @@ from outthink.types import (
     Choice,
     Grader,
     Outcome,
+    OutOfTime,
     Problem,
     Propose,
     Request,
@@ -66,8 +68,8 @@ Watch = Callable[[Job, Propose, int], None]
 class Runner:
     """Runs jobs. One runner, one team of engines, one seed.
 
-    `deadline_s` is what one job may take. `watch` is told of rows as they are drawn; those that a
-    journal holds are not drawn. `grader_name` is what verdicts are kept under.
+    `deadline_s` is for jobs that have none of their own. `watch` is told of rows as they are drawn;
+    those that a journal holds are not drawn. `grader_name` is what verdicts are kept under.
     """
 
     def __init__(
@@ -179,8 +181,9 @@ class Runner:
 
     async def _run_job(self, active: ActiveJob, run: _Run) -> Result:
         """One job from its first request to its end, at its own pace."""
+        deadline_s = self._deadline_s if active.job.deadline_s is None else active.job.deadline_s
         try:
-            async with asyncio.timeout(self._deadline_s) as limit:
+            async with asyncio.timeout(deadline_s) as limit:
                 while True:
                     choice = await self._answer(active, run)
                     if choice is not None:
@@ -188,9 +191,9 @@ class Runner:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            late = DeadlineError(f"not done within {self._deadline_s:g} s; give it longer")
+            late = DeadlineError(f"not done within {deadline_s:g} s; give it longer")
             late.__cause__ = error
-            return self._failed(active, late)
+            return self._failed(active, late, _stateless(_best_so_far(active)))
         except _EngineFailed as failed:
             return self._failed(active, failed.error)
         finally:
@@ -205,6 +208,8 @@ class Runner:
         else:
             payload = await self._verify(active, request, run)
         active.position += 1
+        if active.job.listen is not None:
+            active.tell(Spent(active.meter.total(())))
         try:
             yielded = active.search.send(payload)
         except StopIteration as stop:
@@ -215,14 +220,7 @@ class Runner:
 
     async def _finish(self, active: ActiveJob, choice: Choice, run: _Run) -> Result:
         job = active.job
-        # Whoever keeps a result must not keep what engines have cached with it.
-        choice = replace(
-            choice,
-            candidates=tuple(
-                candidate if candidate.state is None else replace(candidate, state=None)
-                for candidate in choice.candidates
-            ),
-        )
+        choice = _stateless(choice)
         right = await self._right(job.problem, choice.answer, run)
         if job.judges_all:
             for answer in dict.fromkeys(candidate.answer for candidate in choice.candidates):
@@ -262,7 +260,12 @@ class Runner:
             self._journal.keep_verdict(problem, self._grader_name, answer, right)
         return right
 
-    def _failed(self, active: ActiveJob, error: RunError) -> Result:
+    def _failed(
+        self,
+        active: ActiveJob,
+        error: RunError,
+        choice: Choice = Choice(None, None, ()),  # noqa: B008 - frozen
+    ) -> Result:
         """What a job came to that cannot go on; the rows that came are kept."""
         job = active.job
         outcome = Outcome(
@@ -272,10 +275,10 @@ class Runner:
             answer=None,
             right=None,
             chosen=None,
-            usage=active.meter.total(()),
+            usage=active.meter.total(choice.candidates),
             error=f"{type(error).__name__}: {error}",
         )
-        return Result(job, outcome, Choice(None, None, ()))
+        return Result(job, outcome, choice)
 
     # One request ---------------------------------------------------------------------------------
 
@@ -452,6 +455,25 @@ async def _all(parts: Sequence[Awaitable[None]]) -> None:
             failed = failed or error
     if failed is not None:
         raise failed
+
+
+def _best_so_far(active: ActiveJob) -> Choice:
+    """What a job would answer now: as its search has it, or else by all that was drawn."""
+    try:
+        active.search.throw(OutOfTime())
+    except StopIteration as stop:
+        own: Choice = stop.value
+        if own.answer is not None:
+            return own
+    except OutOfTime:
+        pass
+    return active.best()
+
+
+def _stateless(choice: Choice) -> Choice:
+    """Whoever keeps a result must not keep what engines have cached with it."""
+    kept = (one if one.state is None else replace(one, state=None) for one in choice.candidates)
+    return replace(choice, candidates=tuple(kept))
 
 
 class _EngineFailed(Exception):

@@ -13,7 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from outthink.run.journal import Job, Result
+from outthink.grade import grading
+from outthink.run.journal import Job, Journal, Result
 from outthink.run.runner import Runner
 from outthink.run.team import Team
 from outthink.study.models import Models
@@ -60,7 +61,7 @@ async def session(spec: ModelSpec) -> AsyncIterator[Session]:
     try:
         async with shared.loading:
             if shared.session is None:
-                shared.session = await shared.open.enter_async_context(_loaded(spec))
+                shared.session = await shared.open.enter_async_context(opened(spec))
         yield shared.session
     finally:
         shared.users -= 1
@@ -70,9 +71,18 @@ async def session(spec: ModelSpec) -> AsyncIterator[Session]:
 
 
 @asynccontextmanager
-async def _loaded(spec: ModelSpec) -> AsyncIterator[Session]:
+async def opened(spec: ModelSpec, journal: Journal | None = None) -> AsyncIterator[Session]:
+    """A session of one's own, for as long as one likes: what is drawn is kept in `journal`. Raises
+    what `Models.team` does."""
     # Loading reads files, or asks a server in an event loop of its own.
     team = await asyncio.to_thread(spec.models.team, spec.roles, spec.grader)
-    late = spec.models.asking.deadline_s
-    async with Runner(team, seed=spec.seed, deadline_s=late).session() as ask:
+    runner = Runner(
+        team,
+        grader=grading(spec.grader).grade,
+        grader_name=spec.grader,
+        seed=spec.seed,
+        journal=journal,
+        deadline_s=spec.models.asking.deadline_s,
+    )
+    async with runner.session() as ask:
         yield Session(team, ask)

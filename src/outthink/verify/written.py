@@ -46,7 +46,7 @@ class SolutionText:
     @property
     def problem(self) -> str:
         """The problem, with the earlier answers behind it."""
-        return self.solution.problem.prompt + "".join(
+        return self.solution.problem.whole + "".join(
             f"{_EARLIER}{answer.strip()}" for answer in self.earlier
         )
 

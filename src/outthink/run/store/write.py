@@ -246,12 +246,12 @@ class Store:
         if row is None:
             number = self._insert(
                 "INSERT INTO problem (name, prompt, reference) VALUES (?, ?, ?)",
-                (problem.id, problem.prompt, problem.reference),
+                (problem.id, problem.whole, problem.reference),
             )
         else:
             number = row[0]
             for what, seen, given in (
-                ("prompt", row[1], problem.prompt),
+                ("prompt", row[1], problem.whole),
                 ("reference", row[2], problem.reference),
             ):
                 if seen != given:
