@@ -325,10 +325,11 @@ class Page:
     def draws(self, writer, keys, prefixes):
         return [self.memory.now.get(("draw", self.job.problem.id, writer, key)) for key in keys]
 
-    def keep_draw(self, writer, key, prefix, draw):
-        assert prefix.is_open
-        bare = replace(draw.row, solution=replace(draw.row.solution, state=None))
-        self.memory.keep(("draw", self.job.problem.id, writer, key), replace(draw, row=bare))
+    def keep_draws(self, writer, keys, prefixes, draws):
+        assert all(prefix.is_open for prefix in prefixes)
+        for key, draw in zip(keys, draws, strict=True):
+            bare = replace(draw.row, solution=replace(draw.row.solution, state=None))
+            self.memory.keep(("draw", self.job.problem.id, writer, key), replace(draw, row=bare))
 
     def numbered(self, writer, keys, parents, rows):
         self.numbers += [row.solution.number for row in rows]
@@ -337,11 +338,12 @@ class Page:
     def scores(self, verifier, keys):
         return [self.memory.now.get(("score", self.job.problem.id, verifier, key)) for key in keys]
 
-    def keep_score(self, verifier, key, score):
-        self.memory.keep(("score", self.job.problem.id, verifier, key), score)
+    def keep_scores(self, verifier, keys, scores):
+        for key, score in zip(keys, scores, strict=True):
+            self.memory.keep(("score", self.job.problem.id, verifier, key), score)
 
-    def scored(self, verifier, number, key, row):
-        assert number in (-1, *self.numbers)
+    def scored(self, verifier, numbers, keys, rows):
+        assert {-1, *self.numbers} >= set(numbers)
 
     def finish(self, result, asked):
         job = self.job

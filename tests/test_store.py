@@ -358,11 +358,11 @@ def test_nothing_is_there_before_it_is_committed(path):
     start, drawn = Solution.start(job.problem), Solution(job.problem, (1,))
     with writing(path) as store, reading(path) as reader:
         book = store.book(job)
-        book.keep_draw(WRITER, 1, start, kept(drawn))
+        book.keep_draws(WRITER, [1], [start], [kept(drawn)])
         assert reader.counts().draws == 0
         store.commit()
         assert reader.counts().draws == 1
-        book.keep_draw(WRITER, 2, start, kept(drawn))
+        book.keep_draws(WRITER, [2], [start], [kept(drawn)])
     with reading(path) as store:
         assert (store.counts().draws, store.counts().searches) == (1, 0)
 
@@ -386,7 +386,7 @@ def test_what_a_solution_says_is_kept_with_it(path):
         book = store.book(job)
         for key, (prefix, solution, said) in enumerate(rows):
             drawn = kept(solution, texts=said)
-            book.keep_draw(WRITER, key, prefix, drawn)
+            book.keep_draws(WRITER, [key], [prefix], [drawn])
             book.numbered(WRITER, [key], [prefix.number], [drawn.row])
         outcome = Outcome(job.problem.id, "beam", 4, None, False, None, Usage())
         book.finish(Result(job, outcome, Choice(None, None, ())), {"proposer": WRITER})
@@ -875,7 +875,7 @@ def test_what_could_not_be_written_can_be_recorded_again(path):
     def record(store):
         book = store.book(job)
         for key in keys:
-            book.keep_draw(WRITER, key, start, drawn)
+            book.keep_draws(WRITER, [key], [start], [drawn])
         return book
 
     with writing(path) as store:

@@ -412,6 +412,15 @@ class Arrival(NamedTuple, Generic[Row]):
     """Engine seconds it took; rows in flight at the same time share the time they take."""
 
 
+class Batches(Protocol[Row]):
+    """Rows of an engine that come many at once. Where what an engine returns has this method, the
+    runner takes the rows by it, and not one by one."""
+
+    async def batch(self) -> Sequence[Arrival[Row]]:
+        """All rows that have come since the last call, once there are any; none after the last."""
+        ...
+
+
 class Proposer(Protocol):
     """A model that writes. `name` goes into stores and policies; it must pin the weights.
 

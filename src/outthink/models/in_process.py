@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -62,7 +64,7 @@ class InProcessProposer:
         self.read: Callable[[str], str | None] | None = getattr(engine, "read", None)
         self._queue = EngineQueue(engine.name, engine.propose_batch)
 
-    def propose(self, draws: Sequence[Draw]) -> AsyncIterator[Arrival[Drawn]]:
+    def propose(self, draws: Sequence[Draw]) -> CallRows[Drawn]:
         """Rows in the order asked, all at once."""
         return self._queue.rows(draws)
 
@@ -79,7 +81,7 @@ class InProcessVerifier:
         self.name = engine.name
         self._queue = EngineQueue(engine.name, engine.verify_batch)
 
-    def verify(self, solutions: Sequence[Solution]) -> AsyncIterator[Arrival[Verified]]:
+    def verify(self, solutions: Sequence[Solution]) -> CallRows[Verified]:
         """Rows in the order asked, all at once."""
         return self._queue.rows(solutions)
 
@@ -91,7 +93,7 @@ class EngineQueue(Generic[_Asked, _Row]):
         self.name = name
         self.ask = ask
 
-    async def rows(self, asked: Sequence[_Asked]) -> AsyncIterator[Arrival[_Row]]:
+    def rows(self, asked: Sequence[_Asked]) -> CallRows[_Row]:
         """The rows, in order, all at once; the seconds of the call are shared equally among its
         rows.
 
@@ -99,19 +101,49 @@ class EngineQueue(Generic[_Asked, _Row]):
         Where it is cancelled in the turn of the event loop in which the rows came, it still yields
         them.
         """
-        done = _Dispatcher.here().submit(self, asked)
-        cancelled: asyncio.CancelledError | None = None
+        return CallRows(partial(self._submit, asked))
+
+    def _submit(self, asked: Sequence[_Asked]) -> _Done:
+        return _Dispatcher.here().submit(self, asked)
+
+
+class CallRows(Generic[_Row]):
+    """The rows of a call: one by one, or all of them by `batch`. They are asked for when the first
+    is."""
+
+    def __init__(self, submit: Callable[[], _Done]) -> None:
+        self._submit = submit
+        self._asked = False
+        self._left: deque[Arrival[_Row]] = deque()
+        self._cancelled: asyncio.CancelledError | None = None
+
+    async def batch(self) -> list[Arrival[_Row]]:
+        """All rows; none when called again."""
+        if self._asked:
+            cancelled, self._cancelled = self._cancelled, None
+            if cancelled is not None:
+                raise cancelled
+            return []
+        self._asked = True
+        done = self._submit()
         try:
             await done
         except asyncio.CancelledError as error:
             if done.cancelled():
                 raise
-            cancelled = error
+            self._cancelled = error
         rows, seconds = done.result()
-        for index, row in enumerate(rows):
-            yield Arrival(index, row, seconds)
-        if cancelled is not None:
-            raise cancelled
+        return [Arrival(index, row, seconds) for index, row in enumerate(rows)]
+
+    def __aiter__(self) -> CallRows[_Row]:
+        return self
+
+    async def __anext__(self) -> Arrival[_Row]:
+        if not self._left:
+            self._left.extend(await self.batch())
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.popleft()
 
 
 class _Dispatcher:

@@ -126,8 +126,14 @@ class Book(Protocol):
         """What is recorded under each key, drawn from each prefix; `None` where nothing is."""
         ...
 
-    def keep_draw(self, writer: Writer, key: int, prefix: Solution, draw: KeptDraw) -> None:
-        """Record a row that came."""
+    def keep_draws(
+        self,
+        writer: Writer,
+        keys: Sequence[int],
+        prefixes: Sequence[Solution],
+        draws: Sequence[KeptDraw],
+    ) -> None:
+        """Record rows that came, each under its key and drawn from its prefix."""
         ...
 
     def numbered(
@@ -141,13 +147,15 @@ class Book(Protocol):
         """What is recorded under each key; `None` where nothing is."""
         ...
 
-    def keep_score(self, verifier: str, key: int, score: KeptScore) -> None:
-        """Record a row that came."""
+    def keep_scores(self, verifier: str, keys: Sequence[int], scores: Sequence[KeptScore]) -> None:
+        """Record rows that came, each under its key."""
         ...
 
-    def scored(self, verifier: str, number: int, key: int, row: Verified) -> None:
-        """The score of this key is that of this solution of the search tree, and cost what `row`
-        says in it."""
+    def scored(
+        self, verifier: str, numbers: Sequence[int], keys: Sequence[int], rows: Sequence[Verified]
+    ) -> None:
+        """The scores of these keys are those of these solutions of the search tree, and cost what
+        `rows` say in it."""
         ...
 
     def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
@@ -189,7 +197,13 @@ class NoJournal:
     ) -> list[KeptDraw | None]:
         return [None] * len(keys)
 
-    def keep_draw(self, writer: Writer, key: int, prefix: Solution, draw: KeptDraw) -> None:
+    def keep_draws(
+        self,
+        writer: Writer,
+        keys: Sequence[int],
+        prefixes: Sequence[Solution],
+        draws: Sequence[KeptDraw],
+    ) -> None:
         pass
 
     def numbered(
@@ -200,10 +214,12 @@ class NoJournal:
     def scores(self, verifier: str, keys: Sequence[int]) -> list[KeptScore | None]:
         return [None] * len(keys)
 
-    def keep_score(self, verifier: str, key: int, score: KeptScore) -> None:
+    def keep_scores(self, verifier: str, keys: Sequence[int], scores: Sequence[KeptScore]) -> None:
         pass
 
-    def scored(self, verifier: str, number: int, key: int, row: Verified) -> None:
+    def scored(
+        self, verifier: str, numbers: Sequence[int], keys: Sequence[int], rows: Sequence[Verified]
+    ) -> None:
         pass
 
     def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:

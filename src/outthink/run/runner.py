@@ -108,23 +108,21 @@ class Runner:
         run = _Run(self._rows_in_flight, self._journal)
         waiting = iter(jobs)
         done: asyncio.Queue[asyncio.Task[Result]] = asyncio.Queue()
-        tasks: dict[asyncio.Task[Result], ActiveJob] = {}
+        tasks: set[asyncio.Task[Result]] = set()
         try:
             while True:
-                rows = sum(active.rows for active in tasks.values())
-                while rows < self._rows_in_flight:
+                while run.rows < self._rows_in_flight:
                     job = next(waiting, None)
                     if job is None:
                         break
-                    active = self._start(job)
+                    active = self._start(job, run)
                     task = asyncio.create_task(self._run_job(active, run))
                     task.add_done_callback(done.put_nowait)
-                    tasks[task] = active
-                    rows += active.rows
+                    tasks.add(task)
                 if not tasks:
                     return
                 task = await done.get()
-                del tasks[task]
+                tasks.remove(task)
                 yield task.result()
         finally:
             for task in tasks:
@@ -152,7 +150,7 @@ class Runner:
             nonlocal rows
             async with room:
                 await room.wait_for(lambda: rows < self._rows_in_flight)
-                active = self._start(job)
+                active = self._start(job, run)
                 taken = active.rows
                 rows += taken
             try:
@@ -174,10 +172,12 @@ class Runner:
 
     # One job -------------------------------------------------------------------------------------
 
-    def _start(self, job: Job) -> ActiveJob:
+    def _start(self, job: Job, run: _Run) -> ActiveJob:
         search = job.strategy.start(job.problem, job.budget)
         request = _checked(job.strategy.name, search, next(search))
-        return ActiveJob(job, search, request, self._journal.book(job))
+        active = ActiveJob(job, search, request, self._journal.book(job))
+        run.rows += active.rows
+        return active
 
     async def _run_job(self, active: ActiveJob, run: _Run) -> Result:
         """One job from its first request to its end, at its own pace."""
@@ -197,6 +197,7 @@ class Runner:
         except _EngineFailed as failed:
             return self._failed(active, failed.error)
         finally:
+            run.rows -= active.rows
             active.book.close()
 
     async def _answer(self, active: ActiveJob, run: _Run) -> Choice | None:
@@ -215,7 +216,9 @@ class Runner:
         except StopIteration as stop:
             choice: Choice = stop.value
             return choice
+        run.rows -= active.rows
         active.request = _checked(active.job.strategy.name, active.search, yielded)
+        run.rows += active.rows
         return None
 
     async def _finish(self, active: ActiveJob, choice: Choice, run: _Run) -> Result:
@@ -285,16 +288,16 @@ class Runner:
     async def _propose(self, active: ActiveJob, request: Propose, run: _Run) -> list[Solution]:
         needed = DrawsNeeded(active, request, self._team.writer(request.role), self._seed)
         try:
-            await run.fetch(needed, lambda: self._drew(active, request))
+            await run.fetch(needed, lambda rows: self._drew(active, request, rows))
         except (_EngineFailed, asyncio.CancelledError):
             needed.count_what_came()
             raise
         await run.committed()
         return needed.response(verifies=bool(self._team.verifiers))
 
-    def _drew(self, active: ActiveJob, request: Propose) -> None:
+    def _drew(self, active: ActiveJob, request: Propose, rows: int) -> None:
         if self._watch is not None:
-            self._watch(active.job, request, 1)
+            self._watch(active.job, request, rows)
 
     async def _verify(self, active: ActiveJob, request: Verify, run: _Run) -> list[Scores]:
         engine = self._team.verifier(request.role)
@@ -318,8 +321,11 @@ class _Run:
 
     def __init__(self, rows_in_flight: int, journal: Journal) -> None:
         self._room = _Room(rows_in_flight)
+        self.rows = 0
+        """Rows of all pending requests."""
         self._journal = journal
-        self._in_flight: dict[tuple[object, int], asyncio.Future[None]] = {}
+        self._in_flight: dict[object, dict[int, asyncio.Future[None]]] = {}
+        """By whose rows they are, then key: done once a row is there, or failed."""
         self._commit: asyncio.Future[None] | None = None
         self._judged: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
@@ -338,49 +344,50 @@ class _Run:
                 self._judged.pop(about, None)
 
     async def fetch(
-        self, needed: RowsNeeded[_Row], on_row: Callable[[], None] = lambda: None
+        self, needed: RowsNeeded[_Row], on_rows: Callable[[int], None] = lambda rows: None
     ) -> None:
         """Have all rows of a request that are missing: those that another job waits for are looked
         up once they are there, all others are asked for."""
         while places := needed.missing():
-            theirs = {
-                place: self._in_flight[needed.whose, needed.keys[place]]
-                for place in places
-                if (needed.whose, needed.keys[place]) in self._in_flight
-            }
-            ours = [place for place in places if place not in theirs]
+            keys, flying = needed.keys, self._in_flight.get(needed.whose, {})
+            theirs = {place: flying[keys[place]] for place in places if keys[place] in flying}
+            ours = [place for place in places if place not in theirs] if theirs else places
             if ours:
-                await self._ask(needed, ours, on_row)
+                await self._ask(needed, ours, on_rows)
             if theirs:
                 await asyncio.wait(set(theirs.values()))
                 needed.look_up(list(theirs))
 
     async def _ask(
-        self, needed: RowsNeeded[_Row], places: Sequence[int], on_row: Callable[[], None]
+        self, needed: RowsNeeded[_Row], places: Sequence[int], on_rows: Callable[[int], None]
     ) -> None:
+        if not self._journal.keeps:
+            await self._ask_as_there_is_room(needed, places, on_rows)
+            return
         here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        rows = [(needed.whose, needed.keys[place]) for place in places]
-        if self._journal.keeps:
-            self._in_flight.update(dict.fromkeys(rows, here))
+        keys = [needed.keys[place] for place in places]
+        flying = self._in_flight.setdefault(needed.whose, {})
+        flying.update(dict.fromkeys(keys, here))
         try:
-            await self._ask_as_there_is_room(needed, places, on_row)
+            await self._ask_as_there_is_room(needed, places, on_rows)
         finally:
-            if self._journal.keeps:
-                for row in rows:
-                    del self._in_flight[row]
+            for key in keys:
+                del flying[key]
+            if not flying:
+                del self._in_flight[needed.whose]
             here.set_result(None)
 
     async def _ask_as_there_is_room(
-        self, needed: RowsNeeded[_Row], places: Sequence[int], on_row: Callable[[], None]
+        self, needed: RowsNeeded[_Row], places: Sequence[int], on_rows: Callable[[int], None]
     ) -> None:
         taken = await self._room.take(len(places))
         if taken == len(places):
-            await self._ask_part(needed, places, on_row)
+            await self._ask_part(needed, places, on_rows)
             return
         parts: list[asyncio.Task[None]] = []
         try:
             while places:
-                part = self._ask_part(needed, places[:taken], on_row)
+                part = self._ask_part(needed, places[:taken], on_rows)
                 parts.append(asyncio.create_task(part))
                 places = places[taken:]
                 taken = await self._room.take(len(places)) if places else 0
@@ -391,18 +398,18 @@ class _Run:
             await asyncio.gather(*parts, return_exceptions=True)
 
     async def _ask_part(
-        self, needed: RowsNeeded[_Row], places: Sequence[int], on_row: Callable[[], None]
+        self, needed: RowsNeeded[_Row], places: Sequence[int], on_rows: Callable[[int], None]
     ) -> None:
         """Ask for rows that there is room for, and record each as it comes."""
         left = len(places)
-        arrivals = needed.ask(places)
+        take = _batches(needed.ask(places))
         try:
-            while (arrival := await _next(arrivals)) is not None:
-                needed.record(places[arrival.place], arrival)
+            while arrivals := await _came(take):
+                needed.record(places, arrivals)
                 self.commit_soon()
-                on_row()
-                left -= 1
-                self._room.give(1)
+                on_rows(len(arrivals))
+                left -= len(arrivals)
+                self._room.give(len(arrivals))
             if left:
                 came = f"{len(places) - left} rows for {len(places)} asked"
                 raise _EngineFailed(RunError(f"an engine returned {came}; it returns one row each"))
@@ -436,10 +443,26 @@ class _Run:
             made.set_result(None)
 
 
-async def _next(arrivals: AsyncIterator[Arrival[_Row]]) -> Arrival[_Row] | None:
-    """The next row of an engine; `None` after the last."""
+_Take = Callable[[], Awaitable[Sequence[Arrival[_Row]]]]
+"""Gives the next rows of an engine; none after the last."""
+
+
+def _batches(arrivals: AsyncIterator[Arrival[_Row]]) -> _Take[_Row]:
+    """Takes rows that come together at once (`outthink.types.Batches`), all others one by one."""
+    batch: _Take[_Row] | None = getattr(arrivals, "batch", None)
+    if batch is not None:
+        return batch
+
+    async def one() -> Sequence[Arrival[_Row]]:
+        arrival = await anext(arrivals, None)
+        return () if arrival is None else (arrival,)
+
+    return one
+
+
+async def _came(take: _Take[_Row]) -> Sequence[Arrival[_Row]]:
     try:
-        return await anext(arrivals, None)
+        return await take()
     except RunError as error:
         raise _EngineFailed(error) from error
 

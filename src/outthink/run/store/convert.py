@@ -232,7 +232,7 @@ class _Replay:
                 # A server wrote something else than for another search: both were paid for.
                 keys[place], there = apart[place], None
             if there is None:
-                self._book.keep_draw(writer, keys[place], prefix, own)
+                self._book.keep_draws(writer, [keys[place]], [prefix], [own])
             number = self._solutions
             self._solutions += 1
             (mine,) = solution_keys(writer, [keys[place]])
@@ -293,8 +293,9 @@ class _Replay:
             if there is not None and there.row.scores != verified.scores:
                 key, there = score_key(solution, key ^ self._number, as_drawn=False), None
             if there is None:
-                self._book.keep_score(verifier, key, KeptScore(verified, 0.0, False, False))
-            self._book.scored(verifier, number, key, verified)
+                kept = KeptScore(verified, 0.0, has_state=False, reread=False)
+                self._book.keep_scores(verifier, [key], [kept])
+            self._book.scored(verifier, [number], [key], [verified])
             self._scores[number] = verified.scores
         return [self._scores[solution.number] for solution in request.solutions]
 

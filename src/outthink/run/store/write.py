@@ -227,13 +227,15 @@ class Store:
         if self._lock is not None:
             self.commit()
 
-    def _row_id(self, table: str) -> int:
+    def _row_ids(self, table: str, count: int) -> range:
+        """The ids of the next rows of a table."""
         if table not in self._next:
             with self._guard("read"):
                 ((largest,),) = self._db.execute(f"SELECT coalesce(max(id), 0) FROM {table}")
             self._next[table] = largest + 1
-        self._next[table] += 1
-        return self._next[table] - 1
+        first = self._next[table]
+        self._next[table] = first + count
+        return range(first, first + count)
 
     def _problem_id(self, problem: Problem) -> int:
         known = self._problems.get(problem.id)
@@ -509,37 +511,46 @@ class _Book:
             return None
         return "".join("".join(json.loads(texts[row][1])) for row in reversed(rows))
 
-    def keep_draw(self, writer: Writer, key: int, prefix: Solution, draw: KeptDraw) -> None:
-        store, row = self._store, draw.row
-        solution = row.solution
-        tokens, ends, whole = self._added(prefix, solution)
-        flags = whole | _flags(draw)
-        row_id = store._row_id("draw")
-        # What an edited prefix says is not known.
-        if row.texts is not None and not (whole and prefix.tokens):
-            store._waiting["text"].append((row_id, codec.pack_texts(row.texts)))
-        token_width, token_bytes = codec.pack_ids(tokens)
-        end_width, end_bytes = codec.pack_ids(ends)
+    def keep_draws(
+        self,
+        writer: Writer,
+        keys: Sequence[int],
+        prefixes: Sequence[Solution],
+        draws: Sequence[KeptDraw],
+    ) -> None:
+        store, problem = self._store, self._problem
         writer_id, reader_id, known = self._writer(writer)
-        store._waiting["draw"].append(
-            (
-                row_id,
-                self._problem,
-                writer_id,
-                key,
-                flags | token_width << codec.TOKEN_WIDTH | end_width << codec.END_WIDTH,
-                row.prompt_tokens,
-                row.cached_tokens,
-                row.decoded_tokens,
-                row.shared_tokens,
-                round(draw.seconds * 1e6),
-                reader_id,
-                solution.answer if solution.finished else None,
-                end_bytes,
-                token_bytes,
+        add = store._waiting["draw"].append
+        row_ids = store._row_ids("draw", len(keys))
+        for row_id, key, prefix, draw in zip(row_ids, keys, prefixes, draws, strict=True):
+            row = draw.row
+            solution = row.solution
+            tokens, ends, whole = self._added(prefix, solution)
+            # What an edited prefix says is not known.
+            if row.texts is not None and not (whole and prefix.tokens):
+                store._waiting["text"].append((row_id, codec.pack_texts(row.texts)))
+            token_width, token_bytes = codec.pack_ids(tokens)
+            end_width, end_bytes = codec.pack_ids(ends)
+            widths = token_width << codec.TOKEN_WIDTH | end_width << codec.END_WIDTH
+            add(
+                (
+                    row_id,
+                    problem,
+                    writer_id,
+                    key,
+                    whole | _flags(draw) | widths,
+                    row.prompt_tokens,
+                    row.cached_tokens,
+                    row.decoded_tokens,
+                    row.shared_tokens,
+                    round(draw.seconds * 1e6),
+                    reader_id,
+                    solution.answer if solution.finished else None,
+                    end_bytes,
+                    token_bytes,
+                )
             )
-        )
-        known[key] = row_id
+            known[key] = row_id
 
     def _added(
         self, prefix: Solution, solution: Solution
@@ -580,33 +591,41 @@ class _Book:
             for place in range(len(keys))
         ]
 
-    def keep_score(self, verifier: str, key: int, score: KeptScore) -> None:
-        store, row = self._store, score.row
-        wide, packed = codec.pack_scores(row.scores.steps)
-        flags = wide * codec.WIDE
-        flags |= score.has_state * codec.SCORE_HAS_STATE | score.reread * codec.SCORE_REREAD
-        row_id = store._row_id("score")
+    def keep_scores(self, verifier: str, keys: Sequence[int], scores: Sequence[KeptScore]) -> None:
+        store, problem = self._store, self._problem
         verifier_id, known = self._verifier(verifier)
-        store._waiting["score"].append(
-            (
-                row_id,
-                self._problem,
-                verifier_id,
-                key,
-                flags,
-                row.computed_tokens,
-                row.cached_tokens,
-                row.shared_tokens,
-                round(score.seconds * 1e6),
-                packed,
+        add = store._waiting["score"].append
+        for row_id, key, score in zip(
+            store._row_ids("score", len(keys)), keys, scores, strict=True
+        ):
+            row = score.row
+            wide, packed = codec.pack_scores(row.scores.steps)
+            flags = wide * codec.WIDE
+            flags |= score.has_state * codec.SCORE_HAS_STATE | score.reread * codec.SCORE_REREAD
+            add(
+                (
+                    row_id,
+                    problem,
+                    verifier_id,
+                    key,
+                    flags,
+                    row.computed_tokens,
+                    row.cached_tokens,
+                    row.shared_tokens,
+                    round(score.seconds * 1e6),
+                    packed,
+                )
             )
-        )
-        known[key] = row_id
+            known[key] = row_id
 
-    def scored(self, verifier: str, number: int, key: int, row: Verified) -> None:
+    def scored(
+        self, verifier: str, numbers: Sequence[int], keys: Sequence[int], rows: Sequence[Verified]
+    ) -> None:
         verifier_id, known = self._verifier(verifier)
-        row_id = known[key]
-        self._scored.append((number, verifier_id, row_id, row.computed_tokens, row.cached_tokens))
+        self._scored += [
+            (number, verifier_id, known[key], row.computed_tokens, row.cached_tokens)
+            for number, key, row in zip(numbers, keys, rows, strict=True)
+        ]
 
     def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
         store, job, outcome = self._store, result.job, result.outcome
