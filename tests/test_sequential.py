@@ -14,6 +14,7 @@ import outthink
 from outthink.errors import PolicyError, UsageError
 from outthink.measure.equivalence import equivalence, least_cost
 from outthink.measure.intervals import interval
+from outthink.measure.quality import calibration_error, chance_error
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.policy import file
 from outthink.policy.currency import Price, currency, read_prices
@@ -22,6 +23,7 @@ from outthink.policy.fit_sequential import fit_sequential
 from outthink.policy.frontier import Point, best_of, over
 from outthink.policy.live import Limits, think
 from outthink.policy.menu import Stage
+from outthink.policy.promise import promises
 from outthink.policy.read import menu, trials
 from outthink.policy.replay import Replay
 from outthink.policy.rules import Fixed, ScoreThreshold
@@ -344,6 +346,66 @@ def test_a_strategy_names_the_policy_it_was_made_of(policy, tmp_path):
     path.write_text(path.read_text() + " ")
     with pytest.raises(PolicyError, match="changed since"):
         strategy(name)
+
+
+@pytest.fixture(scope="module")
+def ran(policy, tmp_path_factory):
+    """A study of the policy run live on other problems."""
+    plan = Plan((f"policy(file={policy},average=2)", "majority"), (16,), 16, 0, 0, 0)
+    others = scripted_problems(260)[60:]
+    path = tmp_path_factory.mktemp("live") / "live.store"
+    with Store.open(path, write=True) as store:
+        asyncio.run(
+            run(plan, others, team(), grader=same, grader_name="exact", seed=0, store=store)
+        )
+        yield read(store, plan, others, team())
+
+
+def test_a_policy_that_is_run_is_held_to_its_promise(ran, fitted):
+    held = promises(ran)
+    assert not held.notes
+    (kept,) = held.kept
+    assert kept.budget == 16 and kept.currency == "generations" and not kept.is_capped
+    cost, accuracy = fitted.family.promise(Dial(average=2, most=16))
+    assert (kept.promised_cost, kept.promised_accuracy) == (cost, accuracy)
+    spent = [usage.generations for usage in ran.spent(kept.strategy, 16)]
+    assert kept.cost == interval(np.array(spent, float))
+    assert kept.cost.mean == pytest.approx(2, rel=0.25)
+    right = ran.grid.accuracy[ran.grid.strategies.index(kept.strategy), 0]
+    assert kept.accuracy == interval(right)
+    inside = cost.low <= kept.cost.mean <= cost.high
+    assert kept.holds == (inside and accuracy.low <= kept.accuracy.mean <= accuracy.high)
+
+
+def test_the_probability_that_came_with_an_answer_is_kept_with_it(ran):
+    (kept,) = promises(ran).kept
+    chances = ran.chances(kept.strategy, 16)
+    assert chances.shape == (200,) and ((chances >= 0) & (chances <= 1)).all()
+    right = ran.grid.accuracy[ran.grid.strategies.index(kept.strategy), 0] > 0
+    assert kept.calibration_error == calibration_error(chances, right)
+    assert np.isnan(ran.chances("majority", 16)).all()
+
+
+def test_a_policy_whose_file_is_gone_is_a_note_and_not_a_promise(ran, policy):
+    strategy.cache_clear()
+    moved = policy.rename(policy.with_suffix(".gone"))
+    try:
+        held = promises(ran)
+    finally:
+        moved.rename(policy)
+        strategy.cache_clear()
+    assert not held.kept
+    assert "not held to its promise" in held.notes[0] and "cannot read policy" in held.notes[0]
+
+
+def test_luck_alone_makes_a_calibration_error_that_shrinks_with_problems():
+    rng = np.random.default_rng(0)
+    few, many = chance_error(rng.random(100)), chance_error(rng.random(10_000))
+    assert 0.05 < few < 0.2 and many < 0.02
+    assert chance_error(np.full(3, np.nan)) is None
+    # It is what exact probabilities come to.
+    exact = rng.random(10_000)
+    assert calibration_error(exact, rng.random(10_000) < exact) == pytest.approx(many, abs=0.01)
 
 
 def test_revisions_go_on_where_they_stopped():

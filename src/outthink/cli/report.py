@@ -7,7 +7,7 @@ from pathlib import Path
 from outthink.cli import options
 from outthink.cli.commands import command, command_line
 from outthink.cli.output import print_json, print_notes, say
-from outthink.cli.results import print_policy, print_swept
+from outthink.cli.results import print_policy, print_promises, print_swept
 
 
 @command("report", "\b\n  outthink report mine.store -o mine.html")
@@ -27,5 +27,6 @@ def report(store: Path, verifier: str | None, out: Path, as_json: bool) -> None:
     print_swept(outcome.accuracies)
     if outcome.fitting is not None:
         print_policy(outcome.fitting)
+    print_promises(outcome.kept)
     print_notes(outcome.notes)
     return say(f"\nreport: {out}")

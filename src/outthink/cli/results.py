@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from outthink.measure.equivalence import Equivalence
     from outthink.measure.intervals import Interval
     from outthink.policy.menu import Stage
+    from outthink.policy.promise import Kept
     from outthink.policy.results import FitResult, SequentialFit, VersusBaseline
     from outthink.policy.table import Policy
     from outthink.study.results import Accuracies
@@ -110,6 +111,38 @@ def print_sequential(fitted: SequentialFit) -> None:
             for saving, point in zip(fitted.savings, frontier.points, strict=True)
         ],
     )
+
+
+def print_promises(kept: Sequence[Kept]) -> None:
+    """What policies promised, and what came of it."""
+    if not kept:
+        return
+    print(
+        "\npolicies that were run: what they promised and what came; accuracy in %, 95 %\n"
+        "intervals; how far their probability to be right was off on average, in points, and\n"
+        "by luck alone on so many problems"
+    )
+    print_table(
+        ("policy", "cost promised", "came", "accuracy promised", "came", "holds", "off"),
+        [
+            (
+                f"{one.strategy} at {one.budget}",
+                f"{_cost(one.promised_cost)} {one.currency}",
+                _cost(one.cost),
+                between(one.promised_accuracy),
+                between(one.accuracy),
+                "another cap" if one.is_capped else "yes" if one.holds else "no",
+                _off(one),
+            )
+            for one in kept
+        ],
+    )
+
+
+def _off(one: Kept) -> str:
+    if one.calibration_error is None or one.chance_error is None:
+        return "-"
+    return f"{100 * one.calibration_error:.1f}, {100 * one.chance_error:.1f}"
 
 
 def _cost(cost: Interval) -> str:

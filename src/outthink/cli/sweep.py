@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from outthink.cli import named, options, reads
 from outthink.cli.commands import command, stopping
-from outthink.cli.output import print_json, say
-from outthink.cli.results import print_swept
+from outthink.cli.output import print_json, print_notes, say
+from outthink.cli.results import print_promises, print_swept
 from outthink.errors import UsageError
 
 if TYPE_CHECKING:
     from outthink.cli.named import NamedModels, Planned
+    from outthink.policy.promise import Promises
     from outthink.study.forecast import Forecast
     from outthink.study.results import Accuracies
 
@@ -73,6 +74,7 @@ def sweep(
     """Runs strategies at budgets over problems, into a store."""
     from outthink.data.source import called
     from outthink.policy import as_json as wire
+    from outthink.policy.promise import promises
     from outthink.study.ahead import Pace, ahead
     from outthink.study.forecast import Prices
     from outthink.study.results import measured
@@ -89,7 +91,10 @@ def sweep(
     _object_to(forecast, yes)  # before models are loaded and servers asked
     with swept(asked, store, Pace(forecast, lambda known: _consider(known, yes))) as opened:
         outcome = measured(opened)
-    return print_json(wire.sweep(outcome)) if as_json else _print(outcome, store)
+        held = promises(opened.study)
+    if as_json:
+        return print_json({**wire.sweep(outcome), **wire.promises(held.kept)})
+    return _print(outcome, held, store)
 
 
 def _object_to(forecast: Forecast, meant: bool) -> None:
@@ -108,8 +113,10 @@ def _consider(forecast: Forecast, meant: bool) -> None:
     _object_to(forecast, meant)
 
 
-def _print(outcome: Accuracies, store: Path) -> None:
+def _print(outcome: Accuracies, held: Promises, store: Path) -> None:
     print_swept(outcome)
+    print_promises(held.kept)
+    print_notes(held.notes)
     if missing := outcome.problems - outcome.graded:
         say(f"{missing} of {outcome.problems} problems have no reference and are not in here")
     say(f"\nnext: outthink fit {store} -o policy.json")

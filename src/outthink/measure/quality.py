@@ -65,6 +65,19 @@ def calibration_error(scores: Floats, right: NDArray[np.bool_], *, rows: int = 1
     return sum(row.count * abs(row.score - row.rate) for row in table) / total
 
 
+def chance_error(
+    scores: Floats, *, rows: int = 15, draws: int = 200, seed: int = 0
+) -> float | None:
+    """What `calibration_error` comes to on average where every score is exactly the chance to be
+    right: by the luck of so many samples alone. `None` where no sample has a score."""
+    known = scores[~np.isnan(scores)]
+    rng = np.random.default_rng(seed)
+    errors = [
+        calibration_error(known, rng.random(known.size) < known, rows=rows) for _ in range(draws)
+    ]
+    return float(np.mean([error for error in errors if error is not None])) if known.size else None
+
+
 def auc(scores: Floats, right: NDArray[np.bool_]) -> float | None:
     """Chance that a random right sample scores above a random wrong one, a tie counting half.
 

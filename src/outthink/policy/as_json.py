@@ -11,6 +11,7 @@ from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
 from outthink.policy.frontier import Frontier, Point, over
 from outthink.policy.menu import Stage
+from outthink.policy.promise import Kept
 from outthink.policy.results import FitResult, Reported, SequentialFit, Solved, VersusBaseline
 from outthink.study.forecast import Forecast
 from outthink.study.results import Accuracies, Accuracy
@@ -29,6 +30,27 @@ def sweep(result: Accuracies) -> dict[str, Any]:
         **({} if result.missing is None else {"missing": asdict(result.missing)}),
         **({"verifiers": [_quality(one) for one in result.verifiers]} if result.verifiers else {}),
     }
+
+
+def promises(kept: Sequence[Kept]) -> dict[str, Any]:
+    """Nothing where no policy was run."""
+    rows = [
+        {
+            "strategy": one.strategy,
+            "budget": one.budget,
+            "currency": one.currency,
+            "promised_cost": asdict(one.promised_cost),
+            "cost": asdict(one.cost),
+            "promised_accuracy": asdict(one.promised_accuracy),
+            "accuracy": asdict(one.accuracy),
+            "holds": one.holds,
+            "calibration_error": one.calibration_error,
+            "calibration_error_by_chance": one.chance_error,
+            "capped": one.is_capped,
+        }
+        for one in kept
+    ]
+    return {"promises": rows} if rows else {}
 
 
 def forecast(cost: Forecast) -> dict[str, Any]:
@@ -140,6 +162,7 @@ def reported(result: Reported) -> dict[str, Any]:
     return {
         "report": str(result.page),
         **sweep(result.accuracies),
+        **promises(result.kept),
         **_table(result.fitting),
         **_saved(result.sequential),
         "notes": list(result.notes),

@@ -153,7 +153,7 @@ class Family:
             return member.cost, member.accuracy
         one, other = self.members[above - 1], self.members[above]
         share = (dial.average - means[above - 1]) / (means[above] - means[above - 1])
-        return _mixed(one.cost, other.cost, share), _mixed(one.accuracy, other.accuracy, share)
+        return mixed(one.cost, other.cost, share), mixed(one.accuracy, other.accuracy, share)
 
     def reading(self, grader: str | None = None) -> str:
         """As `table.Policy.reading`."""
@@ -188,7 +188,9 @@ def _lot(problem: Problem, seed: int) -> float:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") / 2**64
 
 
-def _mixed(one: Interval, other: Interval, share: float) -> Interval:
+def mixed(one: Interval, other: Interval, share: float) -> Interval:
+    """Of a mean to which the second gives this share of the problems."""
+
     def mix(name: str) -> float:
         return (1 - share) * float(getattr(one, name)) + share * float(getattr(other, name))
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
+from outthink.measure.intervals import Interval
 from outthink.policy.currency import GENERATIONS, Currency, currency
-from outthink.policy.family import Family, Member, Origin
+from outthink.policy.family import Family, Member, Origin, mixed
 from outthink.policy.frontier import (
     LEAST,
     FixedCurve,
@@ -32,7 +33,7 @@ from outthink.policy.replay import play
 from outthink.policy.results import SequentialFit
 from outthink.policy.rules import curves
 from outthink.policy.rules.fixed import Fixed
-from outthink.policy.sequential import Sequential
+from outthink.policy.sequential import Chances
 from outthink.policy.trials import Trials
 from outthink.study.plan import POOL, UNSCORED, asks
 from outthink.study.read import Study
@@ -101,35 +102,62 @@ def fit_sequential(
         _baseline(study),
         _rules(study, replayed, cap, seed) if rules else (),
     )
-    policies = _as_promised(replayed, frontier, cap, seed)
-    members = tuple(
-        Member(price, policy.first, policy.values, point.mean_cost, point.accuracy, policy.tables)
-        for price, policy, point in zip(frontier.prices, policies, frontier.points, strict=True)
-    )
+    members, chances = _members(replayed, frontier, cap, seed)
     family = Family(
         replayed.menu,
         tuple(map(float, replayed.costs)),
         tuple(replayed.sources[place].units for place in replayed.source_of),
         money[0],
         cap,
-        policies[0].chances_of,
+        chances,
         members,
         _origin(study, replayed.menu, seed),
     )
     return SequentialFit(family, frontier, savings(frontier, seed=seed), replayed)
 
 
-def _as_promised(
+def _members(
     replayed: Trials, frontier: Frontier, most: float, seed: int
-) -> tuple[Sequential, ...]:
-    """The policies fitted on all problems, each at the price at which it costs what the points of
-    the frontier cost: fitted on twice as many problems, it would spend less at the same price."""
-    tried = fit(replayed, most=most, seed=seed)
-    spent = [play(one, replayed, orders=1, most=most, seed=seed).cost.mean() for one in tried]
-    rising = np.log(np.maximum.accumulate(spent)) + 1e-9 * np.arange(len(spent))
-    wanted = np.log([point.mean_cost.mean for point in frontier.points])
-    prices = np.exp(np.interp(wanted, rising, np.log([one.price for one in tried])))
-    return fit(replayed, most=most, seed=seed, prices=prices.tolist())
+) -> tuple[tuple[Member, ...], Chances]:
+    """The policies fitted on all problems, those that no cheaper one beats, and what they say of
+    answers.
+
+    Each promises what it costs on these problems: what it does is fixed by now, so that their mean
+    is that of others too. Its accuracy on them would flatter it, so it promises what the frontier
+    came to at that cost, on problems that a policy was not fitted on.
+    """
+    policies = fit(replayed, most=most, seed=seed)
+    points = [
+        Point.of(policy.name, play(policy, replayed, orders=2, most=most, seed=seed))
+        for policy in policies
+    ]
+    kept = best_of([policy.price for policy in policies], points)
+    members = tuple(
+        Member(
+            policies[n].price,
+            policies[n].first,
+            policies[n].values,
+            points[n].mean_cost,
+            _held_out(frontier, points[n]),
+            policies[n].tables,
+        )
+        for n in kept
+    )
+    return members, policies[0].chances_of
+
+
+def _held_out(frontier: Frontier, point: Point) -> Interval:
+    """The accuracy of the frontier at the cost of a point; below it, the point's own where that is
+    smaller."""
+    cost, points = point.mean_cost.mean, frontier.points
+    above = next((n for n, one in enumerate(points) if one.mean_cost.mean > cost), None)
+    if above is None:
+        return points[-1].accuracy
+    if above == 0:
+        return min(points[0].accuracy, point.accuracy, key=lambda one: one.mean)
+    low, high = points[above - 1], points[above]
+    share = (cost - low.mean_cost.mean) / (high.mean_cost.mean - low.mean_cost.mean)
+    return mixed(low.accuracy, high.accuracy, share)
 
 
 def _menu(study: Study, name: str) -> tuple[Stage, ...]:

@@ -13,6 +13,7 @@ from outthink.measure.intervals import Interval
 from outthink.policy.family import Family
 from outthink.policy.frontier import Frontier, Saving
 from outthink.policy.live import Decision
+from outthink.policy.promise import Kept
 from outthink.policy.table import Fit, Policy
 from outthink.policy.trials import Trials
 from outthink.study.results import Accuracies
@@ -99,6 +100,8 @@ class Reported:
     notes: tuple[str, ...] = ()
     """What a reader must know: why there is no policy, few problems, a sweep that is not
     finished."""
+    kept: tuple[Kept, ...] = ()
+    """Policies that were run live, against what they promised."""
 
 
 @dataclass(frozen=True, slots=True)

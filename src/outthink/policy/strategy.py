@@ -19,6 +19,7 @@ from outthink.policy.family import Dial, Family
 from outthink.policy.file import load
 from outthink.policy.live import think
 from outthink.search.describe import describe
+from outthink.search.strategy import strategy
 from outthink.types import Budget, Problem, Search
 
 _MARK = "#"
@@ -69,8 +70,23 @@ def policy(
     """Spends as much as pays at a price, or what comes to `average`, and N at most. `seed` says
     which problems get which member where an average lies between two."""
     family = _family(file)
+    dial = _dial(family, budget, average, price)
+    return think(family.rule(family.member(dial, problem, seed)), family.limits(dial), problem)
+
+
+def _dial(family: Family, budget: Budget, average: float | None, price: float | None) -> Dial:
     # A search is tried at a budget of 1 where its name is read; a policy may cost more at least.
     most = max(float(budget.generations), min(family.costs))
     # Below the average, the cap alone decides.
-    dial = Dial(price, average if average is not None and average <= most else None, most)
-    return think(family.rule(family.member(dial, problem, seed)), family.limits(dial), problem)
+    return Dial(price, average if average is not None and average <= most else None, most)
+
+
+def dialled(name: str, budget: int) -> tuple[Family, Dial] | None:
+    """The policy that a strategy follows at a budget, and how it is dialled; `None` for any other
+    strategy. Raises `PolicyError` where its file is gone or another."""
+    made = strategy(name)
+    if getattr(made.start, "func", None) is not policy:
+        return None
+    options = made.options
+    family = _family(str(options["file"]))
+    return family, _dial(family, Budget(budget), options.get("average"), options.get("price"))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from outthink.errors import UsageError
 from outthink.report import wire
-from outthink.report.sequential_data import Sequential
+from outthink.report.sequential_data import Promise, Sequential
 from outthink.types import Usage
 
 FORMAT = "outthink-report-1"
@@ -287,6 +287,8 @@ class Report:
     trees: tuple[Tree, ...] = ()
     verifiers: tuple[VerifierCurves, ...] = ()
     """All that scored the same samples, where more than one did."""
+    promises: tuple[Promise, ...] = ()
+    """Of policies that were run live."""
 
     def to_json(self) -> dict[str, Any]:
         """As a plain dict. Raises `UsageError` naming the field of a number that is not finite."""

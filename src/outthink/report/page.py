@@ -24,6 +24,7 @@ from outthink.report.frontier import frontier
 from outthink.report.glossary import glossary
 from outthink.report.grids import agreement, choices
 from outthink.report.markup import escape, tag
+from outthink.report.promises import promises
 from outthink.report.prose import verdict
 from outthink.report.section import Section
 from outthink.report.style import MARKERS, Styles
@@ -36,6 +37,7 @@ SECTIONS = (
     frontier,
     decisions,
     certainty,
+    promises,
     accuracy,
     difficulty,
     comparison,

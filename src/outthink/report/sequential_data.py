@@ -150,6 +150,27 @@ class Certainty:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """A policy that was run live, against its promise."""
+
+    strategy: str
+    budget: int
+    currency: str
+    promised_cost: Estimate
+    cost: Estimate
+    promised_accuracy: Estimate
+    accuracy: Estimate
+    holds: bool
+    """Whether mean cost and accuracy are inside the promised intervals."""
+    is_capped: bool
+    """Whether it was run with a smaller cap than it was fitted up to."""
+    calibration_error: float | None
+    """Of the probability that came with its answers."""
+    chance_error: float | None
+    """What that error is on so many problems where the probability is exact."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sequential:
     """A sequential policy on the problems of a study."""
 

@@ -6,6 +6,7 @@ and the problems that are followed, are those of the policy that is kept, which 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -16,8 +17,10 @@ from outthink.measure.equivalence import Equivalence, reach
 from outthink.measure.intervals import Interval, intervals, wilson
 from outthink.measure.pools import NO_ANSWER
 from outthink.measure.quality import calibration_error, reliability
+from outthink.policy.family import Family, Member
 from outthink.policy.frontier import FixedCurve, Frontier, Point, Saving
 from outthink.policy.menu import Stage
+from outthink.policy.promise import Kept
 from outthink.policy.replay import STOP, Replay
 from outthink.policy.results import SequentialFit
 from outthink.policy.sequential import NEVER, Sequential
@@ -64,7 +67,7 @@ def sequential(
     point = frontier.points[chosen]
     stages = stage_labels(frontier.menu, labels)
     by, binned = bins or ("pass@1", _thirds(fitted.trials))
-    rule = fitted.family.rule(fitted.family.members[chosen])
+    rule = fitted.family.rule(_nearest(fitted.family, point.mean_cost.mean))
     error = calibration_error(_flat(point.chances), _flat(point.hits).astype(bool))
     return data.Sequential(
         currency=frontier.currency,
@@ -80,6 +83,11 @@ def sequential(
         certainties=tuple(_certainties(point)),
         calibration_error=error,
     )
+
+
+def _nearest(family: Family, cost: float) -> Member:
+    """The policy that is kept and costs about as much."""
+    return min(family.members, key=lambda one: abs(math.log(one.cost.mean / cost)))
 
 
 def _least(factor: data.Factor) -> float:
@@ -114,6 +122,23 @@ def _cost_point(point: Point) -> data.CostPoint:
 def estimate(interval: Interval) -> data.Estimate:
     """An interval as the page shows it."""
     return data.Estimate(interval.mean, interval.low, interval.high)
+
+
+def promise(kept: Kept) -> data.Promise:
+    """As the page shows it."""
+    return data.Promise(
+        kept.strategy,
+        kept.budget,
+        kept.currency,
+        estimate(kept.promised_cost),
+        estimate(kept.cost),
+        estimate(kept.promised_accuracy),
+        estimate(kept.accuracy),
+        kept.holds,
+        kept.is_capped,
+        kept.calibration_error,
+        kept.chance_error,
+    )
 
 
 def _member(saving: Saving, frontier: Frontier) -> data.Member:

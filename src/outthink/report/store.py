@@ -9,10 +9,12 @@ from pathlib import Path
 from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy.fit import fit_study, lacks
 from outthink.policy.fit_sequential import fit_sequential, lacks_stages
+from outthink.policy.promise import promises
 from outthink.policy.results import FitResult, Reported, SequentialFit
 from outthink.policy.store import save
 from outthink.report.data import Provenance, Report
 from outthink.report.page import write
+from outthink.report.sequential_study import promise
 from outthink.report.study import build
 from outthink.study.results import measured
 from outthink.study.sweep import OpenStudy, make_place, reopened
@@ -41,15 +43,18 @@ def report_sweep(
         *(() if sequential else (f"No sequential policy: {why_not}.",)),
         *(fitting.notes if fitting else (f"No table: {why}.",)),
     )
+    held = promises(opened.study)
+    notes = (*notes, *held.notes)
     shown = measured(opened)
-    write(_page(opened, fitting, sequential, command, notes, shown.verifiers), out)
+    page = _page(opened, fitting, sequential, command, notes, shown.verifiers)
+    write(replace(page, promises=tuple(map(promise, held.kept))), out)
     if fitting is not None:
         fitting = replace(fitting, notes=notes)
     if sequential is not None:
         sequential = replace(sequential, path=policy)
         if policy is not None:
             save(sequential.family, policy)
-    return Reported(out, shown, fitting, sequential, notes)
+    return Reported(out, shown, fitting, sequential, notes, held.kept)
 
 
 def _page(

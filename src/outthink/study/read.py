@@ -229,6 +229,15 @@ class Study:
             for outcome in self.view.outcomes(stream=stream)
         }
 
+    def spent(self, name: str, budget: int) -> list[Usage]:
+        """What a search that was run live cost on every problem."""
+        return [outcome.usage for outcome in self._outcomes(name, budget)]
+
+    def chances(self, name: str, budget: int) -> Floats:
+        """[P] how likely its answer is right, as a search said; NaN where it did not."""
+        said = self.view.chances(name, budget)
+        return np.array([said.get(problem.id, np.nan) for problem in self.problems])
+
     def is_right(self, problem: Problem, answer: str) -> bool:
         """Whether an answer is right. Raises `StoreError` where it was not judged."""
         right = self._verdicts.get(problem.id, {}).get(answer)

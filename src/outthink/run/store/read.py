@@ -119,8 +119,9 @@ class View:
         with guard("read"):
             teams = database.execute("SELECT id, json FROM team").fetchall()
             row = database.execute("SELECT id FROM grader WHERE name = ?", (grader,)).fetchone()
-            table = "SELECT count(*) FROM sqlite_master WHERE name = 'recorded'"
-            self._has_recorded = bool(database.execute(table).fetchone()[0])
+            tables = database.execute("SELECT name FROM sqlite_master").fetchall()
+            self._has_recorded = ("recorded",) in tables
+            self._has_chances = ("chance",) in tables
         fits = [number for number, text in teams if team is None or _fits(json.loads(text), team)]
         self._teams = json.dumps(fits)
         self._grader = -1 if row is None else row[0]
@@ -158,6 +159,19 @@ class View:
                 (self._grader, stream, self._teams),
             ).fetchall()
         return map(_outcome, rows)
+
+    def chances(self, strategy: str, budget: int, *, stream: str = "") -> dict[str, float]:
+        """By problem, how likely the answer of a search is right, where the search said it."""
+        if not self._has_chances:
+            return {}
+        with self._guard("read"):
+            rows = self._db.execute(
+                "SELECT p.name, c.chance FROM chance c JOIN problem p ON p.id = c.problem"
+                " WHERE c.strategy = ? AND c.budget = ? AND c.stream = ?"
+                f" AND c.team IN ({_IN})",
+                (strategy, budget, stream, self._teams),
+            ).fetchall()
+        return dict(rows)
 
     def answer(self, problem_id: str, strategy: str, budget: int, stream: str = "") -> str | None:
         """What a finished job answered. Raises `StoreError` where it is not finished."""

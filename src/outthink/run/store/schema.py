@@ -58,6 +58,14 @@ TABLES = (
     "CREATE UNIQUE INDEX search_of ON search (problem, strategy, budget, stream, team)",
 )
 
+CHANCES = (
+    # How likely the answer of a search is right, as the search said: fitted policies do.
+    "CREATE TABLE IF NOT EXISTS chance (problem INTEGER NOT NULL, strategy TEXT NOT NULL,"
+    " budget INTEGER NOT NULL, stream TEXT NOT NULL, team INTEGER NOT NULL, chance REAL NOT NULL,"
+    " PRIMARY KEY (problem, strategy, budget, stream, team)) WITHOUT ROWID"
+)
+"""Made by the first such search."""
+
 RECORDED = (
     # What the file of an imported sample says of this draw itself, NULL where it says nothing: a
     # verdict stands for an answer elsewhere, and a count of tokens that nobody made for 0.

@@ -22,14 +22,14 @@ from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer
 from outthink.run.store import codec
 from outthink.run.store.file import connect, lock, stranger, trouble, unlock
 from outthink.run.store.read import Counts, Recorded, View
-from outthink.run.store.schema import APPLICATION, FORMAT, RECORDED, TABLES
+from outthink.run.store.schema import APPLICATION, CHANCES, FORMAT, RECORDED, TABLES
 from outthink.types import Drawn, Problem, Scores, Solution, Usage, Verified
 
 _CHECKPOINT_PAGES = 4096
 """Pages (16 MB) of the write-ahead log that are worth an fsync."""
 
 _PAID = ("draw", "text", "score")
-_TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search")
+_TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search", "chance")
 
 
 class Store:
@@ -111,6 +111,8 @@ class Store:
         """
         if any(self._waiting.values()):
             with self._writing():
+                if self._waiting["chance"]:
+                    self._db.execute(CHANCES)
                 for table in _TABLES_OF_ROWS:
                     rows = self._waiting[table]
                     if rows:
@@ -636,14 +638,13 @@ class _Book:
         solutions = list(zip(*self._tree, strict=True)) or [()] * 4
         scores = list(zip(*self._scored, strict=True)) or [()] * 5
         tree = codec.TreeRows(*solutions, *scores)
+        key = (self._problem, job.strategy.name, job.budget.generations, job.stream, team_id)
+        if result.choice.chance is not None:
+            store._waiting["chance"].append((*key, result.choice.chance))
         store._waiting["search"].append(
             (
                 None,
-                self._problem,
-                job.strategy.name,
-                job.budget.generations,
-                job.stream,
-                team_id,
+                *key,
                 outcome.answer,
                 outcome.chosen,
                 *(getattr(outcome.usage, field.name) for field in fields(Usage)),
