@@ -35,8 +35,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PAGE = {"": "live.html", "live.js": "live.js", "live.css": "live.css"}
-_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+_PAGE = {"": "live.html", "live.js": "live.js", "live.css": "live.css", "icon.svg": "icon.svg"}
+_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 
 
 def app(settings: Settings, *, here: bool = True) -> FastAPI:
@@ -207,7 +207,7 @@ def _file(name: str) -> Any:
         "Content-Security-Policy": _POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
+        "Cache-Control": "no-store",
     }
 
     async def get() -> Response:

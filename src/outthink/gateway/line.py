@@ -37,7 +37,9 @@ class Line:
     running: int = 0
     _lines: dict[str, deque[asyncio.Future[None]]] = field(default_factory=dict)
     _had: dict[str, float] = field(default_factory=dict)
-    """Tokens, by key."""
+    """Tokens of what is done, by key."""
+    _expected: dict[str, float] = field(default_factory=dict)
+    """Of what is under way, by key."""
     _under_way: dict[str, int] = field(default_factory=dict)
     _mean_tokens: float = 1.0
     _mean_s: float = 1.0
@@ -52,11 +54,12 @@ class Line:
         """A turn for a request of this key. Raises `Refused` (429) where too many wait."""
         await self._wait(key)
         guess, began, turn = self._mean_tokens, self.clock(), Turn()
-        self._had[key] = self._had.get(key, 0.0) + guess
+        self._expected[key] = self._expected.get(key, 0.0) + guess
         try:
             yield turn
         finally:
-            self._had[key] += turn.tokens - guess
+            self._expected[key] -= guess
+            self._had[key] += turn.tokens
             self._mean_tokens = _KEPT * guess + (1 - _KEPT) * max(1, turn.tokens)
             self._mean_s = _KEPT * self._mean_s + (1 - _KEPT) * (self.clock() - began)
             self._leave(key)
@@ -64,7 +67,7 @@ class Line:
     async def _wait(self, key: str) -> None:
         if self._idle(key):
             # It begins where those are that are served now: nothing is saved up.
-            others = [self._had[other] for other in self._busy() if other in self._had]
+            others = [self._had[other] for other in self._busy()]
             self._had[key] = max(self._had.get(key, 0.0), min(others, default=0.0))
         if self.running < self.at_once and not self.length:
             self._enter(key)
@@ -102,6 +105,9 @@ class Line:
     def _idle(self, key: str) -> bool:
         return key not in self._under_way and key not in self._lines
 
+    def _comes_to(self, key: str) -> float:
+        return self._had[key] + self._expected.get(key, 0.0)
+
     def _enter(self, key: str) -> None:
         self.running += 1
         self._under_way[key] = self._under_way.get(key, 0) + 1
@@ -112,7 +118,7 @@ class Line:
         if not self._under_way[key]:
             del self._under_way[key]
         while self.running < self.at_once and self._lines:
-            first = min(self._lines, key=lambda one: self._had.get(one, 0.0))
+            first = min(self._lines, key=self._comes_to)
             place = self._lines[first].popleft()
             self._forget(first)
             if not place.done():
