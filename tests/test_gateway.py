@@ -179,6 +179,36 @@ def test_a_text_completion_is_answered_too(lab):
     assert "".join(chunk.choices[0].text for chunk in streamed) == told.choices[0].text
 
 
+def test_a_response_is_answered_whole_and_streamed(lab):
+    more = {"model": "lab:s:best_of_n@3", "input": TASK, "extra_body": {"seed": 6}}
+    told = lab.client.responses.create(**more)
+    assert told.status == "completed" and told.output_text.startswith("*7=")
+    assert told.usage.output_tokens == told.outthink["usage"]["decoded_tokens"]
+    turns = [{"role": "user", "content": [{"type": "input_text", "text": TASK}]}]
+    events = list(lab.client.responses.create(**{**more, "input": turns}, stream=True))
+    said = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert "".join(said) == told.output_text
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text == told.output_text
+    tried = [e.delta for e in events if e.type == "response.reasoning_summary_text.delta"]
+    assert any("answers" in words for words in tried)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"previous_response_id": "resp-0"}, {"store": True}, {"tools": [{}]}, {"made_up": 1}],
+)
+def test_what_a_response_cannot_do_is_refused_by_name(lab, more):
+    status, error = refused(lab, {"model": "auto", "input": TASK, **more}, "/v1/responses")
+    assert (status, error["param"]) == (400, *more)[:2]
+
+
+def test_a_response_may_ask_for_effort(lab):
+    told = lab.client.responses.create(model="auto", input=TASK, reasoning={"effort": "minimal"})
+    assert told.outthink["strategy"].startswith("sequential at price")
+
+
 # What a model of a server is asked ---------------------------------------------------------------
 
 

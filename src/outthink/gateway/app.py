@@ -22,9 +22,10 @@ from outthink.gateway import chat, refused, reply
 from outthink.gateway.asked import AUTO
 from outthink.gateway.gateway import Gateway, gateway
 from outthink.gateway.refused import Refused
+from outthink.gateway.responses import RESPONSES
 from outthink.gateway.settings import Settings
 from outthink.gateway.stream import Stream, with_silence
-from outthink.gateway.wire import ChatRequest, CompletionRequest, Feedback
+from outthink.gateway.wire import ChatRequest, CompletionRequest, Feedback, ResponseRequest
 from outthink.version import VERSION
 
 LOG = logging.getLogger("outthink.gateway")
@@ -131,6 +132,11 @@ def _add_answers(made: FastAPI) -> None:
     async def completions(request: Request) -> Response:
         """An answer to a text."""
         return await chat.answer(chat.TEXT, request, _gateway(request), _who(request))
+
+    @made.post("/v1/responses", **about(ResponseRequest))
+    async def create_response(request: Request) -> Response:
+        """An answer to a conversation, in the shape of the Responses API."""
+        return await chat.answer(RESPONSES, request, _gateway(request), _who(request))
 
     @made.post("/v1/feedback", **about(Feedback))
     async def feedback(request: Request) -> Response:

@@ -36,14 +36,18 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What chat and text completions differ in."""
+    """What the ways of asking differ in."""
 
     path: str
     prefix: str
     """Of ids."""
     read: Callable[[Gateway, dict[str, Any]], Asked]
     whole: Callable[[reply.Head, list[Thought]], reply.Json]
-    is_chat: bool = True
+    streamed: Callable[
+        [reply.Head, Asked, AsyncGenerator[Any, None], float], AsyncGenerator[bytes, None]
+    ]
+    effort: Callable[[dict[str, Any]], object] = lambda body: body.get("reasoning_effort")
+    """The word of effort in a body."""
 
 
 async def received(request: Request, gateway: Gateway) -> Received:
@@ -89,15 +93,11 @@ def _read_text(gateway: Gateway, body: dict[str, Any]) -> Asked:
     return asking.completion(request, gateway.brain.name, settings.limits, settings.ignore)
 
 
-CHAT = Kind("/v1/chat/completions", "chatcmpl", _read_chat, reply.chat)
-TEXT = Kind("/v1/completions", "cmpl", _read_text, reply.completion, is_chat=False)
-
-
 async def answer(kind: Kind, request: Request, gateway: Gateway, who: str) -> Response:
     """The response to one request. Raises `Refused`, `UsageError`, `RunError`."""
     began = time.monotonic()
     came = await received(request, gateway)
-    if gateway.relay is not None and _passes(came.body, gateway):
+    if gateway.relay is not None and _passes(kind, came.body, gateway):
         return await _passed(kind, came, gateway, who)
     asked = kind.read(gateway, came.body)
     gateway.brain.check(asked)
@@ -114,7 +114,7 @@ async def answer(kind: Kind, request: Request, gateway: Gateway, who: str) -> Re
                 else JSONResponse(kind.whole(head, thoughts))
             )
         silence_s = gateway.settings.limits.keep_alive_s
-        return Stream(_streamed(kind, head, asked, happening, silence_s), held.pop_all())
+        return Stream(kind.streamed(head, asked, happening, silence_s), held.pop_all())
 
 
 async def _all(happening: AsyncGenerator[Any, None], choices: int) -> list[Thought]:
@@ -127,31 +127,18 @@ async def _all(happening: AsyncGenerator[Any, None], choices: int) -> list[Thoug
     return [thoughts[number] for number in range(choices)]
 
 
-async def _streamed(
-    kind: Kind,
-    head: reply.Head,
-    asked: Asked,
-    happening: AsyncGenerator[Any, None],
-    silence_s: float,
+async def _streamed_chat(
+    head: reply.Head, asked: Asked, happening: AsyncGenerator[Any, None], silence_s: float
 ) -> AsyncGenerator[bytes, None]:
-    """A stream: what is tried as reasoning, then the answer, then what was spent."""
+    """What is tried as reasoning, then the answer, then what was spent."""
+    for number in range(asked.choices):
+        yield reply.sse(reply.chunk(head, number, {"role": "assistant", "content": ""}))
     thoughts: dict[int, Thought] = {}
-    if kind.is_chat:
-        for number in range(asked.choices):
-            yield reply.sse(reply.chunk(head, number, {"role": "assistant", "content": ""}))
     try:
         async with aclosing(happening), aclosing(with_silence(happening, silence_s)) as parts:
             async for part in parts:
-                if part is None:
-                    yield reply.KEEP_ALIVE
-                    continue
-                number, told = part
-                if isinstance(told, Thought):
-                    thoughts[number] = told
-                    for said in _said(kind, head, number, told):
-                        yield reply.sse(said)
-                elif kind.is_chat and (words := reply.in_words(told)):
-                    yield reply.sse(reply.chunk(head, number, {"reasoning_content": words}))
+                for said in _said_in_chat(head, part, thoughts):
+                    yield said
     except Exception as error:
         # The status is sent already; clients read an error in an event of its own.
         yield reply.sse(refused.of(error).body)
@@ -161,23 +148,56 @@ async def _streamed(
     yield reply.DONE
 
 
-def _said(kind: Kind, head: reply.Head, number: int, thought: Thought) -> list[reply.Json]:
-    """The answer in pieces, each a line, and why it ended."""
-    lines = thought.text.splitlines(keepends=True)
-    if not kind.is_chat:
-        pieces = [reply.text_chunk(head, number, line) for line in lines]
-        return [*pieces, reply.text_chunk(head, number, "", reply.reason(thought))]
+def _said_in_chat(head: reply.Head, part: Any, thoughts: dict[int, Thought]) -> list[bytes]:
+    """What is sent of one thing that happened, or of silence; `thoughts` gets what is done."""
+    if part is None:
+        return [reply.KEEP_ALIVE]
+    number, told = part
+    if not isinstance(told, Thought):
+        words = reply.in_words(told)
+        return [reply.sse(reply.chunk(head, number, {"reasoning_content": words}))] if words else []
+    thoughts[number] = told
+    lines = told.text.splitlines(keepends=True)
     pieces = [reply.chunk(head, number, {"content": line}) for line in lines]
-    last = reply.chunk(head, number, {}, reply.reason(thought))
-    return [*pieces, {**last, "outthink": reply.about(thought)}]
+    last = reply.chunk(head, number, {}, reply.reason(told))
+    return [*map(reply.sse, pieces), reply.sse({**last, "outthink": reply.about(told)})]
+
+
+async def _streamed_text(
+    head: reply.Head, asked: Asked, happening: AsyncGenerator[Any, None], silence_s: float
+) -> AsyncGenerator[bytes, None]:
+    """The answer, since a text completion has no place for reasoning; then what was spent."""
+    thoughts: dict[int, Thought] = {}
+    try:
+        async with aclosing(happening), aclosing(with_silence(happening, silence_s)) as parts:
+            async for part in parts:
+                if part is None:
+                    yield reply.KEEP_ALIVE
+                elif isinstance(part[1], Thought):
+                    number, thought = part
+                    thoughts[number] = thought
+                    for line in thought.text.splitlines(keepends=True):
+                        yield reply.sse(reply.text_chunk(head, number, line))
+                    yield reply.sse(reply.text_chunk(head, number, "", reply.reason(thought)))
+    except Exception as error:
+        yield reply.sse(refused.of(error).body)
+        return
+    if asked.tells_usage:
+        told = reply.completion(head, [thoughts[n] for n in range(asked.choices)])
+        yield reply.sse({**told, "choices": []})
+    yield reply.DONE
+
+
+CHAT = Kind("/v1/chat/completions", "chatcmpl", _read_chat, reply.chat, _streamed_chat)
+TEXT = Kind("/v1/completions", "cmpl", _read_text, reply.completion, _streamed_text)
 
 
 # The model's own answer -------------------------------------------------------------------------
 
 
-def _passes(body: dict[str, Any], gateway: Gateway) -> bool:
+def _passes(kind: Kind, body: dict[str, Any], gateway: Gateway) -> bool:
     """Whether a request is for the model's own answer."""
-    model, effort = body.get("model"), body.get("reasoning_effort")
+    model, effort = body.get("model"), kind.effort(body)
     if not isinstance(model, str):
         return False
     options = checked(Options, body["outthink"]) if "outthink" in body else Options()

@@ -63,6 +63,8 @@ class Relay:
         told.pop("outthink", None)
         if told.get("reasoning_effort") == "none":
             del told["reasoning_effort"]
+        if isinstance(told.get("reasoning"), dict) and told["reasoning"].get("effort") == "none":
+            told["reasoning"] = {k: v for k, v in told["reasoning"].items() if k != "effort"}
         return json.dumps(told).encode()
 
     def _request(self, client: httpx.AsyncClient, path: str, content: bytes) -> httpx.Request:
