@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
 
 import httpx
 import openai
@@ -11,13 +12,17 @@ from fake_server import MODEL, FakeServer
 from serving import Scripted, Serving
 
 from outthink.cli import main
+from outthink.data import source
 from outthink.errors import PolicyError, UsageError
 from outthink.gateway.keys import add
 from outthink.gateway.settings import Limits, Settings
 from outthink.gateway.shipped import shipped
 from outthink.policy.family import Dial
+from outthink.run.journal import Job
+from outthink.run.runner import Runner
+from outthink.search import strategy
 from outthink.study.models import Models
-from outthink.types import Arrival
+from outthink.types import Arrival, Budget, Usage
 
 TASK = "40713 *7 *13"
 ASKED = [{"role": "user", "content": TASK}]
@@ -558,3 +563,20 @@ def test_a_policy_of_other_models_is_refused():
     settings = Settings(Models(verifier="lab:orm"), shipped(Models()))
     with pytest.raises(PolicyError, match="was fitted with verifier"), Serving(settings):
         pass
+
+
+def test_a_policy_served_is_the_policy_of_a_sweep_draw_for_draw(lab):
+    problems = list(source.read("lab:test?size=6&seed=4"))
+    dial = {"average": 2.0, "most": 16}
+    way = strategy(f"policy(file={shipped(Models())},average=2)")
+    team = Models().team(way.about.roles)
+    jobs = [Job(problem, way, Budget(dial["most"])) for problem in problems]
+    swept = {one.job.problem.prompt: one for one in asyncio.run(Runner(team).results(jobs))}
+    for problem in problems:
+        turns = [{"role": "user", "content": problem.prompt}]
+        told = ask(lab.client, turns, seed=0, extra_body={"outthink": dial}).outthink
+        one = swept[problem.prompt]
+        assert told["answer"] == one.outcome.answer
+        assert told["probability"] == pytest.approx(one.choice.chance, abs=1e-9)
+        usage = replace(Usage(**told["usage"]), seconds=0)
+        assert usage == one.outcome.usage
