@@ -264,6 +264,15 @@ def test_the_models_own_answer_is_passed_on_byte_by_byte(model, more):
     assert (path, sent) == ("/v1/chat/completions", {"model": MODEL, "messages": SAYS, **more})
 
 
+def test_a_server_of_chats_alone_is_served_without_a_verifier():
+    with (
+        FakeServer("chat") as server,
+        Serving(Settings(Models(server.url, verifier="none"))) as served,
+    ):
+        told = ask(served.client, SAYS, extra_body={"outthink": {"answers": "math"}})
+    assert told.outthink["strategy"] == "majority"
+
+
 def test_what_the_models_server_refuses_is_passed_on(proxied, upstream):
     upstream.alter = lambda path, body, value: (418, {"error": {"message": "tea"}})
     try:

@@ -29,7 +29,7 @@ from outthink.run.events import Drew, Event, Scored
 from outthink.run.journal import Job, Journal, Result
 from outthink.run.store import Store
 from outthink.search import strategy
-from outthink.study.models import NONE, reads_any_text, require_verifier
+from outthink.study.models import NONE, OWN_VERIFIER, reads_any_text, require_verifier
 from outthink.study.session import ModelSpec, Session, opened
 from outthink.types import LARGER, PROPOSER, REVISER, Budget, Framing, Problem, Strategy
 
@@ -92,6 +92,9 @@ class Brain:
             if reading not in self._sessions:
                 grading(reading).require()
                 models = self.settings.models
+                if models.verifier == NONE and models.revision_verifier == OWN_VERIFIER:
+                    # A server that tells no log probabilities revises all the same.
+                    models = replace(models, revision_verifier=NONE)
                 roles = {PROPOSER, REVISER, *([] if models.larger == NONE else [LARGER])}
                 spec = ModelSpec(models, reading, self.settings.seed, frozenset(roles))
                 opening = opened(spec, self._journal)
