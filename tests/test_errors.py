@@ -69,7 +69,7 @@ def test_the_family_knows_its_exit_codes():
     ("words", "said"),
     [
         ("", "COMMAND"),
-        ("slove", "no command 'slove'; did you mean solve? see 'outthink --help'"),
+        ("slove", "no command 'slove'; did you mean solve or serve? see 'outthink --help'"),
         ("lab", "'outthink lab --help'"),
         ("fit a.store -o p.json --frob", "no option --frob; see 'outthink fit --help'"),
         ("fit a.store --ou p.json", "no option --ou; did you mean --out"),

@@ -7,7 +7,7 @@ from outthink.errors import UsageError
 
 
 def test_every_name_has_a_grader_an_extractor_and_a_canonical_form():
-    assert grade.names() == ("exact", "number", "math", "choice", "code", "reasoning-gym")
+    assert grade.names() == ("exact", "text", "number", "math", "choice", "code", "reasoning-gym")
     for name in grade.names():
         found = grade.grading(name)
         assert found.name == name
@@ -19,7 +19,7 @@ def test_every_name_has_a_grader_an_extractor_and_a_canonical_form():
 @pytest.mark.parametrize("look_up", [grade.grading, grade.grader, grade.extractor])
 def test_an_unknown_name_is_an_error_that_lists_the_names(look_up):
     with pytest.raises(
-        UsageError, match=r"unknown grader 'maths'; write one of exact, number, math"
+        UsageError, match=r"unknown grader 'maths'; write one of exact, text, number, math"
     ):
         look_up("maths")
 

@@ -23,6 +23,7 @@ from outthink.cli import main
 from outthink.cli.app import OUTTHINK
 from outthink.cli.commands import Commands
 from outthink.data import source
+from outthink.gateway import serve as gateway
 from outthink.grade import Grading
 from outthink.models.openai import OpenAIProposer
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
@@ -105,6 +106,7 @@ def blocks(text=README):
 KNOWN = {
     "outthink",
     "Commands",
+    "Behind OpenAI's API",
     "A model in this process",
     "Models of a server",
     "Models in process",
@@ -135,8 +137,8 @@ def installed(words):
     """What is installed by name is declared; nothing is downloaded by a test."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for word in words:
-        if match := re.fullmatch(r"outthink\[(\w+)\]", word):
-            assert match[1] in project["optional-dependencies"]
+        if match := re.fullmatch(r"outthink\[([\w,]+)\]", word):
+            assert project["optional-dependencies"].keys() >= set(match[1].split(","))
         else:
             assert word == "--no-deps" or word in (ROOT / "Makefile").read_text()
 
@@ -247,6 +249,22 @@ def test_python_runs_as_printed(here, capsys):
 
     own = Strategy("own", names["best_of_n"])
     assert answered(own) == answered(strategy("best_of_n"))
+
+
+def test_what_is_served_answers_and_stops(monkeypatch, capsys):
+    real = gateway.serve
+
+    def once(settings, host, port, on_start):
+        def started(url, opened):
+            on_start(url, opened)
+            opened.stop()
+
+        real(settings, host, 0, started)
+
+    monkeypatch.setattr(gateway, "serve", once)
+    [block] = of("Behind OpenAI's API")
+    typed(block)
+    assert "serving:  lab:s at http://127.0.0.1:" in capsys.readouterr().err
 
 
 def test_a_model_in_this_process(here, monkeypatch):

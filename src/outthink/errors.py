@@ -57,10 +57,16 @@ class MissingPackage(UsageError):
         return cls(f"this needs {package}, which is not installed: {ways}")
 
 
-_EXTRAS = {
+_SERVE = (("serve", "the gateway"),)
+_EXTRAS: dict[str, tuple[tuple[str, str], ...]] = {
     "torch": (("lab", "the lab and the demo"), ("transformers", "checkpoints")),
     "transformers": (("transformers", "checkpoints"),),
     "peft": (("transformers", "checkpoints"),),
+    "fastapi": _SERVE,
+    "starlette": _SERVE,
+    "uvicorn": _SERVE,
+    "pydantic": _SERVE,
+    "prometheus_client": _SERVE,
 }
 
 

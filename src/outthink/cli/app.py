@@ -93,6 +93,8 @@ OUTTHINK = Commands(
         "sweep": ("sweep:sweep", "run strategies over problems, into a store"),
         "fit": ("fit:fit", "fit the compute-optimal policy on a store"),
         "solve": ("solve:solve", "solve one problem by a policy or a strategy"),
+        "serve": ("serve:serve", "serve answers as a policy has them, behind OpenAI's API"),
+        "key": ("key:key", "make a key for a user of what is served"),
         "report": ("report:report", "write a store's report, one HTML page"),
         "import": ("import_:import_", "make a store of samples that other tools recorded"),
         "export": ("export:export", "write a store's samples as a table that import reads"),

@@ -6,7 +6,8 @@
     grading.grade(answer, reference)            # right or wrong
     grading.read(solution)                      # extracted and canonical: what a proposer does
 
-`exact` is for answers with one way to be written, `number` for GSM8K and its kin, `math` for MATH,
+`exact` is for answers with one way to be written, `text` for those that are all of a text, `number`
+for GSM8K and its kin, `math` for MATH,
 `choice` for letters, `code` for programs judged by tests, `reasoning-gym` for its generators.
 
 It knows nothing of models or stores. `data` names the grader of a problem, `study` asks it.
@@ -68,6 +69,7 @@ _GRADINGS = {
     grader.name: grader
     for grader in (
         Grading(EXACT, text.exact, text.answer, text.canonical),
+        Grading("text", text.exact, text.whole, text.canonical),
         Grading("number", number.grade, extract.answer, number.canonical),
         Grading("math", math.grade, _mathematics, math.canonical, worker.require),
         Grading("choice", choice.grade, choice.answer, choice.canonical),

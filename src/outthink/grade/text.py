@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from outthink.grade import extract
@@ -23,3 +24,11 @@ def answer(text: str) -> str | None:
     if declared is None and "\n" not in whole:
         declared = whole
     return (declared and canonical(declared)) or None
+
+
+def whole(text: str) -> str | None:
+    """All that the text says after its thought, if it thinks; `None` where that is nothing."""
+    return canonical(_THOUGHT.split(text)[-1]) or None
+
+
+_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)

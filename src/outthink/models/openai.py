@@ -105,6 +105,12 @@ PROGRAMS = Wording(
 )
 """For problems whose answer is a program."""
 
+PLAIN = Wording(
+    question="{prompt}",
+    revise="This may be wrong, or could be better. Look for what to mend, then answer again.",
+)
+"""For what is no problem with a final answer, but a conversation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

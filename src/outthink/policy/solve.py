@@ -189,12 +189,12 @@ def _told(decisions: Sequence[Decided], family: Family) -> str:
 
 
 def _problem(prompt: str, *, any_text: bool) -> Problem:
-    problem = _asked(prompt) if any_text else _of_lab(prompt)
+    problem = _asked(prompt) if any_text else of_lab(prompt)
     # No label is used here: whether the answer is right is not judged.
     return Problem(problem.id, problem.prompt)
 
 
-def _of_lab(prompt: str) -> Problem:
+def of_lab(prompt: str) -> Problem:
     """A problem of the lab's task. Raises `UsageError` for any other, with what would do."""
     try:
         return task.parse(prompt).problem()

@@ -278,12 +278,12 @@ def asked(setting: Setting, asking: Asking) -> Setting:
 def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
     """How a model of any text is asked: as it was trained here to be, or as its problems need."""
     from outthink.models.about import about
-    from outthink.models.openai import PROGRAMS, Setting, Wording
+    from outthink.models.openai import PLAIN, PROGRAMS, Setting, Wording
 
     told = about(name.removeprefix(IN_PROCESS))
     if told.trained_for is not None:
         return replace(told.setting, most_tokens=most_tokens)
-    return Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
+    return Setting(most_tokens, wording={"code": PROGRAMS, "text": PLAIN}.get(grader, Wording()))
 
 
 def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:

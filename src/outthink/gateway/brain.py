@@ -1,0 +1,371 @@
+"""Thinks: one set of models, one policy, one runner for as long as the gateway lives.
+
+Every request is a job of that runner, beside all others. Repeated questions are thought about anew
+unless they carry a seed: the same seed, question and way give the same draws.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from outthink.errors import DeadlineError, RunError, UsageError
+from outthink.gateway.asked import Asked, Fixed, Follow
+from outthink.gateway.progress import Counted, Decided, Judged, Progress, Thought, Wrote
+from outthink.gateway.refused import wrong
+from outthink.gateway.settings import EFFORTS, Settings
+from outthink.grade import grading
+from outthink.models.local import is_local
+from outthink.models.thinking import parted
+from outthink.policy.family import Dial, Family
+from outthink.policy.file import load
+from outthink.policy.live import Decision, Thinking
+from outthink.policy.solve import of_lab
+from outthink.run.events import Drew, Event, Scored
+from outthink.run.journal import Job, Journal, Result
+from outthink.run.store import Store
+from outthink.search import strategy
+from outthink.study.models import NONE, OWN_VERIFIER, reads_any_text, require_verifier
+from outthink.study.session import ModelSpec, Session, opened
+from outthink.types import LARGER, PROPOSER, REVISER, Budget, Framing, Problem, Strategy
+
+TEXT = "text"
+"""The grader of answers that are what a model wrote, whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A way of thinking, made ready."""
+
+    made: Strategy
+    budget: int
+    thinking: Thinking | None = None
+    currency: str = "generations"
+
+
+@dataclass(eq=False)
+class Brain:
+    """Make one with `thinking`."""
+
+    settings: Settings
+    name: str
+    """Of the model that is served."""
+    policy: Family | None
+    _journal: Journal | None
+    _open: AsyncExitStack
+    _sessions: dict[str, Session] = field(default_factory=dict)
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def any_text(self) -> bool:
+        return reads_any_text(self.settings.models.proposer)
+
+    @property
+    def has_verifier(self) -> bool:
+        return self.settings.models.verifier != NONE
+
+    def reload(self) -> None:
+        """Read the policy's file again; what is under way goes on with the one it began with.
+
+        Raises `PolicyError` for one that cannot be used; the policy is then as it was."""
+        if self.settings.policy is None:
+            raise UsageError("no policy was named, so there is none to read again; name one")
+        fresh = _policy(self.settings.policy)
+        session = self._sessions[self.reading(None)]
+        fresh.check(session.team.engine_names())
+        self.policy = fresh
+
+    def reading(self, asked: str | None) -> str:
+        """The grader that finds answers."""
+        if self.policy is not None:
+            return self.policy.reading(asked or self.settings.grader)
+        usual = TEXT if self.any_text else "exact"
+        return asked or self.settings.grader or usual
+
+    async def session(self, reading: str) -> Session:
+        """The engines whose answers this grader finds; loaded when first asked for."""
+        async with self._opening:
+            if reading not in self._sessions:
+                grading(reading).require()
+                models = self.settings.models
+                if models.verifier == NONE and models.revision_verifier == OWN_VERIFIER:
+                    # A server that tells no log probabilities revises all the same.
+                    models = replace(models, revision_verifier=NONE)
+                roles = {PROPOSER, REVISER, *([] if models.larger == NONE else [LARGER])}
+                spec = ModelSpec(models, reading, self.settings.seed, frozenset(roles))
+                opening = opened(spec, self._journal)
+                self._sessions[reading] = await self._open.enter_async_context(opening)
+            return self._sessions[reading]
+
+    def keep_verdict(self, problem: Problem, reading: str, answer: str | None, right: bool) -> None:
+        """Keep a verdict beside what was drawn, where there is a store; `fit` learns from it."""
+        if self._journal is not None and answer is not None:
+            self._journal.keep_verdict(problem, reading, answer, right)
+            self._journal.commit()
+
+    # One request ---------------------------------------------------------------------------------
+
+    def problem(self, asked: Asked) -> Problem:
+        """The question. Raises `UsageError` for what the model does not read."""
+        if self.any_text:
+            return asked.problem()
+        framing = replace(asked.framing, most_tokens=None)
+        if asked.framing.most_tokens and asked.framing.most_tokens < _LAB_TOKENS:
+            raise wrong(f"the lab's answers take up to {_LAB_TOKENS} tokens", "max_tokens")
+        if framing != Framing():
+            raise wrong("the lab's models read one task and nothing around it", "messages")
+        return of_lab(asked.prompt)
+
+    def check(self, asked: Asked) -> None:
+        """Raises what would be raised before anything is drawn."""
+        self.reading(asked.answers)
+        self.plan(asked, self.problem(asked), asyncio.Queue())
+
+    def plan(self, asked: Asked, problem: Problem, notice: asyncio.Queue[object]) -> Plan:
+        """How a request is thought about; decisions go to `notice`."""
+        way, policy = asked.way, self.policy
+        if isinstance(way, Fixed):
+            return self._fixed(way.strategy, way.budget)
+        if not isinstance(way, Follow):
+            greedy = asked.framing.temperature == 0
+            return self._fixed("greedy" if greedy else "majority", 1)
+        if policy is None:
+            if way.dial != Dial():
+                raise wrong(
+                    "no policy is served, so there is no price; name a strategy", "outthink"
+                )
+            return self._fixed(self.strategy, _budget(self.settings.budget, way.effort))
+        dial = self.dial(policy, way)
+        limits, member = policy.limits(dial), policy.member(dial, problem, self.settings.seed)
+        rule = policy.rule(member)
+        thinking = Thinking(rule, limits, lambda made: notice.put_nowait(Decided(made)))
+        made = Strategy(rule.name, thinking.start)
+        return Plan(made, max(1, round(limits.most)), thinking, policy.currency)
+
+    @property
+    def strategy(self) -> str:
+        """What `auto` means without a policy."""
+        usual = "majority" if self.settings.models.verifier == NONE else "best_of_n"
+        return strategy(self.settings.strategy or usual).name
+
+    def _fixed(self, name: str, budget: int) -> Plan:
+        require_verifier(self.settings.models, (name,))
+        return Plan(strategy(name), budget)
+
+    def dial(self, policy: Family, way: Follow) -> Dial:
+        """What a policy may spend, as the request and the gateway have it."""
+        given, usual = way.dial, self.settings.dial
+        if way.effort is not None:
+            price = self.settings.efforts.get(way.effort) or price_of(policy, way.effort)
+            return Dial(price, None, given.most if given.most is not None else usual.most)
+        most = given.most if given.most is not None else usual.most
+        if given.price is None and given.average is None:
+            given = replace(usual, most=None)
+        if given.price is None and given.average is None:
+            given = Dial(price=price_of(policy, _USUAL))
+        if most is not None and given.average is not None and given.average > most:
+            given = Dial(price=price_of(policy, _USUAL))  # below the average, the cap alone decides
+        return replace(given, most=most)
+
+    async def think(self, asked: Asked, choice: int) -> AsyncGenerator[Progress | Thought, None]:
+        """What happens, as it happens, and last what it came to. Closing it ends the spending.
+
+        Raises `UsageError` and `RunError` as the runner does, `DeadlineError` where not even a
+        first answer was there in time.
+        """
+        problem = self.problem(asked)
+        session = await self.session(self.reading(asked.answers))
+        notice: asyncio.Queue[object] = asyncio.Queue()
+        plan = self.plan(asked, problem, notice)
+
+        def listen(event: Event) -> None:
+            if plan.thinking is not None:
+                plan.thinking.listen(event)
+            notice.put_nowait(event)
+
+        job = Job(
+            problem,
+            plan.made,
+            Budget(plan.budget),
+            stream=_stream(asked.seed, self.settings.seed, choice),
+            deadline_s=asked.deadline_s,
+            listen=listen,
+        )
+        telling = _Telling(session)
+        trace: list[Wrote | Judged] = []
+        async with aclosing(_until_done(session, job, notice)) as happening:
+            async for event in happening:
+                if isinstance(event, Result):
+                    yield await _thought(event, plan, session, tuple(trace) if asked.trace else ())
+                    continue
+                told = await telling.of(event)
+                if asked.trace and isinstance(told, Wrote | Judged):
+                    trace.append(told)
+                yield told
+
+
+async def _until_done(
+    session: Session, job: Job, notice: asyncio.Queue[object]
+) -> AsyncGenerator[object, None]:
+    """Events of a job, and last its result."""
+    running = asyncio.ensure_future(session.ask(job))
+    running.add_done_callback(notice.put_nowait)
+    try:
+        while (event := await notice.get()) is not running:
+            yield event
+        yield running.result()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class _Telling:
+    """Makes progress of a job's events, in words."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lengths = {-1: 0}
+
+    async def of(self, event: object) -> Progress:
+        if isinstance(event, Drew):
+            return await self._wrote(event)
+        if isinstance(event, Scored):
+            return Judged(event.number, event.role, event.scores)
+        if isinstance(event, Decided):
+            return event
+        return Counted(event.usage)  # type: ignore[attr-defined]
+
+    async def _wrote(self, event: Drew) -> Wrote:
+        solution = event.solution
+        # A revision names what it revises, and goes on from nothing.
+        begun = 0 if event.purpose == "revision" else self._lengths.get(event.parent, 0)
+        self._lengths[solution.number] = len(solution.tokens)
+        fresh = solution.tokens[begun:]
+        if event.texts is not None:
+            text = "".join(event.texts)
+        else:
+            text = await self._session.team.writer(event.role).text(fresh) if fresh else ""
+        return Wrote(
+            solution.number,
+            event.parent,
+            event.role,
+            event.purpose.value,
+            text,
+            len(fresh),
+            solution.finished,
+            solution.truncated,
+            solution.answer,
+        )
+
+
+async def _thought(
+    result: Result, plan: Plan, session: Session, trace: tuple[Wrote | Judged, ...]
+) -> Thought:
+    outcome, choice = result.outcome, result.choice
+    late = (outcome.error or "").startswith(DeadlineError.__name__)
+    if outcome.error is not None and not late:
+        raise RunError(outcome.error.partition(": ")[2])
+    if late and not choice.candidates:
+        raise DeadlineError(outcome.error.partition(": ")[2] if outcome.error else "")
+    decisions: tuple[Decision, ...] = (
+        () if plan.thinking is None else tuple(plan.thinking.decisions)
+    )
+    index = choice.index
+    if index is None:
+        # No answer was found in any; the text that its verifier likes best is still a reply.
+        index = max(range(len(choice.candidates)), key=lambda n: _worth(result, n), default=None)
+    chosen = None if index is None else choice.candidates[index]
+    role = _writer(chosen is not None and bool(chosen.history), session)
+    whole = await session.team.writer(role).text(chosen.tokens) if chosen else ""
+    said = parted(whole)
+    return Thought(
+        answer=choice.answer,
+        text=said.answer.strip("\n") if said.thought else whole.strip("\n"),
+        reasoning=said.thought.strip(),
+        chance=choice.chance,
+        strategy=plan.made.name,
+        usage=outcome.usage,
+        answer_tokens=len(chosen.tokens) if chosen else 0,
+        late=late,
+        truncated=chosen is not None and not chosen.finished,
+        currency=plan.currency,
+        decisions=decisions,
+        number=chosen.number if chosen else None,
+        trace=trace,
+    )
+
+
+def _worth(result: Result, place: int) -> tuple[bool, float]:
+    scores, solution = result.choice.scores, result.choice.candidates[place]
+    last = scores[place].last if place < len(scores) else None
+    return solution.finished, -1.0 if last is None else last
+
+
+def _writer(revised: bool, session: Session) -> str:
+    return REVISER if revised and REVISER in session.team.writers else PROPOSER
+
+
+def _stream(seed: int | None, own: int, choice: int) -> str:
+    """The stream of draws: another one for every request that has no seed."""
+    told = f"request {uuid.uuid4()}" if seed is None else "" if seed == own else f"seed {seed}"
+    return f"{told}#{choice}" if choice else told
+
+
+_LAB_TOKENS = 64
+_USUAL = "medium"
+_BUDGETS = {"minimal": 1, "low": 4, "medium": 8, "high": 32, "xhigh": 64}
+
+
+def _budget(usual: int, effort: str | None) -> int:
+    """Generations of a fixed strategy for a word of effort."""
+    return usual if effort is None else _BUDGETS[effort]
+
+
+def price_of(policy: Family, effort: str) -> float:
+    """The price that a word of `reasoning_effort` stands for: members of the policy from the
+    cheapest to the dearest, evenly spaced in the logarithm of what they cost."""
+    members = policy.members
+    low, high = members[0].cost.mean, members[-1].cost.mean
+    share = (EFFORTS.index(effort) - 1) / (len(EFFORTS) - 3)  # xhigh is as high as high
+    wanted = low * (high / low) ** min(1.0, share)
+    return min(members, key=lambda one: abs(one.cost.mean - wanted)).price
+
+
+def _policy(path: Path) -> Family:
+    policy = load(path)
+    if not isinstance(policy, Family):
+        raise UsageError(
+            f"{path} is a table, which 'outthink solve' follows; fit a sequential policy"
+        )
+    return policy
+
+
+@asynccontextmanager
+async def thinking(settings: Settings) -> AsyncIterator[Brain]:
+    """A brain with its engines loaded. Raises as `Models.team` does, `PolicyError` for a policy
+    that does not fit the models, `StoreError` for a store that is in use."""
+    policy = None if settings.policy is None else _policy(settings.policy)
+    async with AsyncExitStack() as stack:
+        journal = None
+        if settings.store is not None:
+            journal = stack.enter_context(Store.open(settings.store, write=True))
+        brain = Brain(settings, "", policy, journal, stack)
+        session = await brain.session(brain.reading(None))
+        if policy is not None:
+            policy.check(session.team.engine_names())
+        brain.name = _name(settings.models.proposer, session)
+        yield brain
+
+
+def _name(proposer: str, session: Session) -> str:
+    """What the model is called: as it was named, or as its server calls it."""
+    told = getattr(session.team.writer(PROPOSER), "capabilities", None)
+    if told is None or is_local(proposer):
+        return proposer.partition("?")[0]
+    model = str(told.model)
+    # llama.cpp names a model by the path of its file.
+    return Path(model.replace("\\", "/")).name if model.endswith(".gguf") else model

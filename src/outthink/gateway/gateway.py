@@ -1,0 +1,176 @@
+"""Everything that requests share, and what is done for each: in line, thought about, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from outthink.errors import DeadlineError
+from outthink.gateway import refused, reply
+from outthink.gateway.asked import Asked
+from outthink.gateway.brain import Brain, thinking
+from outthink.gateway.keys import Keys
+from outthink.gateway.line import Line, Turn
+from outthink.gateway.live import Live
+from outthink.gateway.metrics import Metrics
+from outthink.gateway.progress import Progress, Thought
+from outthink.gateway.relay import Relay
+from outthink.gateway.settings import Settings
+from outthink.models.openai import OpenAIProposer
+from outthink.types import PROPOSER, Problem
+
+_REMEMBERED = 10_000
+"""Answers that a verdict may be given on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer that was given, for a verdict to come."""
+
+    who: str
+    problem: Problem
+    reading: str
+    answer: str | None
+    chance: float | None
+
+
+@dataclass(eq=False)
+class Gateway:
+    """Make one with `gateway`."""
+
+    settings: Settings
+    brain: Brain
+    keys: Keys | None
+    relay: Relay | None
+    line: Line
+    metrics: Metrics = field(default_factory=Metrics)
+    live: Live = field(default_factory=Live)
+    ready: bool = True
+    """False while it shuts down."""
+    stop: Callable[[], None] = lambda: None
+    """Ends the serving, from any thread; answers under way are finished."""
+    _given: OrderedDict[str, Given] = field(default_factory=OrderedDict)
+
+    def new_id(self, kind: str = "chatcmpl") -> str:
+        return f"{kind}-{uuid.uuid4().hex}"
+
+    @asynccontextmanager
+    async def turn(self, who: str) -> AsyncIterator[Turn]:
+        """A turn of the line. Raises `Refused` (429) where it is full."""
+        async with self.line.turn(who) as turn:
+            yield turn
+
+    async def think(
+        self, id: str, who: str, asked: Asked, turn: Turn, began: float
+    ) -> AsyncGenerator[tuple[int, Progress | Thought], None]:
+        """What happens to each choice of a request, as it happens; closing it ends the spending.
+
+        `began` is when the request came, by `time.monotonic`: its deadline counts from there.
+        """
+        left = asked.deadline_s - (time.monotonic() - began)
+        if left <= 0:
+            raise DeadlineError(f"waited for {asked.deadline_s:g} s in line; give it longer")
+        asked = replace(asked, deadline_s=left)
+        about = {"prompt": asked.prompt, "model": asked.model, "at": time.time()}
+        self.live.begin(id, who, about)
+        try:
+            async with aclosing(_together(self.brain, asked)) as happening:
+                async for number, told in happening:
+                    if isinstance(told, Thought):
+                        turn.tokens += told.usage.decoded_tokens
+                        self._done(id, who, asked, number, told)
+                    elif number == 0:
+                        self.live.tell(id, reply.event(told))
+                    yield number, told
+        except Exception as error:
+            self.live.tell(id, {"kind": "failed", "why": str(refused.of(error))})
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            self.metrics.gone.inc()
+            self.live.tell(id, {"kind": "failed", "why": "the client has gone"})
+            raise
+
+    def _done(self, id: str, who: str, asked: Asked, number: int, thought: Thought) -> None:
+        self.metrics.thought(thought)
+        if number:
+            return
+        told = {
+            "answer": thought.answer,
+            "text": thought.text,
+            "probability": thought.chance,
+            "chosen": thought.number,
+            "late": thought.late,
+        }
+        self.live.tell(id, {"kind": "end", **told})
+        reading = self.brain.reading(asked.answers)
+        problem = self.brain.problem(asked)
+        self._given[id] = Given(who, problem, reading, thought.answer, thought.chance)
+        while len(self._given) > _REMEMBERED:
+            self._given.popitem(last=False)
+
+    def verdict(self, id: str, who: str, right: bool) -> None:
+        """Somebody knows whether an answer was right. Raises `Refused` (404) for one that is not
+        remembered, or was somebody else's."""
+        given = self._given.get(id)
+        if given is None or given.who != who:
+            raise refused.Refused(404, f"no answer {id!r} is remembered", "id", "not_found")
+        self.metrics.verdict(right, given.chance)
+        self.brain.keep_verdict(given.problem, given.reading, given.answer, right)
+
+
+async def _together(
+    brain: Brain, asked: Asked
+) -> AsyncGenerator[tuple[int, Progress | Thought], None]:
+    """Every choice of a request, beside the others."""
+    notice: asyncio.Queue[tuple[int, Progress | Thought] | None] = asyncio.Queue()
+
+    async def one(number: int) -> None:
+        async with aclosing(brain.think(asked, number)) as happening:
+            async for told in happening:
+                notice.put_nowait((number, told))
+
+    tasks = [asyncio.create_task(one(number)) for number in range(asked.choices)]
+    all_of_them = asyncio.gather(*tasks)
+    all_of_them.add_done_callback(lambda _: notice.put_nowait(None))
+    try:
+        while (told := await notice.get()) is not None:
+            yield told
+        await all_of_them
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(all_of_them, *tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway with its models loaded. Raises as `thinking` does, and `UsageError` for a file of
+    keys that cannot be read."""
+    keys = None if settings.keys is None else Keys.read(settings.keys)
+    limits = settings.limits
+    async with AsyncExitStack() as stack:
+        brain = await stack.enter_async_context(thinking(settings))
+        relay = await _relay(brain)
+        if relay is not None:
+            stack.push_async_callback(relay.aclose)
+        made = Gateway(settings, brain, keys, relay, Line(limits.at_once, limits.waiting))
+        try:
+            yield made
+        finally:
+            made.ready = False
+            made.live.close()
+
+
+async def _relay(brain: Brain) -> Relay | None:
+    """Where the model is served by a server of its own."""
+    session = await brain.session(brain.reading(None))
+    writer = session.team.writer(PROPOSER)
+    if not isinstance(writer, OpenAIProposer):
+        return None
+    known = writer.capabilities
+    return Relay(known.url, known.model, request_s=brain.settings.limits.deadline_s)
