@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from outthink.cli import options
 from outthink.cli.commands import command
 from outthink.cli.output import print_json, print_table, say
-from outthink.measure.intervals import Interval
 
 if TYPE_CHECKING:
+    from outthink.measure.intervals import Interval
     from outthink.measure.lengths import Halves
     from outthink.study.overthinking import Along, Guard, Overthinking, Recipe
 

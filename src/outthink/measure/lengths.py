@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
 from outthink.measure.intervals import Interval, interval, paired
+from outthink.measure.pools import NO_ANSWER, Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,16 @@ class Response:
                 f"{len(self.tokens)} counts, {len(self.right)} verdicts and {len(self.answers)} "
                 "answers of solutions; give one of each, and one solution at least"
             )
+
+
+def response(pool: Pool, lengths: Floats, places: NDArray[np.int64]) -> Response:
+    """Solutions of a pool with these lengths [n], one after another."""
+    answers = pool.answers[places].tolist()
+    return Response(
+        tuple(lengths[places].tolist()),
+        tuple(pool.right[places].tolist()),
+        tuple(None if answer == NO_ANSWER else str(answer) for answer in answers),
+    )
 
 
 def outcome_efficiency(response: Response) -> float:

@@ -23,8 +23,9 @@ from outthink.measure.lengths import (
     halves,
     outcome_efficiency,
     process_efficiency,
+    response,
 )
-from outthink.measure.pools import NO_ANSWER, Pool
+from outthink.measure.pools import Pool
 from outthink.search import strategy
 from outthink.study.read import Study
 
@@ -181,7 +182,7 @@ def pass_at_1(study: Study) -> Floats:
 
 def _pool_guard(study: Study) -> Guard:
     responses = [
-        [_response(pool, lengths, order) for order in _orders(pool)]
+        [response(pool, lengths, order) for order in _orders(pool)]
         for pool, lengths in zip(study.read_pools, study.lengths, strict=True)
     ]
     return _guard(responses, study.curve(VOTE, (study.plan.pool,))[0])
@@ -190,18 +191,6 @@ def _pool_guard(study: Study) -> Guard:
 def _orders(pool: Pool) -> list[np.typing.NDArray[np.int64]]:
     rng = np.random.default_rng(zlib.crc32(pool.problem_id.encode()))
     return [rng.permutation(pool.size) for _ in range(_ORDERS)]
-
-
-def _response(
-    pool: Pool, lengths: Floats, places: Sequence[int] | np.typing.NDArray[np.int64]
-) -> Response:
-    """These solutions of a pool, one after another."""
-    answers = pool.answers[places].tolist()
-    return Response(
-        tuple(lengths[places].tolist()),
-        tuple(pool.right[places].tolist()),
-        tuple(None if answer == NO_ANSWER else str(answer) for answer in answers),
-    )
 
 
 def _guard(responses: Sequence[Sequence[Response]], against: Floats) -> Guard:
@@ -227,14 +216,9 @@ def _along(study: Study) -> tuple[Along, ...]:
 
 def at_length(study: Study, length: int) -> Along:
     """Chains of one length, a power of two. Raises `UsageError` where tokens were not counted."""
-    job, size = study.plan.chains_job, study.plan.chains
-    responses = []
-    for problem, chains in zip(study.problems, study.chains, strict=True):
-        counts = study.view.tokens(problem.id, job, size)
-        lengths = np.array([np.nan if one is None else one for one in counts])
-        if np.isnan(lengths).any():
-            raise UsageError(f"problem {problem.id!r}: a chain has no count of tokens")
-        responses.append([_response(chains.drawn, lengths, row) for row in chains.first(length)])
+    if any(np.isnan(some).any() for some in study.chain_lengths):
+        raise UsageError("chains have no count of tokens; import a file that has them")
+    responses = study.responses(length)
     last = np.array([np.mean([_last(one) for one in some]) for some in responses])
     solved = [one for some in responses for one in some if any(one.right)]
     return Along(

@@ -18,6 +18,7 @@ from outthink.measure.arrays import Floats
 from outthink.measure.chains import Chains
 from outthink.measure.difficulty import Difficulty, oracle, predicted
 from outthink.measure.grid import Grid
+from outthink.measure.lengths import Response, response
 from outthink.measure.pools import Estimator, Pool
 from outthink.run.store import Recorded, View
 from outthink.search import AnswerAggregation, Selection, StepAggregation, strategy
@@ -151,7 +152,21 @@ class Study:
     @cached_property
     def lengths(self) -> list[Floats]:
         """[n] tokens of every solution of each problem's pool; NaN where nobody counted them."""
-        job, size = self.plan.pool_job, self.plan.pool
+        return self._lengths(self.plan.pool_job, self.plan.pool)
+
+    @cached_property
+    def chain_lengths(self) -> list[Floats]:
+        """The same of every solution of each problem's chains."""
+        return self._lengths(self.plan.chains_job, self.plan.chains)
+
+    def responses(self, length: int) -> list[list[Response]]:
+        """Each problem's chains of one length, a power of two. Raises `UsageError` for another."""
+        return [
+            [response(chains.drawn, lengths, row) for row in chains.first(length)]
+            for chains, lengths in zip(self.chains, self.chain_lengths, strict=True)
+        ]
+
+    def _lengths(self, job: str, size: int) -> list[Floats]:
         counts = [self.view.tokens(problem.id, job, size) for problem in self.problems]
         return [
             np.array([np.nan if count is None else count for count in some], np.float64)
