@@ -296,3 +296,47 @@ def test_the_command_names_the_format(tmp_path, capsys):
         main(["import", str(INSPECT[1]), "-o", store, "--column", "correct=match", "--json"]) == 0
     )
     assert json.loads(capsys.readouterr().out)["sources"][0]["format"] == "inspect_ai .json"
+
+
+# Files that are not whole, or not what they seem -------------------------------------------------
+
+INSPECT_LOG = {"version": 2, "status": "success", "eval": {"model": "m"}}
+SAID = {"choices": [{"message": {"content": "1"}, "stop_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", {"records": ["x"]}, "a record is"),
+        ("a.json", {"records": [{"problem_id": "a", "traces": ["x"]}]}, "a trace is"),
+        ("a.json", {"records": [{"problem_id": "a", "gold": "1"}]}, "no list of traces"),
+        ("a.json", {"records": []}, "no sample was drawn"),
+        ("a.json", INSPECT_LOG, "no samples"),
+        ("a.json", {**INSPECT_LOG, "samples": [5]}, "a sample is 5"),
+        ("a.json", {**INSPECT_LOG, "samples": [{"id": 1, "output": []}]}, "output is"),
+        (
+            "a.json",
+            {**INSPECT_LOG, "samples": [{"id": 1, "output": SAID, "scores": {"m": 5}}]},
+            "a score is 5",
+        ),
+        ("a.jsonl", {"question": "q", "each_branch": [["1"]]}, "branch 0 is not"),
+        ("a.jsonl", {"problem": "p", "completions": ["a", "b"], "scores": [[1]]}, "1 scores for 2"),
+        ("a.jsonl", {"problem_id": {"x": 1}, "answer": "1"}, "problem_id is"),
+        ("a.jsonl", {"problem_id": "a", "answer": ["1", "2"]}, "answer is"),
+        ("a.jsonl", {"id": "a", "steps": [], "label": -1}, "no steps"),
+        ("a.jsonl", {"id": "a", "steps": ["x"], "label": 0, "step_scores": [1, 1]}, "1 labels for"),
+    ],
+)
+def test_a_part_that_is_not_what_its_tool_writes_is_named(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    with pytest.raises(OutthinkError, match=said):
+        bring(tmp_path, path)
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_a_compressed_file_that_is_cut_off_is_refused(tmp_path):
+    path = tmp_path / "cut.json.xz"
+    path.write_bytes((HERE / "crucible-math500-bestofn-seed0.json.xz").read_bytes()[:50_000])
+    with pytest.raises(OutthinkError, match="cannot be unpacked"):
+        bring(tmp_path, path)
