@@ -24,7 +24,7 @@ from outthink.measure.steps import LabelledSteps, StepQuality, step_quality
 from outthink.run.progress import Progress
 from outthink.run.store import Store
 from outthink.run.team import Team
-from outthink.study import scoring
+from outthink.study import labels, scoring
 from outthink.study.plan import Plan
 from outthink.study.record import Asked
 from outthink.study.replayed import (
@@ -207,6 +207,7 @@ class _Writing:
                 bar.advance(len(some))
             notes = (*self._left_out(spool), *tally.notes(), *_said_of_steps(self._came))
             self._asked(tally, notes).write(store)
+            labels.remember(store, self._came.quality())
         return notes
 
     def _keep(
