@@ -4,6 +4,7 @@ import json
 import lzma
 import re
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,29 @@ def test_repeats_of_lm_eval_are_samples_and_are_judged_one_by_one(tmp_path):
     for row in kept:
         right = f"#### {row['target']}" in row["text"]
         assert row["correct"] is (right if row["answer"] else None)
+
+
+def test_an_export_has_the_columns_and_hashes_of_a_log_that_lm_eval_wrote(tmp_path):
+    theirs = lines("lm_eval_repeats.jsonl")[0]
+    made = bring(tmp_path, HERE / "lm_eval_repeats.jsonl", columns={"answer": "strict"})
+    out = tmp_path / "out.jsonl"
+    export_samples(made.store, out, form="lm-eval")
+    ours = json.loads(out.read_text().splitlines()[0])
+    assert list(ours) == list(theirs)
+    assert ours["resps"] == theirs["resps"]
+    for log in (ours, theirs):
+        said = (
+            json.dumps(log["doc"], indent=2, ensure_ascii=False),
+            prompt_of(log),
+            str(log["target"]),
+        )
+        names = ("doc_hash", "prompt_hash", "target_hash")
+        assert [log[name] for name in names] == [sha256(t.encode()).hexdigest() for t in said]
+
+
+def prompt_of(log):
+    prompt = log["arguments"]["gen_args_0"]["arg_0"]
+    return prompt if isinstance(prompt, str) else prompt[0]
 
 
 def test_filters_have_to_be_chosen_from(tmp_path):
