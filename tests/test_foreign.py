@@ -149,6 +149,9 @@ def test_repeats_of_lm_eval_are_samples_and_are_judged_one_by_one(tmp_path):
     made = bring(tmp_path, file, columns={"answer": "strict"})
     kept = rows(tmp_path, made)
     assert made.samples == 3
+    answered = sum(row["answer"] != "" for row in kept)
+    said = f"{answered} of 18 samples have no verdict of their own in the files, and are judged by"
+    assert said in " ".join(made.notes)
     assert [row["text"] for row in kept] == [text for line in theirs for text in line["resps"][0]]
     for row in kept:
         right = f"#### {row['target']}" in row["text"]

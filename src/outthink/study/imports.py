@@ -286,6 +286,7 @@ class _Tally:
         for row in rows:
             said, counts = row.answer or "", self._counts
             counts["all"] += 1
+            counts["ours"] += not self._again and row.sample.right is None and row.right is not None
             counts["uncounted"] += row.sample.tokens is None
             counts["unread"] += said.startswith(UNREAD) and row.sample.finished is not False
             counts["cut"] += row.sample.finished is False and row.right is True
@@ -312,6 +313,8 @@ class _Tally:
             ],
             f"{of['unread']} judged samples have no answer that {name} can read; each is an answer "
             "of its own.": of["unread"],
+            f"{of['ours']} of {of['all']} samples have no verdict of their own in the files, and "
+            f"are judged by {name}.": of["ours"],
             f"{of['cut']} samples that were cut off are judged right by the files; they count as "
             "wrong, since what was cut off has no answer.": of["cut"],
             f"{of['uncounted']} of {of['all']} samples have no count of tokens.": of["uncounted"],
