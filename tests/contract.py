@@ -65,6 +65,10 @@ def one(n):
 SPENDS: dict[str, Callable[[int], int]] = {
     "greedy": one,
     "majority": all_of_it,
+    "first_finish": all_of_it,
+    "first_finish(k=3)": all_of_it,
+    "last_finish": all_of_it,
+    "last_finish(k=3)": all_of_it,
     "best_of_n": all_of_it,
     "best_of_n(answer=max)": all_of_it,
     "beam": all_of_it,

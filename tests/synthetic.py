@@ -139,6 +139,7 @@ class _Maker:
             pools = zip(problems, chances, strict=True)
             kept["chains"] = [self.chain_pool(p, c, plan.chains) for p, c in pools]
             each = [usage(1)] * sum(pool_lengths(plan.chains))
+            kept["chain_lengths"] = [np.full(len(each), 20.0)] * len(problems)
             kept["_chain_costs"] = [sum([one] * len(problems), Usage()) for one in each]
         for name in plan.live:
             for budget in plan.budgets:

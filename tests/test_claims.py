@@ -556,6 +556,36 @@ def test_what_is_outside_says_why(name, all_judged):
     assert judgement.verdict is Verdict.NOT_TESTABLE and len(judgement.reason) > 20
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "value"),
+    [
+        ("C37", "longer - shorter half", -0.0754),
+        ("C37", "longer - shorter half, of those with an answer", -0.0708),
+        ("C40", "first of 8 to finish - vote", -0.120),
+        ("C40", "last of 8 to finish - vote", -0.221),
+    ],
+)
+def test_claims_about_length_show_what_a_public_recording_says(all_judged, name, said, value):
+    judgement = next(one.judgement for one in all_judged if one.claim.id == name)
+    seen = next(one for one in judgement.figures if one.name.endswith(said))
+    assert seen.value == pytest.approx(value, abs=0.005)
+    assert seen.low < seen.value < seen.high
+    assert seen.problems == 40
+
+
+def test_the_recording_changes_no_verdict():
+    # C37 is judged by chains alone, whichever way the recording points.
+    assert verdict("C37", chain_findings([0.3] * 8 + [0.6] * 8)) == "refuted"
+
+
+def test_how_much_of_a_chain_is_needed_is_shown_where_tokens_are_known(made):
+    judgement = BY_ID["C38"].judge(made)
+    seen = next(one for one in judgement.figures if "outcome efficiency" in one.name)
+    assert 0 < seen.value < 1
+    unknown = BY_ID["C38"].judge(chain_findings([0.3] * 4))
+    assert not [one for one in unknown.figures if "outcome efficiency" in one.name]
+
+
 # Findings ----------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import json
 import lzma
 import re
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -148,10 +149,36 @@ def test_repeats_of_lm_eval_are_samples_and_are_judged_one_by_one(tmp_path):
     made = bring(tmp_path, file, columns={"answer": "strict"})
     kept = rows(tmp_path, made)
     assert made.samples == 3
+    answered = sum(row["answer"] != "" for row in kept)
+    said = f"{answered} of 18 samples have no verdict of their own in the files, and are judged by"
+    assert said in " ".join(made.notes)
     assert [row["text"] for row in kept] == [text for line in theirs for text in line["resps"][0]]
     for row in kept:
         right = f"#### {row['target']}" in row["text"]
         assert row["correct"] is (right if row["answer"] else None)
+
+
+def test_an_export_has_the_columns_and_hashes_of_a_log_that_lm_eval_wrote(tmp_path):
+    theirs = lines("lm_eval_repeats.jsonl")[0]
+    made = bring(tmp_path, HERE / "lm_eval_repeats.jsonl", columns={"answer": "strict"})
+    out = tmp_path / "out.jsonl"
+    export_samples(made.store, out, form="lm-eval")
+    ours = json.loads(out.read_text().splitlines()[0])
+    assert list(ours) == list(theirs)
+    assert ours["resps"] == theirs["resps"]
+    for log in (ours, theirs):
+        said = (
+            json.dumps(log["doc"], indent=2, ensure_ascii=False),
+            prompt_of(log),
+            str(log["target"]),
+        )
+        names = ("doc_hash", "prompt_hash", "target_hash")
+        assert [log[name] for name in names] == [sha256(t.encode()).hexdigest() for t in said]
+
+
+def prompt_of(log):
+    prompt = log["arguments"]["gen_args_0"]["arg_0"]
+    return prompt if isinstance(prompt, str) else prompt[0]
 
 
 def test_filters_have_to_be_chosen_from(tmp_path):
@@ -296,3 +323,47 @@ def test_the_command_names_the_format(tmp_path, capsys):
         main(["import", str(INSPECT[1]), "-o", store, "--column", "correct=match", "--json"]) == 0
     )
     assert json.loads(capsys.readouterr().out)["sources"][0]["format"] == "inspect_ai .json"
+
+
+# Files that are not whole, or not what they seem -------------------------------------------------
+
+INSPECT_LOG = {"version": 2, "status": "success", "eval": {"model": "m"}}
+SAID = {"choices": [{"message": {"content": "1"}, "stop_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", {"records": ["x"]}, "a record is"),
+        ("a.json", {"records": [{"problem_id": "a", "traces": ["x"]}]}, "a trace is"),
+        ("a.json", {"records": [{"problem_id": "a", "gold": "1"}]}, "no list of traces"),
+        ("a.json", {"records": []}, "no sample was drawn"),
+        ("a.json", INSPECT_LOG, "no samples"),
+        ("a.json", {**INSPECT_LOG, "samples": [5]}, "a sample is 5"),
+        ("a.json", {**INSPECT_LOG, "samples": [{"id": 1, "output": []}]}, "output is"),
+        (
+            "a.json",
+            {**INSPECT_LOG, "samples": [{"id": 1, "output": SAID, "scores": {"m": 5}}]},
+            "a score is 5",
+        ),
+        ("a.jsonl", {"question": "q", "each_branch": [["1"]]}, "branch 0 is not"),
+        ("a.jsonl", {"problem": "p", "completions": ["a", "b"], "scores": [[1]]}, "1 scores for 2"),
+        ("a.jsonl", {"problem_id": {"x": 1}, "answer": "1"}, "problem_id is"),
+        ("a.jsonl", {"problem_id": "a", "answer": ["1", "2"]}, "answer is"),
+        ("a.jsonl", {"id": "a", "steps": [], "label": -1}, "no steps"),
+        ("a.jsonl", {"id": "a", "steps": ["x"], "label": 0, "step_scores": [1, 1]}, "1 labels for"),
+    ],
+)
+def test_a_part_that_is_not_what_its_tool_writes_is_named(tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    with pytest.raises(OutthinkError, match=said):
+        bring(tmp_path, path)
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_a_compressed_file_that_is_cut_off_is_refused(tmp_path):
+    path = tmp_path / "cut.json.xz"
+    path.write_bytes((HERE / "crucible-math500-bestofn-seed0.json.xz").read_bytes()[:50_000])
+    with pytest.raises(OutthinkError, match="cannot be unpacked"):
+        bring(tmp_path, path)

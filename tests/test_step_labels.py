@@ -11,6 +11,8 @@ from outthink.data.samples import Reading
 from outthink.errors import OutthinkError, UsageError
 from outthink.measure.steps import LabelledSteps, step_quality
 from outthink.study.imports import Import, import_samples
+from outthink.study.results import measured
+from outthink.study.sweep import reopened
 from outthink.types import Scores, Verified
 
 
@@ -114,6 +116,8 @@ def test_processbench_with_scores_says_how_good_they_are(tmp_path, capsys):
     quality = step_quality(made)
     assert said["steps"]["f1"]["mean"] == pytest.approx(quality.f1.mean)
     assert said["steps"]["auc"] == pytest.approx(quality.auc)
+    with reopened(tmp_path / "a.store") as opened:
+        assert measured(opened).steps == quality
     assert f"first-error F1 {100 * quality.f1.mean:.1f}" in " ".join(said["notes"])
 
 

@@ -99,6 +99,7 @@ OUTTHINK = Commands(
         "import": ("import_:import_", "make a store of samples that other tools recorded"),
         "export": ("export:export", "write a store's samples as a table that import reads"),
         "forcing": ("forcing:forcing", "what longer thoughts of a reasoning model are worth"),
+        "overthinking": ("overthinking:overthinking", "whether longer solutions are better"),
         "convert": ("convert:convert", "take over a store of the format before"),
         "exchange": ("exchange:exchange", "a larger model, or a longer-thinking one?"),
         "reproduce": ("reproduce:reproduce", "the whole paper, measured, and 45 claims"),

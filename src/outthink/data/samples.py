@@ -97,22 +97,23 @@ def sample(
 
     Raises `ProblemFileError` naming `where` for a value that cannot be meant.
     """
-    prompt = _text(values.get("problem"))
-    id = _text(values.get("problem_id")) or prompt
+    prompt = _text(where, values, "problem")
+    id = _text(where, values, "problem_id") or prompt
     if id is None:
         raise ProblemFileError(f"{where}: neither a problem's id nor its text is there; give one")
     steps = _list(where, values.get("steps"))
     given = _list(where, values.get("step_scores"))
     scores = given if given is not None else _single(values.get("score"))
     labels = _list(where, values.get("step_labels"))
-    text = _text(values.get("text"))
+    _require_as_many(where, values.get("steps"), given, labels)
+    text = _text(where, values, "text")
     return Sample(
         where,
         id,
         prompt,
-        _target(values.get("target")),
+        _target(_text(where, values, "target")),
         "".join(map(str, steps)) if text is None and steps is not None else text,
-        _text(values.get("answer")),
+        _text(where, values, "answer"),
         _truth(where, values.get("correct")),
         _count(where, values.get("tokens")),
         _truth(where, values.get("finished")),
@@ -123,16 +124,55 @@ def sample(
     )
 
 
-def _text(value: Any) -> str | None:
+def an_object(where: str, value: Any, what: str) -> Mapping[str, Any]:
+    """A part of a row as an object; one that is not there is empty.
+
+    Raises `ProblemFileError` naming `where` for anything else.
+    """
+    if value is not None and not isinstance(value, dict):
+        raise ProblemFileError(
+            f"{where}: {what} is {json.dumps(value)[:60]} and no object; give a file as its tool "
+            "wrote it"
+        )
+    return value or {}
+
+
+def a_list(where: str, value: Any, what: str) -> Sequence[Any]:
+    """A part of a row as a list; one that is not there is empty. Raises as `an_object`."""
+    if value is not None and not isinstance(value, list):
+        raise ProblemFileError(
+            f"{where}: {what} is {json.dumps(value)[:60]} and no list; give a file as its tool "
+            "wrote it"
+        )
+    return value or []
+
+
+def _text(where: str, values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    if isinstance(value, (list, dict)):
+        raise ProblemFileError(f"{where}: {name} is {json.dumps(value)[:60]}; write text")
     return None if value is None else str(value)
+
+
+def _require_as_many(
+    where: str, steps: Any, scores: Sequence[Any] | None, labels: Sequence[Any] | None
+) -> None:
+    """Raises `ProblemFileError` where steps have labels, and not as many as there are steps or
+    scores of steps."""
+    if labels is None:
+        return
+    for name, those in (("steps", steps), ("step_scores", scores)):
+        if isinstance(those, (list, tuple)) and len(those) != len(labels):
+            raise ProblemFileError(
+                f"{where}: {len(labels)} labels for {len(those)} {name}; write one a step"
+            )
 
 
 _HASHES = re.compile(r"####[ \t]*([^\n#]+?)\s*\Z")
 
 
-def _target(value: Any) -> str | None:
+def _target(text: str | None) -> str | None:
     """A target; of a worked solution of GSM8K what stands after its `####`."""
-    text = _text(value)
     worked = None if text is None else _HASHES.search(text)
     return worked[1] if worked else text
 

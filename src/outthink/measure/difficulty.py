@@ -158,6 +158,23 @@ def bins(values: Floats, count: int = BINS) -> tuple[Integers, Binning]:
     return numbers, Binning(tuple(edges))
 
 
+ABSOLUTE = (0.5, 0.1)
+"""Pass@1 from which a problem is easy, and from which it is medium. Liu et al. 2025 (arXiv
+2502.06703), where it is that of a strong reference model."""
+LEVELS = ("easy", "medium", "hard")
+
+
+def levels(values: Floats) -> Integers:
+    """[P] 0 for easy, 1 for medium, 2 for hard, by pass@1 itself and not by rank: bins of any size,
+    that mean the same in every set of problems. Raises `UsageError` for a value outside [0, 1]."""
+    values = np.asarray(values, np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise UsageError("a pass@1 outside [0, 1]; give shares")
+    easy, medium = ABSOLUTE
+    result: Integers = np.where(values >= easy, 0, np.where(values >= medium, 1, 2))
+    return result
+
+
 def bins_for(problems: int, most: int = BINS) -> int:
     """How many bins so many problems fill, of `LEAST_PER_BIN` each; at least one."""
     return max(1, min(most, problems // LEAST_PER_BIN))

@@ -65,7 +65,7 @@ def _vote(
 ) -> Floats:
     if subsets < 1:
         raise UsageError(f"{subsets} subsets to average a vote over; give at least 1")
-    ballots = _Ballots(pool, scores)
+    ballots = Ballots(pool, scores)
     result = np.zeros(len(ns))
     sampled: list[int] = []
     for row, n in enumerate(ns):
@@ -79,7 +79,7 @@ def _vote(
         else:
             sampled.append(row)
     if sampled:
-        for order in _permutations(pool, subsets, seed):
+        for order in permutations(pool, subsets, seed):
             for row in sampled:
                 # Draw order within a subset: it settles ties, and weights add up as in Selection.
                 some = np.sort(order[:, : ns[row]], axis=1)
@@ -93,7 +93,7 @@ def _all_subsets(size: int, n: int) -> Iterator[Integers]:
         yield np.array(some, np.int64)
 
 
-def _permutations(pool: Pool, subsets: int, seed: int) -> Iterator[Integers]:
+def permutations(pool: Pool, subsets: int, seed: int) -> Iterator[Integers]:
     """Random orders of the pool: the first n of an order are a random n-subset, for every n."""
     rng = np.random.default_rng([seed, zlib.crc32(pool.problem_id.encode())])
     rows = max(1, _CELLS // pool.size)
@@ -102,7 +102,7 @@ def _permutations(pool: Pool, subsets: int, seed: int) -> Iterator[Integers]:
         yield rng.permuted(order, axis=1)
 
 
-class _Ballots:
+class Ballots:
     """A pool made ready for counting votes on many of its subsets at once."""
 
     __slots__ = ("columns", "labels", "right", "scored", "scores")
@@ -220,7 +220,7 @@ def chosen(
     ]
     scores = [Scores((score,)) for score in known]
     result = np.zeros(len(ns))
-    for order in _permutations(pool, subsets, seed):
+    for order in permutations(pool, subsets, seed):
         for row, n in enumerate(ns):
             for some in np.sort(order[:, :n], axis=1):
                 choice = choose([candidates[i] for i in some], [scores[i] for i in some])

@@ -27,6 +27,7 @@ from outthink.measure.difficulty import bins
 from outthink.measure.equivalence import Equivalence, equivalence
 from outthink.measure.exchange import Accounting, Comparison, Crossover, Measured
 from outthink.measure.grid import Grid
+from outthink.measure.lengths import outcome_efficiency
 from outthink.measure.pools import Pool
 from outthink.models.shape import ModelShape
 from outthink.paper.evidence import BASELINE, PARALLEL, PLAIN, Evidence
@@ -169,6 +170,8 @@ class ChainFacts:
     solved_at_once: Floats
     """[P] number of those whose first answer is right."""
     short: int
+    efficiency: Floats | None = None
+    """[P] outcome efficiency of those chains; `None` where nobody counted tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -603,6 +606,15 @@ def chain_facts(study: Study) -> ChainFacts:
         solved=solved,
         solved_at_once=at_once,
         short=short,
+        efficiency=_efficiency(study, short),
+    )
+
+
+def _efficiency(study: Study, length: int) -> Floats | None:
+    if any(np.isnan(some).any() for some in study.chain_lengths):
+        return None
+    return np.array(
+        [np.mean([*map(outcome_efficiency, responses)]) for responses in study.responses(length)]
     )
 
 

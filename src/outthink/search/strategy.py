@@ -23,7 +23,9 @@ from outthink.search.beam import beam
 from outthink.search.best_of_n import best_of_n
 from outthink.search.budget_forcing import budget_forcing
 from outthink.search.describe import about, settled
+from outthink.search.first_finish import first_finish
 from outthink.search.greedy import greedy
+from outthink.search.last_finish import last_finish
 from outthink.search.lookahead import lookahead
 from outthink.search.majority import majority
 from outthink.search.revise import chains, revise
@@ -32,6 +34,8 @@ from outthink.types import Budget, Problem, Propose, Search, Strategy, Verify
 SEARCHES: dict[str, Callable[..., Search]] = {
     "greedy": greedy,
     "majority": majority,
+    "first_finish": first_finish,
+    "last_finish": last_finish,
     "best_of_n": best_of_n,
     "beam": beam,
     "lookahead": lookahead,

@@ -24,7 +24,7 @@ from outthink.measure.steps import LabelledSteps, StepQuality, step_quality
 from outthink.run.progress import Progress
 from outthink.run.store import Store
 from outthink.run.team import Team
-from outthink.study import scoring
+from outthink.study import labels, scoring
 from outthink.study.plan import Plan
 from outthink.study.record import Asked
 from outthink.study.replayed import (
@@ -207,6 +207,7 @@ class _Writing:
                 bar.advance(len(some))
             notes = (*self._left_out(spool), *tally.notes(), *_said_of_steps(self._came))
             self._asked(tally, notes).write(store)
+            labels.remember(store, self._came.quality())
         return notes
 
     def _keep(
@@ -285,6 +286,7 @@ class _Tally:
         for row in rows:
             said, counts = row.answer or "", self._counts
             counts["all"] += 1
+            counts["ours"] += not self._again and row.sample.right is None and row.right is not None
             counts["uncounted"] += row.sample.tokens is None
             counts["unread"] += said.startswith(UNREAD) and row.sample.finished is not False
             counts["cut"] += row.sample.finished is False and row.right is True
@@ -311,6 +313,8 @@ class _Tally:
             ],
             f"{of['unread']} judged samples have no answer that {name} can read; each is an answer "
             "of its own.": of["unread"],
+            f"{of['ours']} of {of['all']} samples have no verdict of their own in the files, and "
+            f"are judged by {name}.": of["ours"],
             f"{of['cut']} samples that were cut off are judged right by the files; they count as "
             "wrong, since what was cut off has no answer.": of["cut"],
             f"{of['uncounted']} of {of['all']} samples have no count of tokens.": of["uncounted"],

@@ -13,14 +13,16 @@ import numpy as np
 
 from outthink.errors import StoreError, UsageError
 from outthink.grade import RECORDED
-from outthink.measure import chains, pools, votes
+from outthink.measure import chains, finish, pools, votes
 from outthink.measure.arrays import Floats
 from outthink.measure.chains import Chains
 from outthink.measure.difficulty import Difficulty, oracle, predicted
 from outthink.measure.grid import Grid
+from outthink.measure.lengths import Response, response
 from outthink.measure.pools import Estimator, Pool
-from outthink.run.store import View
+from outthink.run.store import Recorded, View
 from outthink.search import AnswerAggregation, Selection, StepAggregation, strategy
+from outthink.search.finish import Finish
 from outthink.search.revise import pool_lengths
 from outthink.study.plan import DIFFICULTY, UNSCORED, Kind, Plan, verifies
 from outthink.study.record import Asked
@@ -139,11 +141,57 @@ class Study:
         if reading.sequential is not None:
             answer = _selection(reading).answer
             accuracy = chains.curve(self.chains, reading.sequential, answer, budgets)
+        elif isinstance(reading.choose, Finish):
+            accuracy = self._finish_curve(reading.choose, budgets)
         else:
             estimator, step = _estimator(name, reading)
             accuracy = pools.curve(self._pools(step), estimator, budgets)
         # A sum of shares may round to a little more than 1.
         return accuracy.clip(0.0, 1.0)
+
+    @cached_property
+    def lengths(self) -> list[Floats]:
+        """[n] tokens of every solution of each problem's pool; NaN where nobody counted them."""
+        return self._lengths(self.plan.pool_job, self.plan.pool)
+
+    @cached_property
+    def chain_lengths(self) -> list[Floats]:
+        """The same of every solution of each problem's chains."""
+        return self._lengths(self.plan.chains_job, self.plan.chains)
+
+    def responses(self, length: int) -> list[list[Response]]:
+        """Each problem's chains of one length, a power of two. Raises `UsageError` for another."""
+        return [
+            [response(chains.drawn, lengths, row) for row in chains.first(length)]
+            for chains, lengths in zip(self.chains, self.chain_lengths, strict=True)
+        ]
+
+    def _lengths(self, job: str, size: int) -> list[Floats]:
+        counts = [self.view.tokens(problem.id, job, size) for problem in self.problems]
+        return [
+            np.array([np.nan if count is None else count for count in some], np.float64)
+            for some in counts
+        ]
+
+    @cached_property
+    def read_pools(self) -> list[Pool]:
+        """The pools, in which a sample has no answer where none could be read, although its file
+        judged it wrong."""
+        job, size = self.plan.pool_job, self.plan.pool
+        if not self._as_judged:
+            return self.pools
+        said = [self.view.recorded(problem.id, job, size) for problem in self.problems]
+        return [
+            pool if some is None else _read_alone(pool, some)
+            for pool, some in zip(self.pools, said, strict=True)
+        ]
+
+    def _finish_curve(self, how: Finish, budgets: Sequence[int]) -> Floats:
+        columns = [
+            finish.by_finish(pool, lengths, budgets, k=how.k, last=how.last)
+            for pool, lengths in zip(self.read_pools, self.lengths, strict=True)
+        ]
+        return np.stack(columns, axis=1)
 
     def usage(self, name: str, budget: int) -> Usage:
         """What a strategy spent at a budget: the sum over all problems."""
@@ -268,13 +316,19 @@ class Study:
         answers, scores = self.view.pool(problem.id, name, budget, stream, step=step)
         recorded = self.view.recorded(problem.id, name, budget, stream) if self._as_judged else None
         if recorded is not None:
-            judged = zip(answers, recorded, strict=True)
+            judged = list(zip(answers, recorded, strict=True))
             right = [answer is not None and one.right is True for answer, one in judged]
-            # A sample without an answer that was judged has one of its own.
-            said = [one.answer or answer for answer, one in zip(answers, recorded, strict=True)]
+            # One that was judged has an answer, its own where none can be read.
+            said = [one.answer or answer for answer, one in judged]
             return Pool.of(problem.id, said, scores, right)
         right = [answer is not None and self.is_right(problem, answer) for answer in answers]
         return Pool.of(problem.id, answers, scores, right)
+
+
+def _read_alone(pool: Pool, recorded: Sequence[Recorded]) -> Pool:
+    unread = np.array([one.answer is None for one in recorded]) & ~pool.right
+    answers = np.where(unread, pools.NO_ANSWER, pool.answers).astype(np.int32)
+    return replace(pool, answers=answers)
 
 
 def _reading(name: str) -> Reading:

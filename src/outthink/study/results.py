@@ -10,6 +10,8 @@ import numpy as np
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import BINS
 from outthink.measure.intervals import Interval, interval
+from outthink.measure.steps import StepQuality
+from outthink.study.labels import remembered
 from outthink.study.partial import Missing
 from outthink.study.read import Study
 from outthink.study.sweep import OpenStudy
@@ -50,6 +52,8 @@ class Accuracies:
     """What is not there; `None` where the sweep is finished."""
     verifiers: tuple[VerifierQuality, ...] = ()
     """All that scored the same samples, where more than one did."""
+    steps: StepQuality | None = None
+    """How well scores of steps agree with labels; `None` where no import brought both."""
 
 
 def measured(opened: OpenStudy) -> Accuracies:
@@ -62,6 +66,7 @@ def measured(opened: OpenStudy) -> Accuracies:
         accuracies(study),
         opened.missing,
         side_by_side(opened.store, study),
+        remembered(opened.store),
     )
 
 

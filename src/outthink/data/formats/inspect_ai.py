@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from outthink.data.samples import Reading, Sample, sample
+from outthink.data.samples import Reading, Sample, a_list, an_object, sample
 from outthink.data.zips import members, read
 from outthink.errors import ProblemFileError
 
@@ -46,10 +46,11 @@ def log(path: Path, values: Mapping[str, Any], reading: Reading) -> Iterator[Sam
     """The samples of a `.json` log. Raises `ProblemFileError` for a log of another version, or
     verdicts of several scorers that differ."""
     model = _model(path, values)
-    recorded = values.get("samples")
-    if not isinstance(recorded, list):
+    if values.get("samples") is None:
         raise ProblemFileError(f"{path}: no samples; write the log without header_only")
-    for one in sorted(recorded, key=lambda one: one.get("epoch", 1)):
+    every = a_list(str(path), values["samples"], "samples")
+    recorded = [an_object(str(path), one, "a sample") for one in every]
+    for one in sorted(recorded, key=lambda one: one.get("epoch") or 1):
         yield _sample(f"{path}: sample {one.get('id')!r}", one, model, reading)
 
 
@@ -72,14 +73,14 @@ def _model(path: Path, header: Mapping[str, Any]) -> str:
 def _sample(where: str, values: Mapping[str, Any], model: str, reading: Reading) -> Sample:
     if values.get("error"):
         return sample(where, {"problem_id": values.get("id")}, reading, failed=True)
-    attached = values.get("attachments") or {}
-    said = _said(values)
+    attached = an_object(where, values.get("attachments"), "attachments")
+    said = _said(where, values)
     known = {
         "problem_id": values.get("id"),
-        "problem": _attached(_prompt(values.get("input")), attached),
+        "problem": _attached(_prompt(where, values.get("input")), attached),
         "target": _target(values.get("target")),
         "text": None if said is None else _attached(said.text, attached),
-        "tokens": _tokens(values, model),
+        "tokens": _tokens(where, values, model),
         "finished": None if said is None else said.finished and not values.get("limit"),
         "answer": _answer(where, values.get("scores"), reading),
         "correct": _verdict(where, values.get("scores"), reading),
@@ -93,21 +94,25 @@ class _Said:
     finished: bool | None
 
 
-def _said(values: Mapping[str, Any]) -> _Said | None:
+def _said(where: str, values: Mapping[str, Any]) -> _Said | None:
     """What the model wrote last, thoughts before the answer; `None` where it wrote nothing."""
-    choices = (values.get("output") or {}).get("choices") or []
+    output = an_object(where, values.get("output"), "output")
+    choices = a_list(where, output.get("choices"), "choices")
     if not choices:
         return None
-    reason = choices[0].get("stop_reason")
+    first = an_object(where, choices[0], "a choice")
+    reason = first.get("stop_reason")
     finished = True if reason == "stop" else False if reason in _CUT else None
-    return _Said(_content(choices[0].get("message", {}).get("content")), finished)
+    message = an_object(where, first.get("message"), "a message")
+    return _Said(_content(where, message.get("content")), finished)
 
 
-def _content(content: Any) -> str:
+def _content(where: str, content: Any) -> str:
     if not isinstance(content, list):
         return str(content or "")
-    thoughts = [one.get("reasoning", "") for one in content if _is_thought(one)]
-    answer = "".join(one.get("text", "") for one in content if one.get("type") == "text")
+    parts = [an_object(where, one, "a part of a message") for one in content]
+    thoughts = [str(one.get("reasoning", "")) for one in parts if _is_thought(one)]
+    answer = "".join(str(one.get("text", "")) for one in parts if one.get("type") == "text")
     if not any(thoughts):
         return answer
     thought = f"<think>{''.join(thoughts)}"
@@ -119,18 +124,20 @@ def _is_thought(part: Mapping[str, Any]) -> bool:
     return part.get("type") == "reasoning" and not part.get("redacted")
 
 
-def _prompt(given: Any) -> str | None:
+def _prompt(where: str, given: Any) -> str | None:
     """What was asked; of a chat its last turn."""
     if not isinstance(given, list):
         return None if given is None else str(given)
-    return _content(given[-1].get("content")) if given else None
+    if not given:
+        return None
+    return _content(where, an_object(where, given[-1], "a message").get("content"))
 
 
-def _attached(text: str | None, attached: Mapping[str, str]) -> str | None:
+def _attached(text: str | None, attached: Mapping[str, Any]) -> str | None:
     """A text with what the log keeps apart in its place."""
     if text is None:
         return None
-    return _ATTACHED.sub(lambda match: attached.get(match[1], match[0]), text)
+    return _ATTACHED.sub(lambda match: str(attached.get(match[1], match[0])), text)
 
 
 def _target(value: Any) -> Any:
@@ -140,10 +147,10 @@ def _target(value: Any) -> Any:
     return value or None
 
 
-def _tokens(values: Mapping[str, Any], model: str) -> int | None:
+def _tokens(where: str, values: Mapping[str, Any], model: str) -> int | None:
     """Tokens that the model wrote, thoughts among them, in all its turns."""
-    usage = (values.get("model_usage") or {}).get(model)
-    count = None if usage is None else usage.get("output_tokens")
+    every = an_object(where, values.get("model_usage"), "model_usage")
+    count = an_object(where, every.get(model), "a usage").get("output_tokens")
     return count if isinstance(count, int) else None
 
 
@@ -169,9 +176,12 @@ def _verdict(where: str, scores: Any, reading: Reading) -> bool | None:
     return next(iter(known.values()), None)
 
 
-def _scorers(where: str, scores: Any, what: str, name: str | None) -> Mapping[str, Any]:
+def _scorers(
+    where: str, scores: Any, what: str, name: str | None
+) -> Mapping[str, Mapping[str, Any]]:
     """The scores by scorer, or that of one."""
-    given: Mapping[str, Any] = scores if isinstance(scores, dict) else {}
+    scored = an_object(where, scores, "scores")
+    given = {one: an_object(where, score, "a score") for one, score in scored.items()}
     if name is None:
         return given
     if name not in given:

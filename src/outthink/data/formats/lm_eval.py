@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from outthink.data.samples import Reading, Sample, sample
+from outthink.data.samples import Reading, Sample, a_list, sample
 from outthink.data.tables import Row, rows
 from outthink.errors import ProblemFileError, UsageError
 
@@ -61,6 +61,9 @@ def _require(row: Row) -> None:
             f"{row.where}: {what}; a log of another version of lm-eval: those of 0.4.3 and later "
             "are read, so run it again with one of them"
         )
+    a_list(row.where, row.values["metrics"], "metrics")
+    if not isinstance(row.values["filter"], str):
+        raise ProblemFileError(f"{row.where}: filter is no name; give a file as its tool wrote it")
 
 
 def _repeats(row: Row, reading: Reading) -> Iterator[Sample]:

@@ -41,6 +41,8 @@ def samples(path: Path, reading: Reading) -> Iterator[Sample]:
 def _labels(row: Row) -> tuple[bool | None, ...]:
     steps, label = row.values.get("steps"), row.values.get("label")
     count = len(steps) if isinstance(steps, list) else 0
+    if not count:
+        raise ProblemFileError(f"{row.where}: no steps; write a solution step by step")
     if not isinstance(label, int) or isinstance(label, bool) or not -1 <= label < count:
         raise ProblemFileError(
             f"{row.where}: label {label!r} of {count} steps; write the number of the first wrong "

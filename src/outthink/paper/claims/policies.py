@@ -38,6 +38,8 @@ from outthink.paper.claims.base import (
 )
 from outthink.paper.evidence import BASELINE, PARALLEL
 from outthink.paper.findings import Bins, Findings, interaction, share_out
+from outthink.paper.replayed import N as RECORDED
+from outthink.paper.replayed import replayed
 from outthink.policy import table as policy
 from outthink.search import strategy
 
@@ -316,12 +318,22 @@ def _c40(findings: Findings) -> Judgement:
     ]
     chance = interaction(column[~np.isnan(column[:, 0])], findings.bins(Bins.PREDICTED))
     best = kept[int(np.nanmean(column, axis=1).argmax())]
+    public = replayed()
+    first, last = apart(public.first, public.vote), apart(public.last, public.vote)
+    moves = interaction(np.stack([public.vote, public.first, public.last]), public.levels)
     return untestable(
         "it is about eight released reasoning models and their traces, cut off at a length; the "
         "lab's models do not reason at length, so their traces would show something else",
-        [number(f"search, N = {n}: p-value of strategy x bin", chance)],
+        [
+            number(f"search, N = {n}: p-value of strategy x bin", chance),
+            difference(f"recorded, 1.5 B on MATH-500: first of {RECORDED} to finish - vote", first),
+            difference(f"recorded, 1.5 B on MATH-500: last of {RECORDED} to finish - vote", last),
+            number("recorded, 1.5 B on MATH-500: p-value of strategy x level", moves),
+        ],
         f"In the lab {best} is the best search at N = {n}; that searches compare alike in all bins "
-        f"has p = {chance:.3f}.",
+        f"has p = {chance:.3f}. In a public recording of a real model the first of {RECORDED} to "
+        f"finish differs from their vote by {points(first)}, the last by {points(last)}; that they "
+        f"compare alike on easy, medium and hard problems has p = {moves:.3f}.",
     )
 
 

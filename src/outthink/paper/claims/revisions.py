@@ -33,6 +33,7 @@ from outthink.paper.claims.base import (
     untestable,
 )
 from outthink.paper.findings import LONGEST, Bins, Findings, interaction, members
+from outthink.paper.replayed import replayed
 from outthink.policy import table as policy
 from outthink.search import strategy
 
@@ -264,11 +265,22 @@ def _c37(findings: Findings) -> Judgement:
         share(f"answer {place + 1} of a chain, bins 1-2", mean(row))
         for place, row in enumerate(rows)
     ]
+    public = replayed()
+    figures += [
+        difference("recorded, 1.5 B on MATH-500: longer - shorter half", public.all.difference),
+        difference(
+            "recorded, 1.5 B on MATH-500: longer - shorter half, of those with an answer",
+            public.answered.difference,
+        ),
+    ]
     return judged(
         verdict,
         figures,
         f"In bins 1-2 pass@1 of the second half of {len(rows)} answers differs from that of the "
-        f"first by {points(drift)}.",
+        f"first by {points(drift)}. In a public recording of a real model the longer half of a "
+        f"problem's samples differs from the shorter by {points(public.all.difference)}, and by "
+        f"{points(public.answered.difference)} without those that were cut off: this is beside the "
+        "rule, which is of chains.",
     )
 
 
@@ -282,11 +294,20 @@ def _c38(findings: Findings) -> Judgement:
         verdict = Verdict.CONFIRMED
     elif below(at_once, AT_ONCE):
         verdict = Verdict.REFUTED
+    figures = [share(f"chains of {facts.short} with a right answer whose first is right", at_once)]
+    needed = ""
+    if facts.efficiency is not None:
+        efficiency = mean(facts.efficiency)
+        figures.append(share(f"outcome efficiency of chains of {facts.short}", efficiency))
+        needed = (
+            f" {percent(efficiency.mean)} of the tokens of a chain are up to its first right "
+            "answer, none where it has no right one."
+        )
     return judged(
         verdict,
-        [share(f"chains of {facts.short} with a right answer whose first is right", at_once)],
+        figures,
         f"Of chains of {facts.short} answers with a right one, {percent(at_once.mean)} have it "
-        "first.",
+        f"first.{needed}",
     )
 
 

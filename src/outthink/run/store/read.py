@@ -286,6 +286,17 @@ class View:
             known = self._recorded(rows.draws)
         return [known[draw] for draw in rows.draws] if len(known) == len(rows.draws) else None
 
+    def tokens(
+        self, problem_id: str, strategy: str, budget: int, stream: str = ""
+    ) -> list[int | None]:
+        """Tokens that each solution of a finished job added, in draw order; `None` where nobody
+        counted them. Raises `StoreError` where it is not finished."""
+        _, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        with self._guard("read"):
+            known = self._recorded(rows.draws)
+            drawn = self._by_id("SELECT id, decoded_tokens FROM draw", rows.draws)
+        return [known[draw].tokens if draw in known else drawn[draw][1] for draw in rows.draws]
+
     def draws(
         self, problem_id: str, strategy: str, budget: int, stream: str = ""
     ) -> tuple[int, ...]:
