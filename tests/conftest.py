@@ -6,6 +6,7 @@ test processes side by side each computes with one thread, so that they do not t
 
 import os
 
+import pytest
 from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -14,3 +15,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.load_profile("same")
+
+
+@pytest.fixture(scope="module")
+def quick_fits():
+    """Sequential policies from few replayed steps: for tests of what is done with a fit, not of how
+    good it is."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("outthink.policy.learn.STEPS_EACH", 40)
+        patched.setattr("outthink.policy.learn.PRICES", 4)
+        yield

@@ -7,6 +7,7 @@ import pytest
 from outthink.models.openai import Setting, Wording
 from outthink.types import Problem
 
+torch = pytest.importorskip("torch", reason="models in process need torch (outthink[transformers])")
 transformers = pytest.importorskip(
     "transformers", reason="models in process need transformers (outthink[transformers])"
 )
@@ -55,14 +56,14 @@ def config(kind="Llama", **options):
 
 def causal(kind="Llama", seed=0, **options):
     """A model that ends a step about every ten letters, and a solution every third step."""
-    transformers.set_seed(seed)
+    torch.manual_seed(seed)
     model = getattr(transformers, f"{kind}ForCausalLM")(config(kind, **options))
     return model.eval()
 
 
 def classifier(seed=0):
     """A verifier that was not trained: two numbers at every token."""
-    transformers.set_seed(seed)
+    torch.manual_seed(seed)
     made = config("Llama", initializer_range=0.05)
     made.num_labels = 2
     return transformers.LlamaForTokenClassification(made)

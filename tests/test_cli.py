@@ -18,9 +18,11 @@ from outthink.run.store import Store
 from outthink.study.plan import Plan
 from outthink.study.record import Asked
 
-SWEEP = ["sweep", "lab:test?size=100&seed=3", "--strategies", "majority,best_of_n,beam"]
+SWEEP = ["sweep", "lab:test?size=60&seed=3", "--strategies", "majority,best_of_n,beam"]
 SWEEP += ["--budgets", "1,4", "--pool", "8", "--oracle-samples", "8", "--difficulty-samples", "2"]
 PROBLEM = "40713 *7 *13"
+
+pytestmark = pytest.mark.usefixtures("quick_fits")
 
 
 def child(*words, **options):
@@ -67,7 +69,7 @@ def test_sweep_prints_results_to_stdout_and_talk_to_stderr(store, capsys):
     assert main([*SWEEP, "-o", str(store)]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0] == "accuracy in % on 100 problems, 95 % interval"
+    assert lines[0] == "accuracy in % on 60 problems, 95 % interval"
     assert lines[1].split() == ["strategy", "N", "=", "1", "N", "=", "4"]
     assert len({len(line) for line in lines[1:]}) == 1
     assert "next: outthink fit" in err
@@ -75,7 +77,7 @@ def test_sweep_prints_results_to_stdout_and_talk_to_stderr(store, capsys):
 
 def test_sweep_json_has_a_row_for_every_strategy_and_budget(store, capsys):
     found = wire(capsys, *SWEEP, "-o", store)
-    assert (found["problems"], found["graded"]) == (100, 100)
+    assert (found["problems"], found["graded"]) == (60, 60)
     assert [(row["strategy"], row["budget"]) for row in found["rows"]] == [
         (name, budget) for name in ("majority", "best_of_n", "beam") for budget in (1, 4)
     ]
@@ -89,7 +91,7 @@ def test_fit_prints_the_policy_and_what_it_is_worth(store, policy, capsys):
     assert "predicted, charged" in out
     assert f"policy: {policy}" in err
     found = wire(capsys, "fit", "--kind", "table", store, "-o", policy)
-    assert len(found["cells"]) == 10
+    assert len(found["cells"]) == 6
     assert len(found["comparison"]) == 6
     assert json.loads(policy.read_text())["cells"]
 
@@ -118,7 +120,7 @@ def test_without_a_verifier_votes_tell_the_difficulty_and_are_paid_for(folder, c
     words = ["--strategies", "majority,revise(answer=majority)", "--budgets", "1,4", "--pool", "4"]
     words += ["--verifier", "none", "--revision-verifier", "none"]
     words += ["--oracle-samples", "4", "--difficulty-samples", "4"]
-    assert main(["sweep", "lab:test?size=100&seed=3", "-o", str(store), *words]) == 0
+    assert main(["sweep", "lab:test?size=60&seed=3", "-o", str(store), *words]) == 0
     capsys.readouterr()
     fitted = wire(capsys, "fit", "--kind", "table", store, "-o", path)
     assert {row["cost"] - row["budget"] for row in fitted["comparison"] if row["charged"]} == {4}
@@ -139,7 +141,7 @@ def test_without_a_verifier_votes_tell_the_difficulty_and_are_paid_for(folder, c
     assert "Compute-optimal against Majority vote" in (folder / "votes.html").read_text()
 
 
-REVISE = ["sweep", "lab:test?size=100&seed=3", "--strategies", "best_of_n,revise(sequential=2)"]
+REVISE = ["sweep", "lab:test?size=60&seed=3", "--strategies", "best_of_n,revise(sequential=2)"]
 REVISE += ["--budgets", "1,4", "--pool", "4", "--chains", "4"]
 REVISE += ["--oracle-samples", "0", "--difficulty-samples", "2"]
 
@@ -255,10 +257,10 @@ def test_bench_grader_prints_the_share_and_every_disagreement(tmp_path, capsys):
 def test_demo_does_everything_and_goes_on_resume(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("outthink.cli.demo.PLAN", Plan(("best_of_n", "beam"), (1, 4), 8, 0, 4, 2))
-    found = wire(capsys, "demo", "--problems", 100)
+    found = wire(capsys, "demo", "--problems", 60)
     assert (tmp_path / "report.html").exists()
     assert (tmp_path / found["policy"]).exists()
-    again = wire(capsys, "demo", "--problems", 100)
+    again = wire(capsys, "demo", "--problems", 60)
     assert again["rows"] == found["rows"]
     with Store.open(found["store"], write=False) as opened:
         assert opened.counts().draws > 0
@@ -309,7 +311,7 @@ def test_an_interrupted_sweep_says_that_it_goes_on_resume(tmp_path, monkeypatch,
     out, err = capsys.readouterr()
     assert not out
     said = "outthink: stopped; the same command goes on from here and pays for nothing twice\n"
-    assert err.endswith(f"\n{said}") and err.startswith("100 problems, ")
+    assert err.endswith(f"\n{said}") and err.startswith("60 problems, ")
 
 
 @pytest.mark.parametrize("words", [("--help",), ("solve", PROBLEM, "--budget", "1", "--json")])

@@ -80,7 +80,7 @@ def test_train_makes_a_prm_of_every_family_that_separates_two_labels_where_it_is
     folder = language_model(KINDS[name], tmp_path / "base")
     reads = Reading.of("prm", folder, name, 512, earlier=False)
     model = load(folder, outputs=reads.outputs, train=True).model
-    recipe = Recipe(2e-2 if lora else 5e-3, 0.0, lora=lora, batch=8, rows=8, epochs=4, readings=1)
+    recipe = Recipe(3e-2 if lora else 1e-2, 0.0, lora=lora, batch=16, rows=16, epochs=4, readings=1)
     data, held_out = lessons(reads, 320, 1), lessons(reads, 24, 2)
     fitted = fit(
         model, recipe, data, held_out, odds=reads.odds, checkpoint=tmp_path / "c", label="prm"

@@ -370,7 +370,6 @@ def test_a_policy_that_is_run_is_held_to_its_promise(ran, fitted):
     assert (kept.promised_cost, kept.promised_accuracy) == (cost, accuracy)
     spent = [usage.generations for usage in ran.spent(kept.strategy, 16)]
     assert kept.cost == interval(np.array(spent, float))
-    assert kept.cost.mean == pytest.approx(2, rel=0.25)
     right = ran.grid.accuracy[ran.grid.strategies.index(kept.strategy), 0]
     assert kept.accuracy == interval(right)
     inside = cost.low <= kept.cost.mean <= cost.high

@@ -20,6 +20,8 @@ from outthink.study.models import Models
 from outthink.study.results import accuracies
 from outthink.study.sweep import reopened
 
+pytestmark = pytest.mark.usefixtures("quick_fits")
+
 PLAN = ["--budgets", "1,4", "--pool", "4", "--oracle-samples", "0", "--verifier", "none"]
 PLAN += ["--revision-verifier", "none", "--strategies", "majority,revise(answer=majority)"]
 

@@ -52,21 +52,25 @@ class Meter:
             self._count_rollouts(request)
         else:
             self._count_rows(request, drawn)
-        rows = sum(prefix.is_open for prefix in request.prefixes)
+        rows = 0
         prompt = cached = decoded = prompt_attended = decoded_attended = on_prompts = 0
         for prefix, row in zip(request.prefixes, drawn, strict=True):
-            if not prefix.is_open:
+            if prefix.finished or prefix.truncated:
                 continue
+            rows += 1
             read, held, written = row.prompt_tokens, row.cached_tokens, row.decoded_tokens
             self._lengths[row.solution.number] = (prefix.number, written)
             prompt += read
             cached += held
             decoded += written
-            prompt_attended += attended(read, held)
+            prompt_attended += attended(read, held) if read else 0
             decoded_attended += attended(written, read + held)
             # What is of no solution is its prompt; an engine may not report it.
-            own = len(prefix.tokens) + sum(map(len, prefix.history))
-            on_prompts += written * max(0, read + held - own)
+            own = len(prefix.tokens)
+            if prefix.history:
+                own += sum(map(len, prefix.history))
+            if own < read + held:
+                on_prompts += written * (read + held - own)
         self._tokens += Usage(
             prompt_tokens=prompt,
             cached_tokens=cached,
@@ -81,7 +85,7 @@ class Meter:
         by_steps = request.purpose is Purpose.STEP
         begun = _Tree()
         for prefix, row in zip(request.prefixes, drawn, strict=True):
-            if not prefix.is_open:
+            if prefix.finished or prefix.truncated:
                 continue
             # What begins anew names what it revises, and goes on from nothing.
             goes_on = bool(prefix.tokens) or prefix.number in self._blank

@@ -164,7 +164,12 @@ class DrawsNeeded:
         self._request = request
         self._engine = engine
         self._writer = active.asked[request.role] = Writer.of(engine, seed)
-        rows = [row for row, prefix in enumerate(request.prefixes) if prefix.is_open]
+        rows = [
+            row
+            for row, prefix in enumerate(request.prefixes)
+            if not (prefix.finished or prefix.truncated)
+        ]
+        self._open = rows
         self._prefixes = [request.prefixes[row] for row in rows]
         first = _seed_of(active, seed)
         until, temperature, force = request.until, request.temperature, request.force
@@ -238,18 +243,18 @@ class DrawsNeeded:
         first = active.solutions
         drawn = self._counted(self._rows, verifies)
         restored = self._restored
-        fresh = [
-            row for row, prefix in zip(drawn, self._request.prefixes, strict=True) if prefix.is_open
-        ]
+        fresh = [drawn[row] for row in self._open]
         parents = [prefix.number for prefix in self._prefixes]
         active.book.numbered(self._writer, self.keys, parents, fresh)
         keys = solution_keys(self._writer, self.keys)
         for place, row in enumerate(fresh):
-            number, solution, kept = first + place, row.solution, self._rows[place]
+            number, solution = first + place, row.solution
             active.parents[number] = parents[place]
             active.drawn[number] = _Written(keys[place], solution.tokens, solution.step_ends)
-            if place in restored and kept is not None and solution.is_open and kept.has_state:
-                active.stateless.add(number)
+            if place in restored and solution.is_open:
+                kept = self._rows[place]
+                if kept is not None and kept.has_state:
+                    active.stateless.add(number)
         return [row.solution for row in drawn]
 
     def count_what_came(self) -> None:

@@ -143,10 +143,8 @@ class TreeRows:
             self.computed_tokens,
             self.score_cached_tokens,
         )
-        columns = [np.array(column, np.int64) for column in (*solutions, *scores)]
-        differences = [np.diff(column, prepend=0) for column in columns]
         head = struct.pack("<II", len(self.draws), len(self.scored))
-        return head + zlib.compress(b"".join(map(_bytes, differences)), 1)
+        return head + zlib.compress(_differences(solutions) + _differences(scores), 1)
 
     @classmethod
     def unpack(cls, data: bytes) -> TreeRows:
@@ -158,5 +156,8 @@ class TreeRows:
         return cls(*(tuple(column.cumsum().tolist()) for column in columns))
 
 
-def _bytes(column: np.typing.NDArray[np.int64]) -> bytes:
-    return column.astype("<i8").tobytes()
+def _differences(columns: Sequence[Sequence[int]]) -> bytes:
+    """Of each column its first number, and what each of the others is above the one before it."""
+    numbers = np.array(columns, "<i8")
+    numbers[:, 1:] -= numbers[:, :-1].copy()
+    return numbers.tobytes()

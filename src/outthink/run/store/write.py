@@ -217,6 +217,7 @@ class Store:
         self._problems: dict[str, tuple[int, Problem]] = {}
         self._names: dict[tuple[str, str], int] = {}
         self._writers: dict[Writer, int] = {}
+        self._teams: dict[str, int] = {}
         self._keys: dict[int, dict[tuple[str, int], dict[int, int]]] = {}
         """By problem, then table and who: the row of each key."""
         self._verdicts: dict[int, dict[int, dict[str, bool]]] = {}
@@ -284,6 +285,14 @@ class Store:
                 "SELECT id FROM writer WHERE name = ? AND asked = ? AND seed = ?",
                 "INSERT INTO writer (name, asked, seed) VALUES (?, ?, ?)",
                 (writer.name, writer.asked, writer.seed),
+            )
+        return known
+
+    def _team_id(self, team: str) -> int:
+        known = self._teams.get(team)
+        if known is None:
+            known = self._teams[team] = self._lookup(
+                "SELECT id FROM team WHERE json = ?", "INSERT INTO team (json) VALUES (?)", (team,)
             )
         return known
 
@@ -631,10 +640,7 @@ class _Book:
 
     def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
         store, job, outcome = self._store, result.job, result.outcome
-        team = team_json(asked)
-        team_id = store._lookup(
-            "SELECT id FROM team WHERE json = ?", "INSERT INTO team (json) VALUES (?)", (team,)
-        )
+        team_id = store._team_id(team_json(asked))
         solutions = list(zip(*self._tree, strict=True)) or [()] * 4
         scores = list(zip(*self._scored, strict=True)) or [()] * 5
         tree = codec.TreeRows(*solutions, *scores)
