@@ -106,7 +106,9 @@ def test_a_named_column_wins_over_a_likely_one(tmp_path):
 def test_a_grader_may_be_named(tmp_path):
     path = json_lines(tmp_path / "p.jsonl", ROWS)
     assert source.read(f"{path}?grader=math").grader == "math"
-    with pytest.raises(UsageError, match=r"unknown grader 'maths'; write one of exact, number"):
+    with pytest.raises(
+        UsageError, match=r"unknown grader 'maths'; write one of exact, text, number"
+    ):
         source.read(f"{path}?grader=maths")
 
 

@@ -180,6 +180,7 @@ OPTIONS = {
     "wait": ["Wait", "Hmm"],
     "mark": ["</think>", "."],
     "begin": ["<think>"],
+    "k": [1, 3, 99],
 }
 
 

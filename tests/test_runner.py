@@ -612,7 +612,16 @@ def test_a_search_that_fails_is_heard():
         solve_one(Strategy("broken", start), 1, Chain(2))
 
 
-UNVERIFIED = ["greedy", "majority", "budget_forcing", "revise(sequential=64,answer=majority)"]
+UNVERIFIED = [
+    "greedy",
+    "majority",
+    "budget_forcing",
+    "revise(sequential=64,answer=majority)",
+    "first_finish",
+    "first_finish(k=3)",
+    "last_finish",
+    "last_finish(k=3)",
+]
 
 
 @pytest.mark.parametrize("name", [name for name in SPENDS if name not in UNVERIFIED])
