@@ -37,7 +37,7 @@ from outthink.policy.sequential import Chances
 from outthink.policy.trials import Trials
 from outthink.study.plan import POOL, UNSCORED, asks
 from outthink.study.read import Study
-from outthink.types import LARGER
+from outthink.types import LARGER, REVISER
 from outthink.version import VERSION
 
 PLAIN = "best_of_n(answer=max)"
@@ -90,7 +90,7 @@ def fit_sequential(
         )
     prices, points = cross_fitted(replayed, most=cap, seed=seed)
     kept = best_of(prices, points)
-    fixed = (*_fixed(study, money[1]), *_larger_alone(study, replayed, seed))
+    fixed = (*_fixed(study, replayed.menu, money[1]), *_larger_alone(study, replayed, seed))
     frontier = Frontier(
         money[0],
         replayed.menu,
@@ -173,10 +173,14 @@ def _baseline(study: Study) -> str:
     return next((n for n in (PLAIN, POOL, UNSCORED) if n in study.strategies), "")
 
 
-def _fixed(study: Study, cost: Currency) -> tuple[FixedCurve, ...]:
-    """Every strategy of the study at every budget at which it is known."""
+def _fixed(study: Study, stages: Sequence[Stage], cost: Currency) -> tuple[FixedCurve, ...]:
+    """Every strategy of the study at every budget at which it is known, but for those that ask a
+    model to write which no stage of the menu asks: what a policy could do as well."""
+    writers = frozenset[str]().union(*(stage.roles for stage in stages))
     curves = []
     for name in study.strategies:
+        if not asks(name) & {REVISER, LARGER} <= writers:
+            continue
         budgets, rows = _known(study, name)
         costs = [_mean_cost(study, name, budget, cost) for budget in budgets]
         rising = [n for n in range(len(costs)) if n == 0 or costs[n] > max(costs[:n])]
