@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outthink.errors import OutthinkError
@@ -175,7 +175,7 @@ def _add_facts(made: FastAPI) -> None:
         told = {"status": "ok" if ready else "shutting down"}
         return JSONResponse(told, 200 if ready else 503)
 
-    @made.get("/metrics", responses={401: _REFUSALS[401]})
+    @made.get("/metrics", response_class=PlainTextResponse, responses={401: _REFUSALS[401]})
     async def metrics(request: Request) -> Response:
         """Counters, for Prometheus."""
         _who(request)
