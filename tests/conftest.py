@@ -25,3 +25,13 @@ def quick_fits():
         patched.setattr("outthink.policy.learn.STEPS_EACH", 40)
         patched.setattr("outthink.policy.learn.PRICES", 4)
         yield
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium, for the tests of a page."""
+    from test_report_browser import Browser
+
+    started = Browser(tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()

@@ -6,7 +6,7 @@ import threading
 import pytest
 from serving import Scripted, Serving
 from test_gateway import TASK, Stalls, ask
-from test_report_browser import CHROMIUM, Browser
+from test_report_browser import CHROMIUM
 
 from outthink.gateway.settings import Settings
 from outthink.gateway.shipped import shipped
@@ -15,13 +15,6 @@ from outthink.study.models import Models
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on PATH; install it with: apt-get install chromium"
 )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    started = Browser(tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

@@ -368,7 +368,7 @@ def test_a_policy_that_is_run_is_held_to_its_promise(ran, fitted):
     assert kept.budget == 16 and kept.currency == "generations" and not kept.is_capped
     cost, accuracy = fitted.family.promise(Dial(average=2, most=16))
     assert (kept.promised_cost, kept.promised_accuracy) == (cost, accuracy)
-    spent = [usage.generations for usage in ran.spent(kept.strategy, 16)]
+    spent = [usage.generations for usage in ran.live_usages(kept.strategy, 16)]
     assert kept.cost == interval(np.array(spent, float))
     right = ran.grid.accuracy[ran.grid.strategies.index(kept.strategy), 0]
     assert kept.accuracy == interval(right)

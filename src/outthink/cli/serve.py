@@ -147,7 +147,7 @@ def serve(
 
     def started(url: str, opened: Gateway) -> None:
         if as_json:
-            print_json({"url": url, "model": opened.brain.name, "policy": str(followed or "")})
+            print_json({"url": url, "model": opened.solver.name, "policy": str(followed or "")})
         _say(url, opened, settings)
 
     run(settings, host, port, started)
@@ -168,12 +168,12 @@ def _models(
 
 
 def _say(url: str, opened: Gateway, settings: Settings) -> None:
-    brain = opened.brain
-    auto = f"{brain.strategy} at {settings.budget}"
-    if brain.policy is not None:
-        stages = ", ".join(stage.name for stage in brain.policy.menu[:4])
-        auto = f"a sequential policy of {len(brain.policy.menu)} stages ({stages}, ...)"
-    say(f"serving:  {brain.name} at {url}/v1")
+    solver = opened.solver
+    auto = f"{solver.strategy} at {settings.budget}"
+    if solver.policy is not None:
+        stages = ", ".join(stage.name for stage in solver.policy.menu[:4])
+        auto = f"a sequential policy of {len(solver.policy.menu)} stages ({stages}, ...)"
+    say(f"serving:  {solver.name} at {url}/v1")
     say(f"auto:     {auto}")
     say(f"page:     {url}/")
     say(f"keys:     {'needed' if opened.keys else 'none needed, on this machine'}")

@@ -186,8 +186,10 @@ def _add_facts(made: FastAPI) -> None:
 
 
 def _models(opened: Gateway) -> tuple[str, ...]:
-    name = opened.brain.name
-    ways = ("majority@8", "best_of_n@8", "beam@8") if opened.brain.has_verifier else ("majority@8",)
+    name = opened.solver.name
+    ways = (
+        ("majority@8", "best_of_n@8", "beam@8") if opened.solver.has_verifier else ("majority@8",)
+    )
     return (AUTO, name, *(f"{name}:{way}" for way in ways))
 
 
@@ -224,7 +226,7 @@ def _file(name: str) -> Any:
 
 async def _events(opened: Gateway, who: str) -> AsyncGenerator[bytes, None]:
     seconds = opened.settings.limits.keep_alive_s
-    told = {"model": opened.brain.name, "policy": opened.brain.policy is not None}
+    told = {"model": opened.solver.name, "policy": opened.solver.policy is not None}
     yield reply.sse({"kind": "gateway", **told})
     async with aclosing(with_silence(opened.live.listen(who), seconds)) as parts:
         async for event in parts:

@@ -84,13 +84,13 @@ def checked(kind: type[_Body], body: dict[str, Any]) -> _Body:
 def _read_chat(gateway: Gateway, body: dict[str, Any]) -> Asked:
     settings = gateway.settings
     request = checked(ChatRequest, body)
-    return asking.chat(request, gateway.brain.name, settings.limits, settings.ignore)
+    return asking.chat(request, gateway.solver.name, settings.limits, settings.ignore)
 
 
 def _read_text(gateway: Gateway, body: dict[str, Any]) -> Asked:
     settings = gateway.settings
     request = checked(CompletionRequest, body)
-    return asking.completion(request, gateway.brain.name, settings.limits, settings.ignore)
+    return asking.completion(request, gateway.solver.name, settings.limits, settings.ignore)
 
 
 async def answer(kind: Kind, request: Request, gateway: Gateway, who: str) -> Response:
@@ -100,7 +100,7 @@ async def answer(kind: Kind, request: Request, gateway: Gateway, who: str) -> Re
     if gateway.relay is not None and _passes(kind, came.body, gateway):
         return await _passed(kind, came, gateway, who)
     asked = kind.read(gateway, came.body)
-    gateway.brain.check(asked)
+    gateway.solver.check(asked)
     head = reply.Head(gateway.new_id(kind.prefix), int(time.time()), asked.model)
     async with AsyncExitStack() as held:
         turn = await held.enter_async_context(gateway.turn(who))
@@ -202,9 +202,9 @@ def _passes(kind: Kind, body: dict[str, Any], gateway: Gateway) -> bool:
         return False
     options = checked(Options, body["outthink"]) if "outthink" in body else Options()
     told = effort if isinstance(effort, str) else None
-    if model == gateway.brain.name:
+    if model == gateway.solver.name:
         told = None  # whatever the model makes of it
-    way = asking.way_of(model, gateway.brain.name, options, told, gateway.settings.limits)
+    way = asking.way_of(model, gateway.solver.name, options, told, gateway.settings.limits)
     return isinstance(way, Pass)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from outthink.errors import DeadlineError
 from outthink.gateway import refused, reply
 from outthink.gateway.asked import Asked
-from outthink.gateway.brain import Brain, thinking
 from outthink.gateway.keys import Keys
 from outthink.gateway.line import Line, Turn
 from outthink.gateway.live import Live
@@ -21,6 +20,7 @@ from outthink.gateway.metrics import Metrics
 from outthink.gateway.progress import Progress, Thought
 from outthink.gateway.relay import Relay
 from outthink.gateway.settings import Settings
+from outthink.gateway.solver import Solver, thinking
 from outthink.models.openai import OpenAIProposer
 from outthink.types import PROPOSER, Problem
 
@@ -44,7 +44,7 @@ class Gateway:
     """Make one with `gateway`."""
 
     settings: Settings
-    brain: Brain
+    solver: Solver
     keys: Keys | None
     relay: Relay | None
     line: Line
@@ -79,7 +79,7 @@ class Gateway:
         about = {"prompt": asked.prompt, "model": asked.model, "at": time.time()}
         self.live.begin(id, who, about)
         try:
-            async with aclosing(_together(self.brain, asked)) as happening:
+            async with aclosing(_together(self.solver, asked)) as happening:
                 async for number, told in happening:
                     if isinstance(told, Thought):
                         turn.tokens += told.usage.decoded_tokens
@@ -107,8 +107,8 @@ class Gateway:
             "late": thought.late,
         }
         self.live.tell(id, {"kind": "end", **told})
-        reading = self.brain.reading(asked.answers)
-        problem = self.brain.problem(asked)
+        reading = self.solver.reading(asked.answers)
+        problem = self.solver.problem(asked)
         self._given[id] = Given(who, problem, reading, thought.answer, thought.chance)
         while len(self._given) > _REMEMBERED:
             self._given.popitem(last=False)
@@ -120,17 +120,17 @@ class Gateway:
         if given is None or given.who != who:
             raise refused.Refused(404, f"no answer {id!r} is remembered", "id", "not_found")
         self.metrics.verdict(right, given.chance)
-        self.brain.keep_verdict(given.problem, given.reading, given.answer, right)
+        self.solver.keep_verdict(given.problem, given.reading, given.answer, right)
 
 
 async def _together(
-    brain: Brain, asked: Asked
+    solver: Solver, asked: Asked
 ) -> AsyncGenerator[tuple[int, Progress | Thought], None]:
     """Every choice of a request, beside the others."""
     notice: asyncio.Queue[tuple[int, Progress | Thought] | None] = asyncio.Queue()
 
     async def one(number: int) -> None:
-        async with aclosing(brain.think(asked, number)) as happening:
+        async with aclosing(solver.think(asked, number)) as happening:
             async for told in happening:
                 notice.put_nowait((number, told))
 
@@ -154,11 +154,11 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
     keys = None if settings.keys is None else Keys.read(settings.keys)
     limits = settings.limits
     async with AsyncExitStack() as stack:
-        brain = await stack.enter_async_context(thinking(settings))
-        relay = await _relay(brain)
+        solver = await stack.enter_async_context(thinking(settings))
+        relay = await _relay(solver)
         if relay is not None:
             stack.push_async_callback(relay.aclose)
-        made = Gateway(settings, brain, keys, relay, Line(limits.at_once, limits.waiting))
+        made = Gateway(settings, solver, keys, relay, Line(limits.at_once, limits.waiting))
         try:
             yield made
         finally:
@@ -166,11 +166,11 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
             made.live.close()
 
 
-async def _relay(brain: Brain) -> Relay | None:
+async def _relay(solver: Solver) -> Relay | None:
     """Where the model is served by a server of its own."""
-    session = await brain.session(brain.reading(None))
+    session = await solver.session(solver.reading(None))
     writer = session.team.writer(PROPOSER)
     if not isinstance(writer, OpenAIProposer):
         return None
     known = writer.capabilities
-    return Relay(known.url, known.model, request_s=brain.settings.limits.deadline_s)
+    return Relay(known.url, known.model, request_s=solver.settings.limits.deadline_s)

@@ -40,7 +40,7 @@ def _read(gateway: Gateway, body: dict[str, Any]) -> Asked:
         "outthink": request.outthink,
     }
     return asking.chat(
-        chat.checked(ChatRequest, told), gateway.brain.name, gateway.settings.limits, ignore
+        chat.checked(ChatRequest, told), gateway.solver.name, gateway.settings.limits, ignore
     )
 
 

@@ -119,7 +119,7 @@ def _reloading(opened: Gateway) -> Iterator[None]:
 
 def _reload(opened: Gateway) -> None:
     try:
-        opened.brain.reload()
+        opened.solver.reload()
         LOG.warning("read the policy again")
     except OutthinkError as error:
         LOG.error("the policy is as it was: %s", error)

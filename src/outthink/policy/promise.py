@@ -99,7 +99,7 @@ def _compared(study: Study, name: str, budget: int, family: Family, dial: Dial) 
 
 def _costs(study: Study, name: str, budget: int, weigh: Currency) -> Floats:
     roles = asks(name)
-    return np.array([weigh(usage, roles) for usage in study.spent(name, budget)])
+    return np.array([weigh(usage, roles) for usage in study.live_usages(name, budget)])
 
 
 def _calibration(chances: Floats, right: Floats) -> float | None:

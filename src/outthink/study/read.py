@@ -198,7 +198,7 @@ class Study:
         if name in self.plan.chained:
             return self._chained_usage(name, budget)
         if name not in self.plan.pooled and not self.plan.is_sample(name, budget):
-            return self._spent(name, budget)
+            return sum(self.live_usages(name, budget), Usage())
         pool, verified = self.plan.pool, verifies(name)
         spent = (outcome.usage for outcome in self._outcomes(self.plan.pool_job, pool))
         return sum((_share(usage, budget, pool, verified=verified) for usage in spent), Usage())
@@ -229,9 +229,6 @@ class Study:
         """What each solution of a pool of chains cost, the sum over all problems."""
         ids = {problem.id for problem in self.problems}
         return self.view.costs(self.plan.chains_job, self.plan.chains, ids)
-
-    def _spent(self, name: str, budget: int) -> Usage:
-        return sum((outcome.usage for outcome in self._outcomes(name, budget)), Usage())
 
     @cached_property
     def _recorded(self) -> dict[tuple[str, int, str], Outcome]:
@@ -277,7 +274,7 @@ class Study:
             for outcome in self.view.outcomes(stream=stream)
         }
 
-    def spent(self, name: str, budget: int) -> list[Usage]:
+    def live_usages(self, name: str, budget: int) -> list[Usage]:
         """What a search that was run live cost on every problem."""
         return [outcome.usage for outcome in self._outcomes(name, budget)]
 

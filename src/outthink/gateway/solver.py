@@ -1,4 +1,4 @@
-"""Thinks: one set of models, one policy, one runner for as long as the gateway lives.
+"""Solves requests: one set of models, one policy, one runner for as long as the gateway lives.
 
 Every request is a job of that runner, beside all others. Repeated questions are thought about anew
 unless they carry a seed: the same seed, question and way give the same draws.
@@ -48,7 +48,7 @@ class Plan:
 
 
 @dataclass(eq=False)
-class Brain:
+class Solver:
     """Make one with `thinking`."""
 
     settings: Settings
@@ -345,20 +345,20 @@ def _policy(path: Path) -> Family:
 
 
 @asynccontextmanager
-async def thinking(settings: Settings) -> AsyncIterator[Brain]:
-    """A brain with its engines loaded. Raises as `Models.team` does, `PolicyError` for a policy
+async def thinking(settings: Settings) -> AsyncIterator[Solver]:
+    """A solver with its engines loaded. Raises as `Models.team` does, `PolicyError` for a policy
     that does not fit the models, `StoreError` for a store that is in use."""
     policy = None if settings.policy is None else _policy(settings.policy)
     async with AsyncExitStack() as stack:
         journal = None
         if settings.store is not None:
             journal = stack.enter_context(Store.open(settings.store, write=True))
-        brain = Brain(settings, "", policy, journal, stack)
-        session = await brain.session(brain.reading(None))
+        solver = Solver(settings, "", policy, journal, stack)
+        session = await solver.session(solver.reading(None))
         if policy is not None:
             policy.check(session.team.engine_names())
-        brain.name = _name(settings.models.proposer, session)
-        yield brain
+        solver.name = _name(settings.models.proposer, session)
+        yield solver
 
 
 def _name(proposer: str, session: Session) -> str:
