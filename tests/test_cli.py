@@ -267,6 +267,28 @@ def test_demo_does_everything_and_goes_on_resume(tmp_path, monkeypatch, capsys):
     assert len(list((tmp_path / "runs").glob("*.store"))) == 1
 
 
+def test_demo_real_reads_what_ships_and_asks_no_model(tmp_path, monkeypatch, capsys):
+    def refused(*_, **__):
+        raise AssertionError("a model is asked")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("outthink.models.http.HttpClient.__init__", refused)
+    monkeypatch.setattr("outthink.study.models.Models.team", refused)
+    told = wire(capsys, "demo", "--real")
+    at = {(row["strategy"], row["budget"]): row for row in told["rows"]}
+    assert {row["problems"] for row in told["rows"]} == {250}
+    assert at["majority", 1]["accuracy"] < at["majority", 16]["accuracy"]
+    assert (tmp_path / "report.html").exists()
+    assert (tmp_path / told["policy"]).exists()
+    assert wire(capsys, "demo", "--real")["rows"] == told["rows"]
+
+
+@pytest.mark.parametrize("words", [("--problems", "9"), ("--seed", "1"), ("--weights", "w")])
+def test_demo_real_takes_no_option_of_the_lab(words, capsys):
+    assert main(["demo", "--real", *words]) == 2
+    assert "leave out --problems, --seed and --weights" in capsys.readouterr().err
+
+
 # How they stop and go on -------------------------------------------------------------------------
 
 

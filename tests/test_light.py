@@ -55,6 +55,7 @@ def test_a_server_is_inspected_swept_fitted_and_reported_without_torch(outthink,
             ("fit", "a.store", "-o", "policy.json"),
             ("report", "a.store", "-o", "r.html"),
             ("solve", "problem 7", "--policy", "policy.json", "--budget", "2"),
+            ("demo", "--real"),
         ):
             done = outthink(*words)
             assert done.returncode == 0, (words, done.stderr)

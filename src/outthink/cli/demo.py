@@ -26,11 +26,18 @@ PLAN = Plan(
     stages=("beam(width=2)@2", "beam@4", "greedy(scored=yes)@1", "revise(sequential=8)@8"),
     trials=4,
 )
+PROBLEMS = 225
 STORE = Path("runs/demo.store")
+REAL = Path("runs/real.store")
 
 
 @command("demo", "Killed at any moment, the same command goes on and pays for nothing twice.")
-@options.problems(225, "Test problems.")
+@options.flag(
+    "--real",
+    "A real model's study in its place: samples that ship, read again in seconds; no model is "
+    "asked.",
+)
+@options.count("--problems", None, "Test problems. (default: 225)", metavar="P")
 @options.out("REPORT", "Where the page goes.", "report.html")
 @options.option(
     "--store",
@@ -43,7 +50,13 @@ STORE = Path("runs/demo.store")
 @options.weights
 @stopping(GOES_ON)
 def demo(
-    problems: int, out: Path, store: Path | None, seed: int, weights: Path | None, as_json: bool
+    real: bool,
+    problems: int | None,
+    out: Path,
+    store: Path | None,
+    seed: int,
+    weights: Path | None,
+    as_json: bool,
 ) -> None:
     """Runs the main job on the lab's models: samples, verifies, searches and revises, fits the
     sequential policy by two-fold cross-fitting, compares it with every fixed strategy with
@@ -51,14 +64,40 @@ def demo(
     """
     from outthink.policy import as_json as wire
 
-    if problems < 2:
-        raise UsageError(f"{problems} problem has no two halves; give at least 2, better 225")
+    if real and (problems is not None or weights is not None or seed):
+        raise UsageError("--real reads what ships: leave out --problems, --seed and --weights")
+    count = PROBLEMS if problems is None else problems
+    if count < 2:
+        raise UsageError(f"{count} problem has no two halves; give at least 2, better {PROBLEMS}")
     began = time.monotonic()
-    outcome = _demo(f"lab:test?size={problems}&seed={seed}", out, store or STORE, seed, weights)
+    outcome = (
+        _real(out, store or REAL)
+        if real
+        else _demo(f"lab:test?size={count}&seed={seed}", out, store or STORE, seed, weights)
+    )
     seconds = time.monotonic() - began
     if as_json:
         return print_json({**wire.reported(outcome), "seconds": round(seconds, 1)})
-    return _print(outcome, seconds)
+    _print(outcome, seconds)
+    policy = None if outcome.sequential is None else outcome.sequential.path
+    if real:
+        return say("next:    outthink sweep, on a model of your own: see docs/real.md")
+    if policy is not None:
+        say(f"next:    outthink solve '40713 *7 *13' --policy {policy} --average 8")
+    return None
+
+
+def _real(out: Path, store: Path) -> Reported:
+    """Report what ships."""
+    from outthink.report.store import report_sweep
+    from outthink.study.shipped import unpack
+    from outthink.study.sweep import make_place, reopened
+
+    make_place(out)
+    unpack(store)
+    policy = store.with_suffix(".policy.json")
+    with reopened(store) as opened:
+        return report_sweep(opened, out, command=command_line(), policy=policy)
 
 
 def _demo(problems: str, out: Path, store: Path, seed: int, weights: Path | None) -> Reported:
@@ -84,5 +123,3 @@ def _print(outcome: Reported, seconds: float) -> None:
     if path is not None:
         say(f"policy:  {path}")
     say(f"store:   {outcome.accuracies.store}     {seconds:.0f} s in all")
-    if path is not None:
-        say(f"next:    outthink solve '40713 *7 *13' --policy {path} --average 8")
