@@ -276,7 +276,7 @@ def test_demo_real_reads_what_ships_and_asks_no_model(tmp_path, monkeypatch, cap
     monkeypatch.setattr("outthink.study.models.Models.team", refused)
     told = wire(capsys, "demo", "--real")
     at = {(row["strategy"], row["budget"]): row for row in told["rows"]}
-    assert {row["problems"] for row in told["rows"]} == {250}
+    assert (told["problems"], told["graded"]) == (250, 250)
     assert at["majority", 1]["accuracy"] < at["majority", 16]["accuracy"]
     assert (tmp_path / "report.html").exists()
     assert (tmp_path / told["policy"]).exists()
