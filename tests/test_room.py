@@ -75,12 +75,12 @@ def test_requests_given_up_together_halve_the_room_once():
             clock.now += 61.0
             raise TimeoutError
 
-    async def run():
-        await asyncio.gather(*(late() for _ in range(8)), return_exceptions=True)
+    async def run(requests):
+        await asyncio.gather(*(late() for _ in range(requests)), return_exceptions=True)
 
-    asyncio.run(run())
+    asyncio.run(run(8))
     assert room.limit == 64
-    asyncio.run(run())  # sent after that, and late again
+    asyncio.run(run(4))  # sent after that, and late again
     assert room.limit == 32
 
 

@@ -10,7 +10,7 @@ import heapq
 from typing import Literal
 
 from outthink.errors import UsageError
-from outthink.search.beam import finish, resolve_width
+from outthink.search.beam import resolve_width
 from outthink.search.describe import describe
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.search.tree import Tree
@@ -48,6 +48,4 @@ def best_first(
             seen = len(tree.nodes)
             for at, child in enumerate((yield from tree.grow(node))):
                 heapq.heappush(queue, (-child.value, seen + at, child))
-    leaves = tree.leaves()
-    pool, scores = [leaf.solution for leaf in leaves], [leaf.scores for leaf in leaves]
-    return (yield from finish(pool, scores, Selection(step, answer)))
+    return (yield from tree.choose(Selection(step, answer)))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from outthink.errors import UsageError
-from outthink.search.beam import finish, resolve_width
+from outthink.search.beam import resolve_width
 from outthink.search.describe import describe
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.search.tree import Node, Tree
@@ -53,9 +53,7 @@ def mcts(
             above.visits += len(drawn)
             above.total += sum(node.value for node in drawn)
             above = above.parent
-    leaves = tree.leaves()
-    pool, scores = [leaf.solution for leaf in leaves], [leaf.scores for leaf in leaves]
-    return (yield from finish(pool, scores, Selection(step, answer)))
+    return (yield from tree.choose(Selection(step, answer)))
 
 
 def _leaf(tree: Tree, siblings: Sequence[Node], c: float) -> Node | None:

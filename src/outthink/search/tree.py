@@ -11,8 +11,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from outthink.search.select import StepAggregation, reduce_steps
-from outthink.types import STEP, Problem, Propose, Request, Scores, Solution, Verify
+from outthink.search.beam import finish
+from outthink.search.select import Selection, StepAggregation, reduce_steps
+from outthink.types import STEP, Problem, Propose, Request, Scores, Search, Solution, Verify
 
 
 @dataclass(eq=False, slots=True)
@@ -56,9 +57,17 @@ class Tree:
         """Draw as many next steps from a node as there is room for."""
         return (yield from self._draw([node.solution] * self.room(node), node))
 
-    def leaves(self) -> list[Node]:
-        """Nodes that nothing grew from: what is left to choose an answer among."""
-        return [node for node in self.nodes if not node.children]
+    def choose(self, selection: Selection) -> Search:
+        """Choose among the nodes that nothing grew from. Where none has finished, those that only
+        the number of rounds kept from growing are completed first."""
+        leaves = [node for node in self.nodes if not node.children]
+        if not any(leaf.solution.finished for leaf in leaves):
+            # Others have no room: completing them would spend more than N.
+            leaves = [
+                leaf for leaf in leaves if leaf.depth >= self._depth or not leaf.solution.is_open
+            ]
+        pool, scores = [leaf.solution for leaf in leaves], [leaf.scores for leaf in leaves]
+        return (yield from finish(pool, scores, selection))
 
     def _draw(
         self, prefixes: Sequence[Solution], parent: Node | None
