@@ -25,6 +25,7 @@ from outthink.types import (
     Draw,
     Drawn,
     Problem,
+    Propose,
     Scores,
     Solution,
     State,
@@ -77,6 +78,20 @@ SPENDS: dict[str, Callable[[int], int]] = {
     "lookahead(width=sqrt)": beams_and_rollouts(1),
     "lookahead(depth=3)": beams_and_rollouts(3),
     "lookahead(depth=3,width=sqrt)": beams_and_rollouts(3),
+    "dvts": all_of_it,
+    "dvts(width=sqrt)": all_of_it,
+    "rebase": all_of_it,
+    "rebase(temperature=0.0)": all_of_it,
+    "particles": all_of_it,
+    "particles(resampling=multinomial,temperature=0.5)": all_of_it,
+    "best_first": all_of_it,
+    "best_first(width=1)": all_of_it,
+    "mcts": all_of_it,
+    "mcts(width=sqrt,c=0.1)": all_of_it,
+    "ab_mcts": all_of_it,
+    "ab_mcts(window=2,answer=majority)": all_of_it,
+    "ucb": all_of_it,
+    "ucb(c=2.0,answer=max)": all_of_it,
     "revise": all_of_it,
     "budget_forcing": all_of_it,
     "budget_forcing(waits=1,answer=weighted)": all_of_it,
@@ -88,7 +103,8 @@ SPENDS: dict[str, Callable[[int], int]] = {
 }
 """Every strategy under contract, and the generations it spends of a budget of N."""
 
-STEPWISE = [name for name in SPENDS if name.startswith(("beam", "lookahead"))]
+_BY_STEPS = ("beam", "lookahead", "dvts", "rebase", "particles", "best_first", "mcts")
+STEPWISE = [name for name in SPENDS if name.startswith(_BY_STEPS)]
 
 
 def problems(count):
@@ -502,3 +518,20 @@ class Waiting:
 
     def verify_batch(self, solutions):
         return scored(self.engine, solutions)
+
+
+def search(name, n, world):
+    """The result of one search in a world, and the words of every request, in order."""
+    log = []
+    result = solve_one(traced(strategy(name), log), n, Words(world), Worth(world))
+    asked = [
+        ("draw" if r.temperature > 0 else "look", [word(s) for s in r.prefixes])
+        if isinstance(r, Propose)
+        else ("verify", [word(s) for s in r.solutions])
+        for r, _ in log
+    ]
+    return result, asked
+
+
+def drawn_from(asked):
+    return [words for kind, words in asked if kind == "draw"]

@@ -94,6 +94,7 @@ from contract import (
 
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import SEARCHES, AnswerAggregation, StepAggregation, strategy
+from outthink.search.particles import Resampling
 from outthink.types import Problem
 
 
@@ -173,6 +174,9 @@ OPTIONS = {
     "window": [1, 4, 99],
     "step": list(StepAggregation),
     "answer": list(AnswerAggregation),
+    "resampling": list(Resampling),
+    "temperature": [0.5, 3.0],
+    "c": [0.0, 0.7, 3.0],
     "by": ["proposer", "larger"],
     "scored": ["yes", "no"],
     "thinking": [1, 9, 4096],

@@ -18,7 +18,9 @@ from contract import (
     Tree,
     Words,
     Worth,
+    drawn_from,
     same_every_time,
+    search,
     solve_one,
     traced,
     word,
@@ -34,23 +36,6 @@ from outthink.types import Problem, Propose
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def search(name, n, world):
-    """The result of one search in a world, and the words of every request, in order."""
-    log = []
-    result = solve_one(traced(strategy(name), log), n, Words(world), Worth(world))
-    asked = [
-        ("draw" if r.temperature > 0 else "look", [word(s) for s in r.prefixes])
-        if isinstance(r, Propose)
-        else ("verify", [word(s) for s in r.solutions])
-        for r, _ in log
-    ]
-    return result, asked
-
-
-def drawn_from(asked):
-    return [words for kind, words in asked if kind == "draw"]
-
-
 # Golden traces -----------------------------------------------------------------------------------
 
 TRACES = {
@@ -63,6 +48,14 @@ TRACES = {
     "lookahead-8": ("lookahead(width=2)", 8),
     "lookahead-16-deep": ("lookahead(depth=3,width=sqrt)", 16),
     "revise-7-of-3": ("revise(sequential=3)", 7),
+    "dvts-8": ("dvts", 8),
+    "rebase-8": ("rebase", 8),
+    "particles-8": ("particles", 8),
+    "particles-8-multinomial": ("particles(resampling=multinomial)", 8),
+    "best-first-8": ("best_first", 8),
+    "mcts-8": ("mcts", 8),
+    "ab-mcts-6": ("ab_mcts", 6),
+    "ucb-6": ("ucb", 6),
 }
 
 

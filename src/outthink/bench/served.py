@@ -115,7 +115,9 @@ class Recorder(HttpClient):
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.decoded_tokens = 0
 
-    async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], _T]) -> _T:
+    async def post(
+        self, path: str, body: dict[str, Any], read: Callable[[Any], _T], *, rows: int = 1
+    ) -> _T:
         """As `HttpClient.post`."""
 
         def kept(value: Any) -> _T:
@@ -125,7 +127,7 @@ class Recorder(HttpClient):
                 self.decoded_tokens += decoded(value)
             return result
 
-        return await super().post(path, body, kept)
+        return await super().post(path, body, kept, rows=rows)
 
     def forget(self) -> None:
         """Drop what was recorded."""

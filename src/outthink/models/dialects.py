@@ -191,7 +191,7 @@ class Vllm:
             rows = [_vllm_row(row, ask, self.likely) for row in _rows(value["choices"], len(seeds))]
             return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
-        return await self._client.post("/v1/completions", body, read)
+        return await self._client.post("/v1/completions", body, read, rows=len(seeds))
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"model": self._model, "tokens": list(tokens)}
@@ -342,7 +342,7 @@ class LlamaCpp:
             # Every row reports the prompt as computed; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
 
-        return await self._client.post("/completion", body, read)
+        return await self._client.post("/completion", body, read, rows=len(seeds))
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens)}

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import httpx
 
 from outthink.errors import ContextError, ServerError, ServerRefused
+from outthink.models.room import Room
 
 OPENAI_HOST = "api.openai.com"
 KEY = "OUTTHINK_API_KEY"
@@ -91,7 +92,8 @@ class HttpClient:
         self._idle: list[httpx.AsyncClient] = []
         self._closing: set[asyncio.Future[None]] = set()
         self._verify: ssl.SSLContext | bool | None = None
-        self._room = asyncio.Semaphore(requests_in_flight)
+        self._open = asyncio.Semaphore(requests_in_flight)
+        self._room = Room(retry.request_s)
         self._loop: asyncio.AbstractEventLoop | None = None
         variable = OPENAI_KEY if httpx.URL(self.root).host == OPENAI_HOST else KEY
         self._variable = variable
@@ -102,13 +104,16 @@ class HttpClient:
     def __repr__(self) -> str:
         return f"HttpClient({self.root!r})"
 
-    async def post(self, path: str, body: dict[str, Any], read: Callable[[Any], _T]) -> _T:
+    async def post(
+        self, path: str, body: dict[str, Any], read: Callable[[Any], _T], *, rows: int = 1
+    ) -> _T:
         """What `read` makes of the JSON in the response; `read` raises `Malformed`, `KeyError`,
-        `TypeError`, `ValueError`, `IndexError` or `AttributeError` where it cannot.
+        `TypeError`, `ValueError`, `IndexError` or `AttributeError` where it cannot. `rows` is how
+        many the server has to write for it.
 
         Raises `ServerError`, `ContextError`, `ServerRefused`.
         """
-        return await self._ask("POST", path, body, read)
+        return await self._ask("POST", path, body, read, rows)
 
     async def get(self, path: str, read: Callable[[Any], _T]) -> _T:
         """As `post`, without a body."""
@@ -139,7 +144,12 @@ class HttpClient:
         await asyncio.gather(*self._closing)
 
     async def _ask(
-        self, method: str, path: str, body: dict[str, Any] | None, read: Callable[[Any], _T]
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        read: Callable[[Any], _T],
+        rows: int = 1,
     ) -> _T:
         retry, trouble, told = self._retry, "", 0.0
         cause: Exception | None = None
@@ -148,7 +158,7 @@ class HttpClient:
                 await self._sleep(retry.wait_s(number, self._rng, told))
             told = 0.0
             try:
-                response = await self._send(method, path, body)
+                response = await self._send(method, path, body, rows)
             except httpx.RequestError as error:
                 trouble, cause = _named(error), error
                 continue
@@ -172,25 +182,31 @@ class HttpClient:
             "same command again"
         ) from cause
 
-    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """One request, sent once fewer than `requests_in_flight` are open."""
+    async def _send(
+        self, method: str, path: str, body: dict[str, Any] | None, rows: int = 1
+    ) -> httpx.Response:
+        """One request, sent once fewer than `requests_in_flight` are open and there is room for its
+        rows."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Connections of a loop that has ended cannot be closed any more, only forgotten.
             self._loop = loop
-            self._room = asyncio.Semaphore(self._requests_in_flight)
+            self._open = asyncio.Semaphore(self._requests_in_flight)
+            self._room = Room(self._retry.request_s)
             self._idle, self._all, self._closing = [], [], set()
-        async with self._room, asyncio.timeout(self._retry.request_s):
+        async with self._open, self._room.take(rows), asyncio.timeout(self._retry.request_s):
             client = self._idle.pop() if self._idle else self._client()
             try:
                 response = await client.request(method, self.root + path, json=body)
-            except BaseException:
+            except BaseException as error:
                 # Its connection may be in the middle of a response, above all where it was
                 # cancelled.
                 self._all = [other for other in self._all if other is not client]
                 closing = asyncio.ensure_future(client.aclose())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
+                if isinstance(error, httpx.ReadTimeout):
+                    raise TimeoutError from error
                 raise
             if client in self._all:
                 self._idle.append(client)

@@ -19,16 +19,23 @@ from typing import Any, Literal, Union
 
 from outthink.errors import UsageError
 from outthink.plugin import is_plugin, load
+from outthink.search.ab_mcts import ab_mcts
 from outthink.search.beam import beam
+from outthink.search.best_first import best_first
 from outthink.search.best_of_n import best_of_n
 from outthink.search.budget_forcing import budget_forcing
 from outthink.search.describe import about, settled
+from outthink.search.dvts import dvts
 from outthink.search.first_finish import first_finish
 from outthink.search.greedy import greedy
 from outthink.search.last_finish import last_finish
 from outthink.search.lookahead import lookahead
 from outthink.search.majority import majority
+from outthink.search.mcts import mcts
+from outthink.search.particles import particles
+from outthink.search.rebase import rebase
 from outthink.search.revise import chains, revise
+from outthink.search.ucb import ucb
 from outthink.types import Budget, Problem, Propose, Search, Strategy, Verify
 
 SEARCHES: dict[str, Callable[..., Search]] = {
@@ -39,7 +46,14 @@ SEARCHES: dict[str, Callable[..., Search]] = {
     "best_of_n": best_of_n,
     "beam": beam,
     "lookahead": lookahead,
+    "dvts": dvts,
+    "rebase": rebase,
+    "particles": particles,
+    "best_first": best_first,
+    "mcts": mcts,
     "revise": revise,
+    "ab_mcts": ab_mcts,
+    "ucb": ucb,
     "budget_forcing": budget_forcing,
 }
 """Every search that ships, by the name it is written with."""
