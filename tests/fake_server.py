@@ -171,6 +171,8 @@ class FakeServer:
     """What a chat answers to the text of its last turn, where that is given."""
     writes: object = None
     """What the model writes after the text that it has written, in place of what is made up."""
+    headers: str = ""
+    """Further ones of every answer, each ended by a new line."""
     hangs: object = None
     """(path, body) -> whether this request is never answered."""
     seen: set = field(default_factory=set)
@@ -266,7 +268,7 @@ class FakeServer:
             if fault == "wrong count" and isinstance(value, dict) and "tokens_predicted" in value:
                 value["tokens_predicted"] += 1
                 return await self._send(writer, 200, value)
-            sent = await self._send(writer, status, value)
+            sent = await self._send(writer, status, value, self.headers)
             self.usage += counts
             if status == 200 and body is not None and "seed" in body:
                 self.answered.update(rows_asked(body))

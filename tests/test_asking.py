@@ -229,6 +229,7 @@ def test_a_file_has_every_option(tmp_path):
         reasoning_effort = "low"
         requests_in_flight = 4
         request_s = 30
+        patience_s = 20
         deadline_s = 90
         stop = ["Q:"]
         [template]
@@ -238,7 +239,7 @@ def test_a_file_has_every_option(tmp_path):
     """
     more = {"most_tokens": 512, "delimiter": "\n", "system": "Be brief.", "instruction": "Think."}
     more["stop"] = ("Q:",)
-    sent = {"requests_in_flight": 4, "request_s": 30, "deadline_s": 90}
+    sent = {"requests_in_flight": 4, "request_s": 30, "patience_s": 20, "deadline_s": 90}
     asking = read(written(tmp_path, text))
     assert asking == replace(ALL, **more, **sent)
     assert {field.name for field in fields(Asking)} - asking.given.keys() == {"completion"}
@@ -252,7 +253,7 @@ TYPED = [
     *("--step-tokens", "2", "--delimiter", "\\n", "--system", "Be brief.", "--stop", "Q:"),
     *("--instruction", "Think.", "--template", "enable_thinking=false", "--in-flight", "4"),
     *("--reasoning-effort", "low", "--extra", "thinking_token_budget=64"),
-    *("--request-timeout", "30", "--deadline", "90", "--shots", "shots.jsonl"),
+    *("--request-timeout", "30", "--patience", "20", "--deadline", "90", "--shots", "shots.jsonl"),
 ]
 
 
@@ -268,7 +269,7 @@ def test_every_option_can_be_typed(tmp_path, monkeypatch, capsys):
     lines = [{"question": q, "answer": a} for q, a in ALL.examples]
     (tmp_path / "shots.jsonl").write_text("\n".join(map(json.dumps, lines)))
     more = {"delimiter": "\n", "system": "Be brief.", "instruction": "Think.", "stop": ("Q:",)}
-    sent = {"requests_in_flight": 4, "request_s": 30.0, "deadline_s": 90.0}
+    sent = {"requests_in_flight": 4, "request_s": 30.0, "patience_s": 20.0, "deadline_s": 90.0}
     given = replace(ALL, **more, **sent).given
     seen = told(capsys, *TYPED)
     assert {name: seen[name] for name in given} == json.loads(json.dumps(given))

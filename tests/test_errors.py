@@ -57,7 +57,11 @@ def refused(capsys):
 
 
 def test_the_family_knows_its_exit_codes():
-    family = [each for each in vars(errors).values() if isinstance(each, type)]
+    family = [
+        each
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, Exception)
+    ]
     for each in family:
         assert issubclass(each, errors.OutthinkError)
         assert each.exit_code == (2 if issubclass(each, errors.UsageError) else 1)

@@ -18,6 +18,23 @@ Each message is one line that names what was seen and the way out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a server answered in place of what it was asked for."""
+
+    server: str
+    """Its address."""
+    status: int
+    text: str
+    """Its message on one line, with its status and without a key."""
+    wait_s: float = 0.0
+    """Seconds after which to ask again, as the server has it; 0 where it does not say."""
+    has_no_quota: bool = False
+    """The account behind the key has nothing left."""
+
 
 class OutthinkError(Exception):
     """Base of the family: catch this to catch everything outthink raises on purpose."""
@@ -85,6 +102,11 @@ class DeadlineError(RunError):
 class ServerError(RunError):
     """A server could not be reached, failed, or answered with nonsense, and went on doing so."""
 
+    def __init__(self, message: str, said: Said | None = None) -> None:
+        super().__init__(message)
+        self.said = said
+        """`None` where nothing came that could be read."""
+
 
 class ContextError(ServerError):
     """A prompt is longer than the model can read."""
@@ -93,3 +115,8 @@ class ContextError(ServerError):
 class ServerRefused(UsageError):
     """A server will not do what is asked of it, however often: a wrong address or key, a model it
     does not have, a thing it cannot do."""
+
+    def __init__(self, message: str, said: Said | None = None) -> None:
+        super().__init__(message)
+        self.said = said
+        """`None` where it was not asked, or did not say it in an error."""

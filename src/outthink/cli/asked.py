@@ -24,6 +24,7 @@ _OWN_METAVARS = {
     "examples": "FILE|N",
     "requests_in_flight": "N",
     "request_s": "S",
+    "patience_s": "S",
     "deadline_s": "S",
     "reasoning_effort": "WORD",
 }

@@ -90,18 +90,52 @@ def _who(request: Request) -> str:
 
 # Paths ------------------------------------------------------------------------------------------
 
+_JSON = "application/json"
+_NULLABLE = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {**_NULLABLE, "description": "The parameter that is to blame."},
+                "code": {**_NULLABLE, "description": "A word that a program can go by."},
+            },
+        }
+    },
+}
+_AGAIN = {
+    "Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer"}}
+}
 _Refusals = dict[int | str, dict[str, Any]]
 _REFUSALS: _Refusals = {
-    status: {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
+    status: {
+        "description": text,
+        "content": {_JSON: {"schema": _ERROR}},
+        **({"headers": _AGAIN} if status in (429, 503) else {}),
+    }
     for status, text in (
-        (400, "What cannot be done, by name."),
+        (400, "What cannot be done, by name; or the model refuses it (`upstream_refused`)."),
         (401, "Nobody's key."),
-        (404, "No such model."),
-        (413, "Too long."),
+        (403, "A name of this gateway that is not this machine's."),
+        (404, "No such model; or its server lacks this path (`upstream_not_offered`)."),
+        (413, "Too long, for the gateway or for the model (`upstream_refused`)."),
         (415, "No JSON."),
-        (429, "Too many wait; Retry-After says for how long."),
-        (502, "The model's server failed."),
-        (504, "The deadline came before any answer."),
+        (422, "The model's server cannot make sense of it (`upstream_refused`)."),
+        (429, "Too many wait (`too_many_requests`), or the model is busy (`upstream_busy`)."),
+        ("4XX", "Whatever else the model's own server refuses, as it says it."),
+        (
+            502,
+            "The model's server fails or cannot be reached (`upstream`), refuses the gateway's own "
+            "key (`upstream_key`) or account (`upstream_quota`), or lacks the model "
+            "(`upstream_not_found`). Only whoever runs the gateway can mend it.",
+        ),
+        (503, "The model's server is overloaded, or starts (`upstream_unavailable`)."),
+        (504, "The deadline came before any answer (`deadline`), or the model took too long."),
     )
 }
 
@@ -113,9 +147,6 @@ def _body(kind: type[BaseModel]) -> dict[str, Any]:
     for name, one in inner.items():
         text = text.replace(f'{{"$ref": "#/components/schemas/{name}"}}', json.dumps(one))
     return {"requestBody": {"required": True, "content": {_JSON: {"schema": json.loads(text)}}}}
-
-
-_JSON = "application/json"
 
 
 def _add_answers(made: FastAPI) -> None:

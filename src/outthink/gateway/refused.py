@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from outthink.errors import ContextError, DeadlineError, RunError, ServerRefused, UsageError
+from outthink.errors import (
+    ContextError,
+    DeadlineError,
+    RunError,
+    Said,
+    ServerError,
+    ServerRefused,
+    UsageError,
+)
 
 
 @dataclass(eq=False)
@@ -49,14 +58,48 @@ def of(error: Exception) -> Refused:
     if isinstance(error, Refused):
         return error
     if isinstance(error, ContextError):
-        return wrong(str(error), "messages", "context_length_exceeded")
+        # Behind the address, which is nobody's business.
+        return wrong(str(error).partition(": ")[2], "messages", "context_length_exceeded")
     if isinstance(error, DeadlineError):
         return Refused(504, str(error), code="deadline")
-    if isinstance(error, ServerRefused | RunError):
+    if isinstance(error, ServerError | ServerRefused):
+        return upstream(error.said, is_own=False)
+    if isinstance(error, RunError):
         return Refused(502, str(error), code="upstream")
     if isinstance(error, UsageError):
         return wrong(str(error))
     return Refused(500, f"{type(error).__name__}, which is a bug of the gateway; see its log")
+
+
+def upstream(said: Said | None, *, is_own: bool) -> Refused:
+    """What a client can do about an error of a server of models; `None` for one that could not be
+    read. `is_own`: what the server refused is the client's own request.
+
+    What only whoever runs the gateway can mend is a 502 that repeats nothing the server said: it
+    may hold a key, or an address.
+    """
+    if said is None:
+        return Refused(502, "a server of models cannot be reached, or fails", code="upstream")
+    status = said.status
+    if status in (401, 403):
+        return Refused(502, "the gateway's own key is refused", code="upstream_key")
+    if said.has_no_quota:
+        return Refused(502, "the gateway's own account has nothing left", code="upstream_quota")
+    if status == 404:
+        return Refused(502, "the model is not where it is served", code="upstream_not_found")
+    seconds = max(1, math.ceil(said.wait_s))
+    if status == 429:
+        return Refused(
+            429, f"the model is busy; try again in {seconds} s", None, "upstream_busy", seconds
+        )
+    if status in (503, 529):
+        message = f"the model cannot be asked now; try again in {seconds} s"
+        return Refused(503, message, None, "upstream_unavailable", seconds)
+    if status in (408, 504):
+        return Refused(504, "the model did not answer in time", code="upstream_late")
+    if is_own and 400 <= status < 500 and status not in (405, 409, 425):
+        return Refused(status, f"the model refuses this ({said.text})", code="upstream_refused")
+    return Refused(502, f"a server of models fails with status {status}", code="upstream")
 
 
 _KINDS = {

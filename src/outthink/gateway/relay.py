@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -10,12 +11,20 @@ from typing import Any
 
 import httpx
 
+from outthink.gateway import refused
 from outthink.gateway.refused import Refused
 from outthink.gateway.stream import Stream
 from outthink.models.http import HttpClient
 
-_HEADERS = ("content-type", "retry-after", "x-request-id", "openai-processing-ms")
+_HEADERS = (
+    *("content-type", "retry-after", "retry-after-ms"),
+    *("x-request-id", "openai-processing-ms"),
+)
 """Of the server's reply, those that are a client's business."""
+_JSON = {"content-type": "application/json"}
+_CHAT = "/v1/chat/completions"
+"""What every server has."""
+LOG = logging.getLogger("outthink.gateway")
 
 
 @dataclass(eq=False)
@@ -30,13 +39,14 @@ class Relay:
     _idle: list[httpx.AsyncClient] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        known = HttpClient(self.url)
-        self._root, self._headers = known.root, known.headers
+        self._server = HttpClient(self.url)
+        self._root, self._headers = self._server.root, self._server.headers
 
     async def pass_on(self, path: str, sent: bytes, body: dict[str, Any]) -> Stream:
-        """The reply to a request whose body is `sent`, which says `body`.
+        """The reply to a request whose body is `sent`, which says `body`; an error of the request's
+        own is passed on as well.
 
-        Raises `Refused` (502) where the server cannot be reached.
+        Raises `Refused` for every other error, and where the server cannot be reached.
         """
         request_body = sent if body.get("model") == self.model else self._named(body)
         # As in `HttpClient`: one connection a client, since a pool goes through all of them.
@@ -46,16 +56,45 @@ class Relay:
             reply = await client.send(self._request(client, path, request_body), stream=True)
         except httpx.HTTPError as error:
             await client.aclose()
-            named = type(error).__name__
-            raise Refused(
-                502, f"the model's server cannot be reached ({named})", code="upstream"
-            ) from error
+            if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+                raise Refused(
+                    504, f"no answer within {self.request_s:g} s", code="deadline"
+                ) from error
+            LOG.warning("%s cannot be reached (%s)", self._root, type(error).__name__)
+            raise refused.upstream(None, is_own=True) from error
         except BaseException:
             await client.aclose()
             raise
         held.push_async_callback(self._leave, client, reply)
         headers = {name: reply.headers[name] for name in _HEADERS if name in reply.headers}
-        return Stream(_bytes(reply), held, status=reply.status_code, headers=headers)
+        if reply.status_code < 400:
+            return Stream(_bytes(reply), held, status=reply.status_code, headers=headers)
+        async with held:
+            content = await self._error(path, reply)
+        parts = _once(content)
+        return Stream(parts, AsyncExitStack(), status=reply.status_code, headers=headers | _JSON)
+
+    async def _error(self, path: str, reply: httpx.Response) -> bytes:
+        """An error that is about the request itself, in OpenAI's shape and without a key. Raises
+        `Refused` for every other one."""
+        try:
+            await reply.aread()
+        except httpx.HTTPError as error:
+            raise refused.upstream(None, is_own=True) from error
+        said = self._server.told(reply)
+        if said.status == 404 and path != _CHAT:
+            raise Refused(
+                404,
+                f"the model's server has nothing at {path}; ask at {_CHAT}",
+                code="upstream_not_offered",
+            )
+        told = refused.upstream(said, is_own=True)
+        if told.code != "upstream_refused":
+            LOG.warning("%s answers %s with status %d", self._root, path, said.status)
+            raise told
+        if _is_error(reply.content):
+            return self._server.without_key(reply.text).encode()
+        return json.dumps(told.body).encode()
 
     def _named(self, body: dict[str, Any]) -> bytes:
         """The request under the name that the server knows, without words of this program."""
@@ -93,6 +132,18 @@ class Relay:
         clients, self._idle = self._idle, []
         for client in clients:
             await client.aclose()
+
+
+def _is_error(content: bytes) -> bool:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and isinstance(value.get("error"), dict)
+
+
+async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
+    yield content
 
 
 async def _bytes(reply: httpx.Response) -> AsyncGenerator[bytes, None]:

@@ -52,6 +52,9 @@ class Limits:
     messages: int = 1024
     deadline_s: float = 600.0
     """Of one request, its waiting included."""
+    patience_s: float = 20.0
+    """For which a model's server that fails or is busy is asked again, before the client is told;
+    what `--patience` says comes before it."""
     keep_alive_s: float = 10.0
     """Between two signs of life of a stream."""
 

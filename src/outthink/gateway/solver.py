@@ -7,16 +7,18 @@ unless they carry a seed: the same seed, question and way give the same draws.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from outthink.errors import DeadlineError, RunError, UsageError
+from outthink.errors import ContextError, DeadlineError, ServerError, ServerRefused, UsageError
+from outthink.gateway import refused
 from outthink.gateway.asked import Asked, Fixed, Follow
 from outthink.gateway.progress import Counted, Decided, Judged, Progress, Thought, Wrote
-from outthink.gateway.refused import wrong
+from outthink.gateway.refused import Refused, wrong
 from outthink.gateway.settings import EFFORTS, Settings
 from outthink.grade import grading
 from outthink.models.local import is_local
@@ -29,12 +31,13 @@ from outthink.run.events import Drew, Event, Scored
 from outthink.run.journal import Job, Journal, Result
 from outthink.run.store import Store
 from outthink.search import strategy
-from outthink.study.models import NONE, OWN_VERIFIER, reads_any_text, require_verifier
+from outthink.study.models import NONE, OWN_VERIFIER, is_served, reads_any_text, require_verifier
 from outthink.study.session import ModelSpec, Session, opened
 from outthink.types import LARGER, PROPOSER, REVISER, Budget, Framing, Problem, Strategy
 
 TEXT = "text"
 """The grader of answers that are what a model wrote, whole."""
+LOG = logging.getLogger("outthink.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,9 @@ class Solver:
                     # A server that tells no log probabilities revises all the same.
                     models = replace(models, revision_verifier=NONE)
                 roles = {PROPOSER, REVISER, *([] if models.larger == NONE else [LARGER])}
+                if is_served(models.proposer) and models.asking.patience_s is None:
+                    patient = replace(models.asking, patience_s=self.settings.limits.patience_s)
+                    models = replace(models, asking=patient)
                 spec = ModelSpec(models, reading, self.settings.seed, frozenset(roles))
                 opening = opened(spec, self._journal)
                 self._sessions[reading] = await self._open.enter_async_context(opening)
@@ -178,7 +184,7 @@ class Solver:
         first answer was there in time.
         """
         problem = self.problem(asked)
-        session = await self.session(self.reading(asked.answers))
+        session = await self._session(asked)
         notice: asyncio.Queue[object] = asyncio.Queue()
         plan = self.plan(asked, problem, notice)
 
@@ -197,15 +203,48 @@ class Solver:
         )
         telling = _Telling(session)
         trace: list[Wrote | Judged] = []
-        async with aclosing(_until_done(session, job, notice)) as happening:
-            async for event in happening:
-                if isinstance(event, Result):
-                    yield await _thought(event, plan, session, tuple(trace) if asked.trace else ())
-                    continue
-                told = await telling.of(event)
-                if asked.trace and isinstance(told, Wrote | Judged):
-                    trace.append(told)
-                yield told
+        try:
+            async with aclosing(_until_done(session, job, notice)) as happening:
+                async for event in happening:
+                    if isinstance(event, Result):
+                        kept = tuple(trace) if asked.trace else ()
+                        yield await _thought(event, plan, session, kept)
+                        continue
+                    told = await telling.of(event)
+                    if asked.trace and isinstance(told, Wrote | Judged):
+                        trace.append(told)
+                    yield told
+        except ContextError:
+            raise
+        except (ServerError, ServerRefused) as error:
+            raise _upstream(error, session) from error
+
+    async def _session(self, asked: Asked) -> Session:
+        """As `session`; a server that fails as it is examined is no fault of the request."""
+        try:
+            return await self.session(self.reading(asked.answers))
+        except (ServerError, ServerRefused) as error:
+            raise _upstream(error, None) from error
+
+
+def _upstream(error: ServerError | ServerRefused, session: Session | None) -> Refused:
+    """A server's error as a client is told it, and as the log is: without what the server said,
+    which may repeat what a user wrote."""
+    said = error.said
+    writers = () if session is None else session.team.writers.values()
+    known = [getattr(writer, "capabilities", None) for writer in writers]
+    roots = {told.url for told in known if told}
+    if said is None and isinstance(error, ServerRefused) and session is not None:
+        # It was not asked: it cannot do what this way of thinking needs.
+        text = str(error)
+        for root in roots:
+            text = text.replace(root, "the model's server")
+        return wrong(text, "model", "unsupported_strategy")
+    if said is None:
+        LOG.warning("a server of models: %s", type(error).__name__)
+        return refused.upstream(None, is_own=False)
+    LOG.warning("%s answers with status %d", said.server, said.status)
+    return refused.upstream(said, is_own=said.server in roots)
 
 
 async def _until_done(
@@ -268,7 +307,8 @@ async def _thought(
     outcome, choice = result.outcome, result.choice
     late = (outcome.error or "").startswith(DeadlineError.__name__)
     if outcome.error is not None and not late:
-        raise RunError(outcome.error.partition(": ")[2])
+        assert result.failure is not None
+        raise result.failure
     if late and not choice.candidates:
         raise DeadlineError(outcome.error.partition(": ")[2] if outcome.error else "")
     decisions: tuple[Decision, ...] = (

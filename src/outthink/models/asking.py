@@ -2,9 +2,9 @@
 
 Read from one TOML file and what is typed, by `read`; `OPTIONS` is the table of both. What differs
 from the defaults is part of a proposer's name, so draws of two ways of asking are never mixed; how
-requests are sent (`requests_in_flight`, `request_s`, `deadline_s`) is not, since it decides nothing
-that a model writes. Knows nothing of any server: `models.openai` refuses by name what a server
-cannot do.
+requests are sent (`requests_in_flight`, `request_s`, `patience_s`, `deadline_s`) is not, since it
+decides nothing that a model writes. Knows nothing of any server: `models.openai` refuses by name
+what a server cannot do.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ class Asking:
     requests_in_flight: int | None = None
     request_s: float | None = None
     """Seconds after which a request is given up."""
+    patience_s: float | None = None
+    """Seconds for which a request is sent again to a server that fails or is busy."""
     deadline_s: float | None = None
     """Seconds after which a problem is given up; what was drawn of it is kept."""
 
@@ -118,7 +120,7 @@ QUESTION, ANSWER = "Question:", "Answer:"
 """Labels of a prompt in completion mode; a base model that begins another question has answered."""
 _ELSEWHERE = {
     *("most_tokens", "delimiter", "system", "instruction"),
-    *("requests_in_flight", "request_s", "deadline_s"),
+    *("requests_in_flight", "request_s", "patience_s", "deadline_s"),
 }
 _OWN = {
     *("model", "prompt", "messages", "n", "n_cmpl", "seed", "stop", "stream"),
@@ -186,6 +188,10 @@ OPTIONS = (
     Option(
         *("request_s", "--request-timeout", _NUMBER, "Seconds that a request may take."),
         *(lambda value: value > 0, "above 0"),
+    ),
+    Option(
+        *("patience_s", "--patience", _NUMBER, "Seconds that a failing server is waited for."),
+        *(lambda value: value >= 0, "at least 0"),
     ),
     Option(
         *("deadline_s", "--deadline", _NUMBER, "Seconds that a problem may take."),

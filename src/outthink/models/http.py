@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import ssl
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from outthink.errors import ContextError, ServerError, ServerRefused
+from outthink.errors import ContextError, Said, ServerError, ServerRefused
 from outthink.models.room import Room
 
 OPENAI_HOST = "api.openai.com"
@@ -58,6 +59,8 @@ class RetryPolicy:
     """Doubles with each try; half of it is random, so that clients do not return together."""
     longest_wait_s: float = 60.0
     """Also bounds the wait that a server asks for (`Retry-After`)."""
+    patience_s: float = math.inf
+    """All waits of one request together; one that would go beyond ends the tries."""
     request_s: float = 600.0
     """From sending a request to the last byte of its response."""
     connect_s: float = 10.0
@@ -151,12 +154,19 @@ class HttpClient:
         read: Callable[[Any], _T],
         rows: int = 1,
     ) -> _T:
-        retry, trouble, told = self._retry, "", 0.0
+        retry, trouble, waited = self._retry, "", 0.0
         cause: Exception | None = None
-        for number in range(retry.tries):
-            if number:
-                await self._sleep(retry.wait_s(number, self._rng, told))
-            told = 0.0
+        said: Said | None = None
+        tries = 0
+        while tries < retry.tries:
+            if tries:
+                wait_s = retry.wait_s(tries, self._rng, said.wait_s if said else 0.0)
+                waited += wait_s
+                if waited > retry.patience_s:
+                    break
+                await self._sleep(wait_s)
+            tries += 1
+            said = None
             try:
                 response = await self._send(method, path, body, rows)
             except httpx.RequestError as error:
@@ -167,8 +177,8 @@ class HttpClient:
                 continue
             if status(response) in _AGAIN:
                 self._check_quota(response)
-                trouble, cause = self.said(response), None
-                told = _retry_after(response)
+                said = self.told(response)
+                trouble, cause = said.text, None
                 continue
             self._check(path, response)
             try:
@@ -178,8 +188,9 @@ class HttpClient:
             except _SENSELESS as error:
                 trouble, cause = f"a response that makes no sense ({_short(_named(error))})", error
         raise ServerError(
-            f"{self.root}{path}: {trouble}, {retry.tries} times; check the server and give the "
-            "same command again"
+            f"{self.root}{path}: {trouble}, {_times(tries)}; check the server and give the "
+            "same command again",
+            said,
         ) from cause
 
     async def _send(
@@ -237,33 +248,46 @@ class HttpClient:
         code = status(response)
         if code == 200:
             return
-        said = self.said(response)
+        told = self.told(response)
+        said = told.text
         if code in (401, 403):
             have = "was refused" if self._key else "is needed"
-            raise ServerRefused(f"{self.root}: a key {have} ({said}); set {self._variable}")
+            raise ServerRefused(f"{self.root}: a key {have} ({said}); set {self._variable}", told)
         self._check_quota(response)
         if _is_about_context(response):
             raise ContextError(
                 f"{self.root}: the prompt is longer than the model reads ({said}); shorten it, "
-                "or serve the model with a longer context"
+                "or serve the model with a longer context",
+                told,
             )
         if code == 404 or 300 <= code < 400:
             raise ServerRefused(
                 f"{self.root}{path}: not found ({said}); check the address, and the model's name "
-                "with 'outthink doctor'"
+                "with 'outthink doctor'",
+                told,
             )
         if code in (405, 501):
-            raise ServerRefused(f"{self.root}{path}: not offered ({said}); use another server")
+            raise ServerRefused(
+                f"{self.root}{path}: not offered ({said}); use another server", told
+            )
         raise ServerError(
-            f"{self.root}{path}: refused ({said}); 'outthink doctor' tests the server"
+            f"{self.root}{path}: refused ({said}); 'outthink doctor' tests the server", told
         )
 
     def _check_quota(self, response: httpx.Response) -> None:
-        if status(response) == 402 or "insufficient_quota" in response.text:
+        told = self.told(response)
+        if told.has_no_quota:
             raise ServerRefused(
                 f"{self.root}: the account behind the key has nothing left "
-                f"({self.said(response)}); add to it, or set another {self._variable}"
+                f"({told.text}); add to it, or set another {self._variable}",
+                told,
             )
+
+    def told(self, response: httpx.Response) -> Said:
+        """What a response says that is no answer."""
+        code = status(response)
+        has_no_quota = code == 402 or "insufficient_quota" in response.text
+        return Said(self.root, code, self.said(response), _retry_after(response), has_no_quota)
 
     def said(self, response: httpx.Response) -> str:
         """A status and the server's message, on one line, without the key."""
@@ -274,10 +298,13 @@ class HttpClient:
             text = error if isinstance(error, str) else str(error.get("message", error))
         except (ValueError, AttributeError, RecursionError):
             pass
-        if self._key:
-            text = text.replace(self._key, "***")
+        text = self.without_key(text)
         code = status(response)
         return _short(f"{code}: {text}" if text.strip() else f"{code}")
+
+    def without_key(self, text: str) -> str:
+        """A text of the server that may repeat the key, without it."""
+        return text.replace(self._key, "***") if self._key else text
 
     def json(self, response: httpx.Response) -> Any:
         """The JSON of a response. Raises `Malformed` where it is none, `ServerRefused` where it is
@@ -291,7 +318,8 @@ class HttpClient:
             if text.startswith(("data:", "event:", ": ")):
                 raise ServerRefused(
                     f"{self.root}: streams what it was asked for whole; turn that off, or put a "
-                    "proxy before it that gathers it"
+                    "proxy before it that gathers it",
+                    self.told(response),
                 ) from error
             if text[:1] == "<":
                 raise Malformed("a web page; is this the address of a model server?") from error
@@ -338,6 +366,10 @@ def _is_about_context(response: httpx.Response) -> bool:
         mark in text
         for mark in ("context_length_exceeded", "exceed_context_size", "maximum context length")
     )
+
+
+def _times(tries: int) -> str:
+    return "once" if tries == 1 else f"{tries} times"
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -180,6 +180,8 @@ class OpenAIProposer:
         """
         if asking.request_s is not None:
             retry = replace(retry, request_s=asking.request_s)
+        if asking.patience_s is not None:
+            retry = replace(retry, patience_s=asking.patience_s)
         most = asking.requests_in_flight or requests_in_flight
         client = HttpClient(url, requests_in_flight=most, retry=retry)
         try:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from outthink.errors import UsageError
+from outthink.errors import RunError, UsageError
 from outthink.run.events import Listen
 from outthink.types import (
     Budget,
@@ -56,6 +56,8 @@ class Result:
     outcome: Outcome
     choice: Choice
     """Where a job ran out of time, the best so far."""
+    failure: RunError | None = field(default=None, compare=False, repr=False)
+    """What the error of the outcome is made of."""
 
 
 Read = Callable[[str], str | None]

@@ -281,7 +281,7 @@ class Runner:
             usage=active.meter.total(choice.candidates),
             error=f"{type(error).__name__}: {error}",
         )
-        return Result(job, outcome, choice)
+        return Result(job, outcome, choice, error)
 
     # One request ---------------------------------------------------------------------------------
 

@@ -178,7 +178,7 @@ class Models:
     def _writer(self, name: str, known: Sequence[str], grader: str) -> Proposer | BatchProposer:
         if reads_any_text(name):
             return writer(name, self.most_tokens, grader, self.asking)
-        if lacking := self.asking.given.keys() - {"deadline_s"}:
+        if lacking := self.asking.given.keys() - {"patience_s", "deadline_s"}:
             raise UsageError(
                 f"{name} is asked in the lab's own way and cannot do "
                 f"{', '.join(sorted(lacking))}; leave out, or name a model of any text"
@@ -262,7 +262,7 @@ def require_in_process(name: str, asking: Asking) -> None:
         )
 
 
-_IN_A_SETTING = ("most_tokens", "delimiter", "system", "instruction", "deadline_s")
+_IN_A_SETTING = ("most_tokens", "delimiter", "system", "instruction", "patience_s", "deadline_s")
 
 
 def asked(setting: Setting, asking: Asking) -> Setting:

@@ -23,7 +23,7 @@ from outthink.types import Scores, Verified
 from outthink.verify.written import SolutionText
 
 _T = TypeVar("_T")
-_SENDING = {"requests_in_flight", "request_s"}
+_SENDING = {"requests_in_flight", "request_s", "patience_s"}
 _OPTIONS = _SENDING | {
     *("system", "temperature", "top_p", "most_tokens", "reasoning_effort", "extra"),
 }
@@ -108,6 +108,8 @@ class Judge:
         prompt, sampling, further fields and how requests are sent."""
         if asking.request_s is not None:
             retry = replace(retry, request_s=asking.request_s)
+        if asking.patience_s is not None:
+            retry = replace(retry, patience_s=asking.patience_s)
         most = asking.requests_in_flight or requests_in_flight
         client = HttpClient(url, requests_in_flight=most, retry=retry)
         try:
