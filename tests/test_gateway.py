@@ -290,7 +290,8 @@ def test_a_server_that_fails_is_an_error_of_the_gateway():
         with Serving(Settings(Models(server.url, verifier="none"))) as served:
             server.faults = ["503"] * 99
             status, error = refused(served, {"model": "auto", "messages": SAYS})
-            assert (status, error["type"], error["code"]) == (503, "server_error", "upstream_unavailable")
+            told = error["type"], error["code"]
+            assert (status, *told) == (503, "server_error", "upstream_unavailable")
             told = list(_events(served, {"model": "auto", "messages": SAYS, "stream": True}))
     assert told[-1]["error"]["code"] == "upstream_unavailable"
 

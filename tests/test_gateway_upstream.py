@@ -196,9 +196,11 @@ def test_what_a_client_may_be_told_is_in_the_openapi_document(served):
 
 
 def test_what_a_server_of_chats_cannot_do_is_an_error_of_the_request():
-    with FakeServer("chat") as upstream:
-        with Serving(Settings(Models(upstream.url, verifier="none"), grader="math")) as gateway:
-            body = {"model": f"{MODEL}:budget_forcing@1", "messages": SAYS}
-            told = post(f"{gateway.url}/v1/chat/completions", json=body)
+    with (
+        FakeServer("chat") as upstream,
+        Serving(Settings(Models(upstream.url, verifier="none"), grader="math")) as gateway,
+    ):
+        body = {"model": f"{MODEL}:budget_forcing@1", "messages": SAYS}
+        told = post(f"{gateway.url}/v1/chat/completions", json=body)
     assert (told.status_code, error_of(told)["code"]) == (400, "unsupported_strategy")
     assert "cannot continue an answer" in told.text and "127.0.0.1" not in told.text
