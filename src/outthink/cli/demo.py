@@ -37,7 +37,7 @@ REAL = Path("runs/real.store")
     "A real model's study in its place: samples that ship, read again in seconds; no model is "
     "asked.",
 )
-@options.count("--problems", None, "Test problems. (default: 225)", metavar="P")
+@options.count("--problems", None, "Test problems.", usual=PROBLEMS, metavar="P")
 @options.out("REPORT", "Where the page goes.", "report.html")
 @options.option(
     "--store",
@@ -89,15 +89,12 @@ def demo(
 
 def _real(out: Path, store: Path) -> Reported:
     """Report what ships."""
-    from outthink.report.store import report_sweep
+    from outthink.report.store import report_store
     from outthink.study.shipped import unpack
-    from outthink.study.sweep import make_place, reopened
 
-    make_place(out)
     unpack(store)
     policy = store.with_suffix(".policy.json")
-    with reopened(store) as opened:
-        return report_sweep(opened, out, command=command_line(), policy=policy)
+    return report_store(store, out, command=command_line(), policy=policy)
 
 
 def _demo(problems: str, out: Path, store: Path, seed: int, weights: Path | None) -> Reported:

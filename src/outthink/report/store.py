@@ -22,11 +22,14 @@ from outthink.study.verifiers import VerifierQuality
 from outthink.version import VERSION
 
 
-def report_store(store: Path, out: Path, *, command: str, verifier: str | None = None) -> Reported:
-    """Write the page of a store: all that can be told of it, even of an unfinished sweep."""
+def report_store(
+    store: Path, out: Path, *, command: str, verifier: str | None = None, policy: Path | None = None
+) -> Reported:
+    """Write the page of a store: all that can be told of it, even of an unfinished sweep. `policy`
+    is as in `report_sweep`."""
     make_place(out)
     with reopened(store, verifier=verifier) as opened:
-        return report_sweep(opened, out, command=command)
+        return report_sweep(opened, out, command=command, policy=policy)
 
 
 def report_sweep(

@@ -1,6 +1,6 @@
 """AB-MCTS, adaptive branching: a new answer, or a revision of one that there is.
 
-Inoue et al. 2025, arXiv 2503.04412, section 3, variant A with beta distributions. At every node two
+Inoue et al. 2025, arXiv 2503.04412, variant A with beta distributions. At every node two
 arms are compared by Thompson sampling: to draw a new answer there (wider), or to go down into one
 of its answers (deeper), which one again by Thompson sampling. Every answer's score counts for its
 node and for all above it, with the arm that it came by.
@@ -8,24 +8,18 @@ node and for all above it, with the arm that it came by.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from outthink.search.chance import generator
 from outthink.search.describe import describe
-from outthink.search.revise import WINDOW
+from outthink.search.revise import WINDOW, answer_after
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
 from outthink.types import (
-    END,
     REVISER,
     REVISION_VERIFIER,
     Budget,
     Problem,
-    Propose,
-    Purpose,
-    Request,
     Scores,
     Search,
     Solution,
@@ -66,7 +60,7 @@ class _Node:
 
 @describe(
     label="adaptive branching",
-    source="Inoue et al. 2025, arXiv 2503.04412, section 3",
+    source="Inoue et al. 2025, arXiv 2503.04412",
     roles={REVISER, REVISION_VERIFIER},
 )
 def ab_mcts(
@@ -86,7 +80,8 @@ def ab_mcts(
     scores: list[Scores] = []
     for _ in range(budget.generations):
         path = _descend(top, generator(problem, drawn))
-        solution, score = yield from _draw(problem, path[-1].chain, window)
+        solution = yield from answer_after(problem, path[-1].chain, window)
+        [score] = yield Verify([solution], role=REVISION_VERIFIER)
         drawn.append(solution)
         scores.append(score)
         value = reduce_steps(score, step) or 0.0
@@ -106,12 +101,3 @@ def _descend(top: _Node, random: Random) -> list[_Node]:
     while (at := path[-1]).children and at.deeper.guess(random) > at.wider.guess(random):
         path.append(max(at.children, key=lambda node: node.own.guess(random)))
     return path
-
-
-def _draw(
-    problem: Problem, chain: list[Solution], window: int
-) -> Generator[Request, Any, tuple[Solution, Scores]]:
-    prefix = Solution.revision(chain, window) if chain else Solution.start(problem)
-    [solution] = yield Propose([prefix], until=END, role=REVISER, purpose=Purpose.REVISION)
-    [score] = yield Verify([solution], role=REVISION_VERIFIER)
-    return solution, score

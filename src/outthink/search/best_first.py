@@ -19,7 +19,7 @@ from outthink.types import MAX_ROUNDS, PROPOSER, VERIFIER, Budget, Problem, Sear
 
 @describe(
     label="best-first search",
-    source="Koh et al. 2024, arXiv 2407.01476, section 3",
+    source="Koh et al. 2024, arXiv 2407.01476",
     roles={PROPOSER, VERIFIER},
 )
 def best_first(

@@ -2,7 +2,7 @@
 
 From the top, the child is followed whose Q + U is largest: Q is the mean value of its subtree,
 U = c sqrt(visits of all its siblings) / (k (1 + its visits)), which is PUCT with the k children
-alike beforehand (Silver et al. 2017, as in Feng et al. 2024, arXiv 2309.17179, section 3.3). A leaf
+alike beforehand (Silver et al. 2017, as in Feng et al. 2024, arXiv 2309.17179). A leaf
 that is reached grows; the values of what grew are added to every node above.
 """
 
@@ -22,7 +22,7 @@ from outthink.types import MAX_ROUNDS, PROPOSER, VERIFIER, Budget, Problem, Sear
 
 @describe(
     label="Monte Carlo tree search",
-    source="Feng et al. 2024, arXiv 2309.17179, section 3.3",
+    source="Feng et al. 2024, arXiv 2309.17179",
     roles={PROPOSER, VERIFIER},
 )
 def mcts(

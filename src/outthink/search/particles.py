@@ -1,6 +1,6 @@
 """Particle filtering: N partial solutions, resampled by their scores after every step.
 
-Puri et al. 2025, arXiv 2502.01618, algorithm 1. A beam keeps the best prefixes; here a prefix
+Puri et al. 2025, arXiv 2502.01618. A beam keeps the best prefixes; here a prefix
 survives with a probability that grows with its score, so that a verifier's mistake early on costs
 some of the particles and not all.
 """
@@ -47,7 +47,7 @@ class Resampling(StrEnum):
 
 @describe(
     label="particle filtering",
-    source="Puri et al. 2025, arXiv 2502.01618, algorithm 1",
+    source="Puri et al. 2025, arXiv 2502.01618",
     roles={PROPOSER, VERIFIER},
 )
 def particles(

@@ -1,7 +1,7 @@
 """REBASE: every prefix gets children by its share of the reward (Wu et al. 2024, arXiv 2408.00724).
 
 In round i, W_j = Round(B_i softmax_j(R_j / T)) next steps are drawn from open prefix j, where B_i
-is what is left of N once finished solutions have taken their places (section 3.2).
+is what is left of N once finished solutions have taken their places.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ from outthink.types import (
 )
 
 
-@describe(
-    label="REBASE", source="Wu et al. 2024, arXiv 2408.00724, section 3", roles={PROPOSER, VERIFIER}
-)
+@describe(label="REBASE", source="Wu et al. 2024, arXiv 2408.00724", roles={PROPOSER, VERIFIER})
 def rebase(
     problem: Problem,
     budget: Budget,

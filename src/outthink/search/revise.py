@@ -118,14 +118,26 @@ def go_on(
     for _ in range(n):
         if len(chain) == sequential:
             chain.clear()
-        prefix = Solution.revision(chain, window) if chain else Solution.start(problem)
-        [solution] = yield Propose([prefix], until=END, role=REVISER, purpose=Purpose.REVISION)
+        solution = yield from answer_after(problem, chain, window)
         chain.append(solution)
         drawn.append(solution)
     if not scored:
         return drawn, []
     scores: list[Scores] = yield Verify(drawn, role=REVISION_VERIFIER)
     return drawn, scores
+
+
+def answer_after(
+    problem: Problem, chain: Sequence[Solution], window: int
+) -> Generator[Request, Any, Solution]:
+    """Draw one solution: a revision of the last of a chain, or a first answer of an empty one."""
+    prefix = _prefix(problem, chain, window)
+    [solution] = yield Propose([prefix], until=END, role=REVISER, purpose=Purpose.REVISION)
+    return solution  # type: ignore[no-any-return]
+
+
+def _prefix(problem: Problem, chain: Sequence[Solution], window: int) -> Solution:
+    return Solution.revision(chain, window) if chain else Solution.start(problem)
 
 
 def pool_lengths(n: int) -> list[int]:
@@ -144,12 +156,7 @@ def _draw(
     chains: list[list[int]] = [[] for _ in lengths]
     for place in range(lengths[0]):
         going = [chain for chain, length in zip(chains, lengths, strict=True) if place < length]
-        prefixes = [
-            Solution.revision([drawn[i] for i in chain], window)
-            if chain
-            else Solution.start(problem)
-            for chain in going
-        ]
+        prefixes = [_prefix(problem, [drawn[i] for i in chain], window) for chain in going]
         revised = yield Propose(prefixes, until=END, role=REVISER, purpose=Purpose.REVISION)
         for chain, solution in zip(going, revised, strict=True):
             chain.append(len(drawn))

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 
 from outthink.errors import UsageError
 from outthink.search.describe import describe
+from outthink.search.revise import answer_after
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
 from outthink.types import (
-    END,
     REVISER,
     REVISION_VERIFIER,
     Budget,
     Problem,
-    Propose,
-    Purpose,
     Scores,
     Search,
     Solution,
@@ -67,10 +65,8 @@ def ucb(
     scores: list[Scores] = []
     for pulls in range(budget.generations):
         arm = max(arms.values(), key=lambda arm: arm.bound(c, pulls))
-        prefix = (
-            Solution.start(problem) if arm.best is None else Solution.revision([arm.best[1]], 1)
-        )
-        [solution] = yield Propose([prefix], until=END, role=REVISER, purpose=Purpose.REVISION)
+        chain = [] if arm.best is None else [arm.best[1]]
+        solution = yield from answer_after(problem, chain, 1)
         [score] = yield Verify([solution], role=REVISION_VERIFIER)
         drawn.append(solution)
         scores.append(score)
