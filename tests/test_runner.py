@@ -329,7 +329,7 @@ class Page:
         assert all(prefix.is_open for prefix in prefixes)
         for key, draw in zip(keys, draws, strict=True):
             bare = replace(draw.row, solution=replace(draw.row.solution, state=None))
-            self.memory.keep(("draw", self.job.problem.id, writer, key), replace(draw, row=bare))
+            self.memory.keep(("draw", self.job.problem.id, writer, key), draw._replace(row=bare))
 
     def numbered(self, writer, keys, parents, rows):
         self.numbers += [row.solution.number for row in rows]

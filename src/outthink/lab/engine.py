@@ -12,7 +12,7 @@ import ctypes
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,9 +113,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def split(places: Sequence[int], rows: int, workers: int) -> list[Sequence[int]]:
-    """Parts of at most `rows`, and as many as there are workers where that keeps them large."""
-    size = min(rows, max(_LEAST_SPLIT, -(-len(places) // workers)))
+    """Parts of at most `rows`, nearly equal, and as many for each worker where that keeps them
+    large."""
+    fewest = -(-len(places) // rows)
+    even = -(-fewest // workers) * workers
+    count = max(fewest, min(even, len(places) // _LEAST_SPLIT))
+    size = -(-len(places) // count)
     return [places[start : start + size] for start in range(0, len(places), size)]
+
+
+def largest_first(parts: Iterable[tuple[int, Sequence[int]]]) -> list[tuple[int, Sequence[int]]]:
+    """Parts in the order in which workers that take one after the other end at nearly the same
+    time."""
+    return sorted(parts, key=lambda part: len(part[1]), reverse=True)
 
 
 _LEAST_SPLIT = 64
@@ -142,7 +152,7 @@ _Wanted = tuple[str, tuple[tuple[int, ...], ...], tuple[int, ...]]
 
 def _lead(solution: Solution) -> int:
     """Tokens of the earlier solutions that a solution was written after."""
-    return sum(map(len, solution.history))
+    return sum(map(len, solution.history)) if solution.history else 0
 
 
 class _Reader:
@@ -259,11 +269,11 @@ class LabProposer:
         groups: dict[tuple[int, int], list[int]] = {}
         for at, draw in enumerate(draws):
             groups.setdefault((_lead(draw.prefix), len(draw.prefix.tokens)), []).append(at)
-        parts = [
+        parts = largest_first(
             (length, part)
             for (_, length), places in groups.items()
             for part in split(places, self._reader.rows, self._reader.workers.count)
-        ]
+        )
 
         def extend(part: tuple[int, Sequence[int]]) -> None:
             length, places = part
@@ -405,11 +415,11 @@ class LabVerifier:
             read = known.read.length if known else 0
             key = (self._lead(solution), len(solution.tokens), read)
             groups.setdefault(key, []).append(at)
-        parts = [
+        parts = largest_first(
             (read, part)
             for (_, _, read), places in groups.items()
             for part in split(places, self._reader.rows, self._reader.workers.count)
-        ]
+        )
 
         def check(part: tuple[int, Sequence[int]]) -> None:
             read, places = part
@@ -424,7 +434,7 @@ class LabVerifier:
         return solution.history if self._reader.model.shape.history else ()
 
     def _lead(self, solution: Solution) -> int:
-        return sum(map(len, self._history(solution)))
+        return _lead(solution) if self._reader.model.shape.history else 0
 
     def _score(self, solutions: Sequence[Solution], read: int) -> list[Verified]:
         """Solutions and leads of equal length; the first `read` tokens were read before."""

@@ -11,7 +11,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from outthink.errors import RunError, UsageError
 from outthink.run.events import Listen
@@ -96,8 +96,7 @@ class Writer:
         )
 
 
-@dataclass(slots=True)
-class KeptDraw:
+class KeptDraw(NamedTuple):
     """A row of a proposer, and what is recorded beside it."""
 
     row: Drawn
@@ -109,8 +108,7 @@ class KeptDraw:
     that was interrupted, or shares the prefix with another one."""
 
 
-@dataclass(slots=True)
-class KeptScore:
+class KeptScore(NamedTuple):
     """A row of a verifier; see `KeptDraw`."""
 
     row: Verified

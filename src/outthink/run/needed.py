@@ -46,6 +46,9 @@ _MASK = (1 << 63) - 1
 
 _Row = TypeVar("_Row")
 
+History = tuple[tuple[int, ...], ...]
+"""Tokens of the solutions that a model read before it wrote another."""
+
 
 class _Written(NamedTuple):
     """What was drawn, and the key of the solution."""
@@ -94,8 +97,8 @@ class ActiveJob:
     """Proposers that have read the problem's prompt."""
     asked: dict[str, Writer | str] = field(default_factory=dict)
     """Who answered requests, by role."""
-    finished: dict[int, Solution] = field(default_factory=dict)
-    """Finished solutions with an answer, by number."""
+    finished: dict[int, tuple[Solution, History]] = field(default_factory=dict)
+    """By number, finished solutions with an answer, and the earlier solutions before them."""
 
     def score_key(self, solution: Solution) -> int:
         """The key of a solution's score. What is as it was drawn is the very same tuples."""
@@ -113,7 +116,7 @@ class ActiveJob:
     def best(self) -> Choice:
         """The choice among all that is finished, by the scores that there are; solutions drawn to
         judge a prefix are as good as others."""
-        candidates = [self.finished[number] for number in sorted(self.finished)]
+        candidates = [_told(number, *came) for number, came in sorted(self.finished.items())]
         by_number = {
             number: kept.row.scores
             for read in self.reads.values()
@@ -227,15 +230,12 @@ class DrawsNeeded:
             return
         active, request, prefix = self._active, self._request, self._prefixes[place]
         number, solution = self._first + place, kept.row.solution
-        is_answer = solution.finished and solution.answer is not None
-        if not (is_answer or active.job.listen):
-            return
-        answer = solution.answer if solution.finished else None
-        told = replace(solution, number=number, answer=answer, state=None, history=prefix.history)
-        if is_answer:
-            active.finished[number] = told
-        assert request.purpose is not None
-        active.tell(Drew(told, prefix.number, request.role, request.purpose, kept.row.texts))
+        if solution.finished and solution.answer is not None:
+            active.finished[number] = solution, prefix.history
+        if active.job.listen is not None:
+            assert request.purpose is not None
+            told = _told(number, solution, prefix.history)
+            active.tell(Drew(told, prefix.number, request.role, request.purpose, kept.row.texts))
 
     def response(self, *, verifies: bool) -> list[Solution]:
         """What the search is sent; `verifies`: its solutions may be given to a verifier."""
@@ -365,6 +365,12 @@ class ScoresNeeded:
         """Count the rows of a request that will not be answered."""
         came = [row for row in self._rows if row is not None]
         self._active.meter.verified([row.row for row in came], sum(row.seconds for row in came))
+
+
+def _told(number: int, solution: Solution, history: History) -> Solution:
+    """A solution as it came, under its number and without what engines have cached with it."""
+    answer = solution.answer if solution.finished else None
+    return replace(solution, number=number, answer=answer, state=None, history=history)
 
 
 def _seed_of(active: ActiveJob, seed: int) -> int:

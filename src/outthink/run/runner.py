@@ -326,7 +326,8 @@ class _Run:
         self._journal = journal
         self._in_flight: dict[object, dict[int, asyncio.Future[None]]] = {}
         """By whose rows they are, then key: done once a row is there, or failed."""
-        self._commit: asyncio.Future[None] | None = None
+        self._commits: list[asyncio.Future[None]] | None = None
+        """Who waits for the commit of this turn of the event loop; `None` where there is none."""
         self._judged: dict[tuple[str, str], asyncio.Task[bool]] = {}
 
     async def judged(
@@ -418,29 +419,33 @@ class _Run:
 
     def commit_soon(self) -> None:
         """Make everything journalled in this turn of the event loop durable at its end."""
-        if self._commit is None:
-            loop = asyncio.get_running_loop()
-            self._commit = loop.create_future()
-            # Nobody may be waiting for it; whoever does is told of the error.
-            self._commit.add_done_callback(lambda done: done.cancelled() or done.exception())
-            loop.call_soon(self._do_commit)
+        if self._commits is None:
+            self._commits = []
+            asyncio.get_running_loop().call_soon(self._do_commit)
 
     async def committed(self) -> None:
         """Everything journalled so far is durable. Raises what the journal raised."""
         self.commit_soon()
-        assert self._commit is not None
-        # A cancelled job must not cancel the commit of the others.
-        await asyncio.shield(self._commit)
+        assert self._commits is not None
+        here = asyncio.get_running_loop().create_future()
+        self._commits.append(here)
+        await here
 
     def _do_commit(self) -> None:
-        made, self._commit = self._commit, None
-        assert made is not None
+        waiting, self._commits = self._commits, None
+        assert waiting is not None
+        error: Exception | None = None
         try:
             self._journal.commit()
-        except Exception as error:
-            made.set_exception(error)
-        else:
-            made.set_result(None)
+        except Exception as caught:
+            error = caught
+        for here in waiting:
+            if here.done():
+                continue
+            if error is None:
+                here.set_result(None)
+            else:
+                here.set_exception(error)
 
 
 _Take = Callable[[], Awaitable[Sequence[Arrival[_Row]]]]

@@ -30,8 +30,10 @@ _BYTES = (1, 2, 4)
 
 def pack_ids(ids: Sequence[int]) -> tuple[int, bytes]:
     """Whole numbers in the narrowest width that holds them all, little endian."""
-    with suppress(ValueError):
+    try:
         return 0, bytes(ids)
+    except ValueError:
+        pass
     for width in (1, 2):
         with suppress(struct.error):
             return width, struct.pack(f"<{len(ids)}{_WIDTHS[width]}", *ids)
