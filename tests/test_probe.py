@@ -123,6 +123,79 @@ def test_probe_reads_a_prefix_once(base, fitted):
     assert after.scores.steps == pytest.approx(alone.scores.steps, abs=1e-5)
 
 
+def test_states_are_those_of_every_solution_read_alone(base, tmp_path):
+    model, groups = probe.backbone(base), grouped(base, 3, 4, seed=3)
+    known = probing.states(model, groups, tmp_path)
+    alone = []
+    for example in (example for group in groups for example in group):
+        with torch.inference_mode():
+            told = model.model(torch.tensor([example.tokens]), output_hidden_states=True)
+        for place in example.places:
+            states = [told.hidden_states[layer][0, place] for layer in known.layers]
+            alone.append(
+                torch.stack(
+                    [
+                        state if layer == model.layers else model.norm(state)
+                        for layer, state in zip(known.layers, states, strict=True)
+                    ]
+                )
+            )
+    assert torch.allclose(known.values, torch.stack(alone), atol=1e-5)
+
+
+def counted(model, monkeypatch):
+    """The sizes of what a model reads from now on, as a list that grows."""
+    sizes, forward = [], model.forward
+
+    def read(*given, input_ids=None, **asked):
+        sizes.append(input_ids.numel())
+        return forward(*given, input_ids=input_ids, **asked)
+
+    monkeypatch.setattr(model, "forward", read)
+    return sizes
+
+
+def test_fitting_reads_what_solutions_begin_with_once(base, tmp_path, monkeypatch):
+    reads = Reading.of("probe", base, "", 256, earlier=False, setting=SETTING)
+    rules = "be brief. " * 10
+    groups = [
+        [
+            reads.example(
+                SolutionText(Solution.start(Problem(f"p{at}", f"{rules}what is {at}?")), (step,)),
+                [1.0],
+            )
+            for step in ("a\n", "b\n", "c\n", "d\n")
+        ]
+        for at in range(6)
+    ]
+    model = probe.backbone(base)
+    sizes = counted(model.model, monkeypatch)
+    probing.states(model, groups, tmp_path)
+    rows = [example for group in groups for example in group]
+    start, whole = len(rules), sum(len(example.tokens) for example in rows)
+    own = whole - start * len(rows)
+    assert sum(sizes) <= start + own + 10
+
+
+@pytest.mark.parametrize("problems", [3, 70])
+def test_scoring_reads_each_problem_once_however_many_there_are(fitted, monkeypatch, problems):
+    folder, _ = fitted
+    rules = "be brief. " * 10
+    reader = probe.load(str(folder))
+    asked_for = [
+        SolutionText(Solution.start(Problem(f"p{at}", f"{rules}what is {at}?")), (step,))
+        for at in range(problems)
+        for step in ("a\n", "b\n", "c\n", "d\n")
+    ]
+    sizes = counted(reader.backbone, monkeypatch)
+    together = reader.score_batch(asked_for)
+    of_a_problem = len("what is 10?") + 30
+    assert sum(sizes) < 2 * len(rules) + problems * (of_a_problem + 4 * 10)
+    alone = [reader.score_batch([text])[0] for text in asked_for[:4]]
+    for one, other in zip(alone, together[:4], strict=True):
+        assert one.scores.steps == pytest.approx(other.scores.steps, abs=1e-5)
+
+
 def test_states_that_are_there_are_not_computed_again(base, tmp_path):
     model = probe.backbone(base)
     groups = grouped(base, 2, 2)

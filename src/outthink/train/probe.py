@@ -15,17 +15,20 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from outthink.errors import RunError
+from outthink.models import kv
+from outthink.models.kv import Keep, Run
 from outthink.run.progress import Progress
 from outthink.train.card import auc, calibration_error
-from outthink.train.fit import Example, padded
+from outthink.train.fit import Example
 from outthink.verify.probe import Backbone
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
@@ -34,9 +37,10 @@ FOLDS = 4
 HELD_OUT = 0.2
 """Share of the problems that the card is of."""
 _PART = 64
-"""Examples whose states are kept together."""
-_ROWS = 8
-"""Examples of one forward pass."""
+"""Examples whose states are kept together, more where one problem has more."""
+_TOKENS = 4096
+"""Tokens of one forward pass, those read before and padding included: states of a few layers are
+held of each."""
 _STEPS = 100
 """Most steps of L-BFGS."""
 _CLOSE = 1e-5
@@ -105,12 +109,12 @@ def states(base: Backbone, groups: Sequence[Sequence[Example]], cache: Path) -> 
     """
     layers = layers_of(base.layers)
     examples = [example for group in groups for example in group]
+    read = _StateReader(base, layers)
     parts = []
     with Progress("reading hidden states", len(examples), "solutions") as bar:
-        for first in range(0, len(examples), _PART):
-            part = examples[first : first + _PART]
-            parts.append(_part(base, layers, part, cache))
-            bar.advance(len(part))
+        for part in _parts(groups):
+            parts.append(_part(read, part, cache))
+            bar.advance(sum(map(len, part)))
     counts = torch.tensor([len(example.places) for example in examples])
     of = torch.tensor([at for at, group in enumerate(groups) for _ in group])
     labels = torch.tensor([label for example in examples for label in example.labels])
@@ -118,45 +122,109 @@ def states(base: Backbone, groups: Sequence[Sequence[Example]], cache: Path) -> 
     return States(layers, torch.cat(parts), labels, solution, of.repeat_interleave(counts))
 
 
-def _part(base: Backbone, layers: Sequence[int], part: Sequence[Example], cache: Path) -> Tensor:
-    asked = repr((base.digits, base.dtype, layers, [(e.tokens, e.places) for e in part]))
-    path = cache / f"{hashlib.blake2b(asked.encode(), digest_size=8).hexdigest()}.safetensors"
+def _parts(groups: Sequence[Sequence[Example]]) -> Iterator[list[Sequence[Example]]]:
+    """Examples of whole problems, some `_PART` at a time."""
+    part: list[Sequence[Example]] = []
+    for group in groups:
+        part.append(group)
+        if sum(map(len, part)) >= _PART:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+class _Layers(nn.Module):
+    """A model whose output is the states of some of its layers, side by side."""
+
+    def __init__(self, base: Backbone, layers: Sequence[int]) -> None:
+        super().__init__()
+        self.model = base.model
+        self._base = base
+        self._layers = layers
+
+    def forward(self, **asked: Any) -> Any:
+        """[B, n, layers * width] as `last_hidden_state`."""
+        told = self.model(output_hidden_states=True, **asked)
+        # The last of them went through the norm already.
+        states = [
+            told.hidden_states[layer]
+            if layer == self._base.layers
+            else self._base.norm(told.hidden_states[layer])
+            for layer in self._layers
+        ]
+        told.last_hidden_state = torch.cat(states, -1)
+        return told
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _StateReader:
+    """Reads states at the ends of steps; what solutions begin with is read once for all of them."""
+
+    base: Backbone
+    layers: tuple[int, ...]
+
+    @property
+    def about(self) -> tuple[object, ...]:
+        """What the states depend on, apart from the examples."""
+        return self.base.digits, self.base.dtype, self.layers
+
+    def read(self, part: Sequence[Sequence[Example]]) -> Tensor:
+        """[steps, layers, width] of the examples of some problems, in their order."""
+        reader = kv.Reader(
+            self.base.checkpoint.name,
+            _Layers(self.base, self.layers),
+            outputs="last_hidden_state",
+            tokens_at_once=_TOKENS,
+        )
+        beginnings = [_beginning(group) for group in part]
+        start = _common(beginnings)
+        first = reader.read([Run(None, start)])[0].kept if start else None
+        runs = [Run(first, ids[len(start) :]) for ids in beginnings]
+        open_runs = [run for run in runs if run.tokens]
+        kept = iter(reader.read(open_runs))
+        befores = [next(kept).kept if run.tokens else first for run in runs]
+        rows = [
+            Run(
+                before,
+                example.tokens[len(ids) :],
+                [place - len(ids) for place in example.places],
+                Keep.NEVER,
+            )
+            for group, ids, before in zip(part, beginnings, befores, strict=True)
+            for example in group
+        ]
+        told = torch.cat([result.outputs for result in reader.read(rows)])
+        return told.reshape(len(told), len(self.layers), -1).float().cpu()
+
+
+def _beginning(group: Sequence[Example]) -> tuple[int, ...]:
+    """What all solutions of a problem begin with, before the first place that is read."""
+    ids = _common([example.tokens for example in group])
+    return ids[: min(example.places[0] for example in group)]
+
+
+def _common(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Tokens that all begin with."""
+    least, most = min(rows), max(rows)
+    same = (at for at, token in enumerate(least) if at >= len(most) or token != most[at])
+    return least[: next(same, len(least))]
+
+
+def _part(read: _StateReader, part: Sequence[Sequence[Example]], cache: Path) -> Tensor:
+    examples = [(e.tokens, e.places) for group in part for e in group]
+    digest = hashlib.blake2b(repr((read.about, examples)).encode(), digest_size=8).hexdigest()
+    path = cache / f"{digest}.safetensors"
     try:
         if path.exists():
             return load_file(path)["states"]
         cache.mkdir(parents=True, exist_ok=True)
-        made = torch.cat(list(_computed(base, layers, part)))
         begun = path.with_suffix(".part")
-        save_file({"states": made}, begun)
+        save_file({"states": read.read(part)}, begun)
         begun.replace(path)
-        return made
+        return load_file(path)["states"]
     except OSError as error:
         raise RunError(f"{path}: cannot be used ({error}); free some space") from error
-
-
-@torch.inference_mode()
-def _computed(base: Backbone, layers: Sequence[int], part: Sequence[Example]) -> Iterator[Tensor]:
-    """[steps, layers, width] of some examples at a time, in their order."""
-    for first in range(0, len(part), _ROWS):
-        rows = part[first : first + _ROWS]
-        ids, mask = padded(rows)
-        device = base.checkpoint.device
-        told = base.model(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            use_cache=False,
-            output_hidden_states=True,
-        ).hidden_states
-        lines = [at for at, row in enumerate(rows) for _ in row.places]
-        places = [place for row in rows for place in row.places]
-        # The last of them went through the norm already.
-        read = [
-            told[layer][lines, places]
-            if layer == base.layers
-            else base.norm(told[layer][lines, places])
-            for layer in layers
-        ]
-        yield torch.stack(read, 1).float().cpu()
 
 
 def split(problems: Sequence[int], seed: int) -> tuple[list[int], list[int]]:

@@ -1,15 +1,15 @@
 """A reward model in process: a transformers backbone, a head, and what it has read of prefixes.
 
 A row is the text of a solution as its family lays it out. Only tokens that were not read before are
-computed: those of the problem once for all its solutions, those of a prefix once for all solutions
-that extend it, as their keys and values are kept in `State.verifier` (`models.kv`). The head is
-applied where a step is read and nowhere else, so that no logits of a whole vocabulary are ever
-made.
+computed: what all problems begin with once (a system prompt, worked examples), those of a problem
+once for all its solutions, those of a prefix once for all solutions that extend it. Their keys and
+values are kept in `State.verifier` (`models.kv`). The head is applied where a step is read and
+nowhere else, so that no logits of a whole vocabulary are ever made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,7 +25,7 @@ from outthink.verify.written import SolutionText
 __all__ = ["KEPT_BYTES", "TOKENS_AT_ONCE", "Reader"]
 
 _PROBLEMS = 64
-"""Problems whose beginnings are kept."""
+"""Problems whose beginnings are kept, and that are read side by side."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +39,15 @@ class _Known:
 
     def shared(self, ids: Sequence[int]) -> int:
         """Tokens that another row begins with too."""
-        most = min(len(self.ids), len(ids))
-        if tuple(ids[:most]) == self.ids[:most]:
-            return most
-        return next(index for index in range(most) if self.ids[index] != ids[index])
+        return common(self.ids, ids)
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """Tokens that both begin with."""
+    most = min(len(one), len(other))
+    if tuple(one[:most]) == tuple(other[:most]):
+        return most
+    return next(index for index in range(most) if one[index] != other[index])
 
 
 @dataclass(slots=True, eq=False)
@@ -60,9 +65,10 @@ class _Row:
     """Tokens that are already read."""
     scores: dict[int, float] = field(default_factory=dict)
 
-    def resume(self, known: _Known) -> None:
-        """Continue from what is known of another row, as far as it is the same."""
-        self.known, self.start = known, known.shared(self.ids)
+    def resume(self, known: _Known, most: int | None = None) -> None:
+        """Continue from what is known of another row, as far as it is the same, and for `most`
+        tokens."""
+        self.known, self.start = known, known.shared(self.ids[:most])
         unread = [index for index in self.wanted if index not in known.scores]
         self.start = min([self.start, *unread])
         self.scores = {index: known.scores[index] for index in self.wanted if index < self.start}
@@ -112,11 +118,20 @@ class Reader:
             tokens_at_once=tokens_at_once,
         )
         self._problems: dict[tuple[int, ...], _Known] = {}
+        """Those asked for last stand last."""
+        self._start: _Known | None = None
+        """What the problems that were read last have in common."""
+
+    @property
+    def backbone(self) -> nn.Module:
+        """What reads."""
+        model: nn.Module = self._kv.model
+        return model
 
     @property
     def parameters_count(self) -> int:
         """Weights that are used."""
-        modules = (self._kv.model, self._head)
+        modules = (self.backbone, self._head)
         return sum(weight.numel() for module in modules for weight in module.parameters())
 
     def score_batch(self, written: Sequence[SolutionText]) -> list[Verified]:
@@ -132,8 +147,9 @@ class Reader:
                 row.resume(state.verifier)
             rows.append(row)
         starts = [row.start for row in rows]
-        self._read_problems(rows)
-        self._read([row for row in rows if row.fresh > 0 and row.wanted])
+        for part in _of_few_problems(rows):
+            self._read_problems(part)
+            self._read([row for row in part if row.fresh > 0 and row.wanted])
         verified = []
         for text, encoding, row, cached in zip(written, encoded, rows, starts, strict=True):
             if not row.wanted:
@@ -162,6 +178,10 @@ class Reader:
             for ids, of in wanted.items()
             if ids and ids not in self._problems and len(of) > 1
         ]
+        for ids in wanted:
+            if ids in self._problems:
+                self._problems[ids] = self._problems.pop(ids)
+        self._read_start(new)
         self._read(new)
         for problem in new:
             assert problem.known is not None
@@ -171,6 +191,21 @@ class Reader:
         for ids, of in wanted.items():
             for row in of if ids in self._problems else ():
                 row.resume(self._problems[ids])
+
+    def _read_start(self, problems: Sequence[_Row]) -> None:
+        """Read what all these problems begin with, once, and go on from there."""
+        if len(problems) > 1:
+            first, *others = (row.ids for row in problems)
+            most = min(common(first, ids) for ids in others)
+            # A token of each problem is left to be read.
+            start = first[: min(most, *(len(row.ids) - 1 for row in problems))]
+            if start and (self._start is None or self._start.shared(start) < len(start)):
+                row = _Row(start, (), 0, Keep.ALWAYS)
+                self._read([row])
+                self._start = row.known
+        if self._start is not None:
+            for row in problems:
+                row.resume(self._start, len(row.ids) - 1)
 
     def _read(self, rows: Sequence[_Row]) -> None:
         """Compute what is left of every row."""
@@ -185,3 +220,13 @@ class Reader:
                 row.scores[place] = self.family.readout.probability(next(outputs))
             if result.kept is not None:
                 row.known = _Known(row.ids, result.kept, dict(row.scores))
+
+
+def _of_few_problems(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    """Rows of a few problems at a time: what is kept of problems is bounded."""
+    by_problem: dict[tuple[int, ...], list[_Row]] = {}
+    for row in rows:
+        by_problem.setdefault(row.ids[: row.lead], []).append(row)
+    problems = list(by_problem.values())
+    for first in range(0, len(problems), _PROBLEMS):
+        yield [row for of in problems[first : first + _PROBLEMS] for row in of]
