@@ -32,15 +32,14 @@ from outthink.models.dialects import (
     Completion,
     Dialect,
     Ending,
-    Likely,
     LlamaCpp,
     Message,
-    Reread,
     Vllm,
     before,
 )
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.in_process import SharedTime, in_flight
+from outthink.models.reread import Likely, Reread
 from outthink.models.thinking import parted
 from outthink.types import (
     END,

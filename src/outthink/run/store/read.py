@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -386,6 +386,17 @@ class View:
     ) -> dict[int, tuple[Any, ...]]:
         rows = self._db.execute(f"{select} WHERE {key} IN ({_IN})", (json.dumps(ids),))
         return {row[0]: row for row in rows}
+
+
+def critiques(database: sqlite3.Connection, scores: Iterable[int]) -> dict[int, int]:
+    """Tokens that a verifier wrote, by row of `score`; those that wrote none are left out."""
+    made = "SELECT 1 FROM sqlite_master WHERE name = 'critique'"
+    if database.execute(made).fetchone() is None:
+        return {}
+    rows = database.execute(
+        f"SELECT score, tokens FROM critique WHERE score IN ({_IN})", (json.dumps(list(scores)),)
+    )
+    return dict(rows)
 
 
 def _recorded_of(
