@@ -331,6 +331,11 @@ class OpenAIProposer:
         told = tuple(() if index in spared else place[:top] for index, place in enumerate(places))
         return replace(reread, top_logprobs=told)
 
+    @property
+    def chat(self) -> tuple[HttpClient, str]:
+        """The server and the name of its model, for who asks it something else."""
+        return self._client, self.capabilities.model
+
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""
         await self._client.aclose()

@@ -31,7 +31,7 @@ from outthink.grade import extract
 from outthink.models.chance import hashed
 from outthink.models.fingerprint import fingerprint
 from outthink.models.kv import KEPT_BYTES, ROWS, Batch, Keep, Kept, Reader, Run
-from outthink.models.openai import Read, Setting
+from outthink.models.openai import PLAIN, Read, Setting
 from outthink.models.reread import Reread, Spread
 from outthink.models.shape import ModelShape
 from outthink.models.texts import past
@@ -96,6 +96,11 @@ class HFProposer:
     def shape(self) -> ModelShape:
         """For the cost models."""
         return self._loaded.shape
+
+    def plain(self, most_tokens: int) -> HFProposer:
+        """The same model asked with a text as it is, for who wants something else written."""
+        setting = Setting(most_tokens, wording=PLAIN)
+        return HFProposer(self._loaded, setting, rows=self._rows)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self._turns.decode(tokens)

@@ -21,12 +21,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from outthink.errors import UsageError
 from outthink.plugin import load
 from outthink.types import BatchProposer, BatchVerifier, Proposer, Verifier
 from outthink.verify.spelling import Spelled, kind_of, spelled
 from outthink.verify.written import reading
+
+if TYPE_CHECKING:
+    from outthink.verify.writer import Writer
 
 AnyVerifier = Verifier | BatchVerifier
 Make = Callable[[str], AnyVerifier]
@@ -60,6 +64,17 @@ class Asked:
                 f"{self.name}: {text!r} says neither; write {option}=yes or {option}=no"
             )
         return None if text is None else text == "yes"
+
+    def warmth(self) -> float | None:
+        """The temperature; `None` for the usual one. Raises `UsageError` for what is none."""
+        text = self.spelled.options.get("temperature")
+        try:
+            given = None if text is None else float(text)
+        except ValueError:
+            given = -1.0
+        if given is not None and not 0 <= given <= 10:
+            raise UsageError(f"{self.name}: temperature={text!r} is no number from 0")
+        return given
 
     @property
     def address(self) -> tuple[str, str | None]:
@@ -110,7 +125,8 @@ def named(
             return named(one, proposer, make)
         return own(one, proposer) if make is None else make(one)
 
-    return _KINDS[kind_of(name)].make(Asked(name, _checked(name), proposer, part))
+    asked = Asked(name, _checked(name), proposer, part)
+    return _KINDS[asked.spelled.kind].make(asked)
 
 
 def own(name: str, proposer: Proposer | BatchProposer) -> Verifier | BatchVerifier:
@@ -193,6 +209,61 @@ def _judge(asked: Asked) -> AnyVerifier:
     return reading(judge, asked.proposer, earlier=bool(asked.said("earlier")))
 
 
+def _genrm(asked: Asked) -> AnyVerifier:
+    from outthink.verify.genrm import GenRM
+
+    votes, temperature = asked.count("votes", 1), asked.warmth()
+    scorer = GenRM(_writer(asked), votes=votes, temperature=temperature)
+    return reading(scorer, asked.proposer, earlier=bool(asked.said("earlier")))
+
+
+def _rubric(asked: Asked) -> AnyVerifier:
+    from outthink.verify.rubric import Rubric, read_file, typed
+
+    path, text = asked.text("file"), asked.text("criteria")
+    if bool(path) == bool(text):
+        raise UsageError(
+            f"{asked.name}: name a rubric, as file=FILE or criteria=CRITERION:WEIGHT|..."
+        )
+    criteria = read_file(Path(path)) if path else typed(text)
+    scorer = Rubric(_writer(asked), criteria)
+    return reading(scorer, asked.proposer, earlier=bool(asked.said("earlier")))
+
+
+def _backward(asked: Asked) -> AnyVerifier:
+    from outthink.verify.backward import NUMBERS, SAMPLES, Backward
+
+    numbers, samples = asked.count("numbers", NUMBERS), asked.count("samples", SAMPLES)
+    return reading(Backward(_writer(asked), numbers=numbers, samples=samples), asked.proposer)
+
+
+def _tests(asked: Asked) -> AnyVerifier:
+    from outthink.verify.tests import COUNT, Tests, read_file
+
+    if not asked.said("run"):
+        raise UsageError(
+            f"{asked.name}: runs programs that a model wrote, in the sandbox; say that it may, "
+            "run=yes"
+        )
+    path = asked.text("file")
+    if path and asked.spelled.model:
+        raise UsageError(f"{asked.name}: given tests need no model; leave one of the two out")
+    count = asked.count("count", COUNT)
+    if path:
+        return reading(Tests(given=read_file(Path(path))), asked.proposer)
+    return reading(Tests(_writer(asked), count=count), asked.proposer)
+
+
+def _writer(asked: Asked) -> Writer:
+    """The model that writes for a verifier: one of an address, or the proposer."""
+    from outthink.verify.writer import MOST_TOKENS, connect, writer
+
+    most, what = asked.count("most_tokens", MOST_TOKENS), asked.spelled.kind
+    if not asked.spelled.model:
+        return writer(asked.proposer, most_tokens=most, what=what)
+    return asyncio.run(connect(*asked.address, most_tokens=most, what=what))
+
+
 def _confidence(asked: Asked) -> AnyVerifier:
     from outthink.verify.confidence import TOP, confidence
 
@@ -239,12 +310,18 @@ def _members(combination: Spelled) -> tuple[str, ...]:
     return combination.parts if path is None else Learnt.read(Path(path)).typed
 
 
+_WRITES_GREEDY = frozenset({"most_tokens", "earlier"})
+_WRITES = _WRITES_GREEDY | {"temperature"}
 _LOADED = frozenset({"device", "dtype", "earlier"})
 _KINDS: dict[str, _Kind] = {
     "prm": _Kind(_prm, _LOADED | {"family"}, "yes"),
     "orm": _Kind(_orm, _LOADED, "yes"),
     "probe": _Kind(_probe, frozenset({"device", "model"}), "yes"),
     "judge": _Kind(_judge, frozenset({"earlier", "asking"}), "yes"),
+    "genrm": _Kind(_genrm, _WRITES | {"votes"}, "may"),
+    "rubric": _Kind(_rubric, _WRITES_GREEDY | {"file", "criteria"}, "may"),
+    "backward": _Kind(_backward, frozenset({"most_tokens", "numbers", "samples"}), "may"),
+    "tests": _Kind(_tests, frozenset({"most_tokens", "run", "file", "count"}), "may"),
     "confidence": _Kind(_confidence, frozenset({"top"}), "no"),
     "deepconf": _Kind(_deepconf, frozenset({"top", "window", "by"}), "no"),
     "self_certainty": _Kind(_self_certainty, frozenset({"top"}), "no"),
@@ -282,7 +359,7 @@ def _check_model(name: str, one: Spelled) -> None:
         raise UsageError(f"{name}: {what} is run in process; name its weights")
 
 
-_WRITING = ("judge",)
+_WRITING = ("judge", "genrm", "rubric", "backward", "tests")
 
 
 def _check_options(name: str, options: Mapping[str, str], known: frozenset[str]) -> None:
