@@ -71,7 +71,11 @@ def test_contract_draws_as_many_whole_solutions_as_it_counts(name, n):
         if draw.until is END or draw.temperature > 0
     )
     ahead = [draw.until for draw in proposer.rows if draw.until and draw.temperature == 0]
-    assert steps * (1 + max(ahead, default=0)) == 6 * SPENDS[name](n)
+    whole = 6 * SPENDS[name](n)
+    if name.startswith("early_end"):  # what it gives up it has begun, and not drawn
+        assert SPENDS[name](n) <= steps <= whole
+        return
+    assert steps * (1 + max(ahead, default=0)) == whole
 
 
 @every_strategy
