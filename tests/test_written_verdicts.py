@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -225,7 +226,18 @@ def test_critiques_are_charged_as_verifier_tokens_and_kept(tmp_path, monkeypatch
     with Store.open("a.store", write=False) as store:
         (outcome,) = store.view(None, "math").outcomes()
         (name,) = store.verifiers()
-    assert name.startswith("genrm-2-") and outcome.usage.verifier_tokens > 0
+        asked = store.view(None, "math").verifying("best_of_n", 2, {"a"})
+    assert name.startswith("genrm-2-")
+    assert (asked.solutions, asked.calls) == (2, 2)
+    assert 0 < asked.written_tokens < outcome.usage.verifier_tokens
+    assert main(["report", "a.store", "-o", "a.html"]) == 0
+    page = (tmp_path / "a.html").read_text()
+    (table,) = re.findall(
+        "<caption>Mean of a generation, in tokens and calls.*?</table>", page, re.S
+    )
+    cells = re.findall("<td>(.*?)</td>", table)
+    assert float(cells[-1].replace("\u202f", "")) == asked.written_tokens / 2
+    assert cells[-3] == "1"
 
 
 # Rubrics ------------------------------------------------------------------------------------------

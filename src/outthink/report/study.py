@@ -106,7 +106,13 @@ def build(
         if fitting is None or fitting.agreement is None
         else agreement(fitting.agreement),
         spending=tuple(
-            data.Spending(name, budget, len(study.problems), study.usage(name, budget))
+            data.Spending(
+                name,
+                budget,
+                len(study.problems),
+                study.usage(name, budget),
+                *study.verifying(name, budget),
+            )
             for name in study.strategies
             for budget in study.plan.budgets
             if study.problems and study.is_known(name, budget) and not study.asked.imported

@@ -1,6 +1,6 @@
 """Early ending: a trace that falls below the confidence of most earlier ones is given up.
 
-DeepConf online (Fu et al. 2025, arXiv 2508.15260, section 3.2; with `--verifier deepconf`, or any
+DeepConf online (Fu et al. 2025, arXiv 2508.15260; with `--verifier deepconf`, or any
 that scores unfinished solutions). A few traces are drawn whole, and the confidence that the best
 `keep` of them have becomes the threshold; the others are drawn a step at a time.
 """

@@ -1,7 +1,7 @@
 """Backward checking: does the answer lead back to the problem? (Weng et al. 2023, arXiv 2212.09561)
 
 A number of the problem is masked with X, the answer is told, and the model is asked for X
-(condition mask verification, section 3.2). The score is the share of such questions that gave the
+(condition mask verification). The score is the share of such questions that gave the
 number back: up to `numbers` numbers of the problem, each asked `samples` times. A reply without a
 number did not give it back. A solution without an answer, and a problem without a number, have no
 score, and cost nothing.

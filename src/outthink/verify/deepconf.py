@@ -1,7 +1,7 @@
 """DeepConf: a trace is as sure as its least sure stretch (Fu et al. 2025, arXiv 2508.15260).
 
 Confidence in a token is minus the mean log probability of the k likeliest tokens there, that of a
-group the mean over a window of tokens that ends at one (section 2). A trace is judged by its lowest
+group the mean over a window of tokens that ends at one. A trace is judged by its lowest
 group, by the mean of its lowest tenth of groups, or by its last tokens (tail). The score of a step
 is that of the solution up to its end, so the last one is that of the whole, and a search may end a
 trace as soon as it falls too low. It is written as `confidence` writes it: 1 - log k / C.
@@ -25,7 +25,7 @@ from outthink.types import BatchProposer, BatchVerifier, Proposer, Scores, Verif
 from outthink.verify.confidence import TOP, likelihoods, token_confidence
 
 WINDOW = 2048
-"""Tokens of a group (section 2)."""
+"""Tokens of a group: for long thoughts. Shorter solutions need a shorter one."""
 LOWEST_SHARE = 0.1
 
 Floats = NDArray[np.float64]

@@ -2,7 +2,7 @@
 arXiv 2408.15240).
 
 The score is the probability of "Yes" at that place, of Yes and No alone, the mean over v critiques
-(GenRM-CoT with majority voting, section 3). Where the server gives no log probabilities, a vote is
+(GenRM-CoT with majority voting). Where the server gives no log probabilities, a vote is
 1 or 0 as it says. A critique without a verdict is asked for once more, and is then no vote; without
 any vote there is no score. Whole solutions are read: only the last step has a score. All that is
 written is charged as verifier tokens.

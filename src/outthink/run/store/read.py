@@ -87,6 +87,18 @@ class SearchTree:
 
 
 @dataclass(frozen=True, slots=True)
+class Verifying:
+    """What searches asked of verifiers."""
+
+    solutions: int
+    """Solutions, and prefixes of them, that were drawn."""
+    calls: int
+    """Those that were scored."""
+    written_tokens: int
+    """Tokens of critiques that were written for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much a store holds, of all models together."""
 
@@ -347,6 +359,22 @@ class View:
                 )
                 totals[number] = totals.get(number, Usage()) + cost
         return [totals[number] for number in range(len(totals))]
+
+    def verifying(
+        self, strategy: str, budget: int, problems: Container[str], stream: str = ""
+    ) -> Verifying:
+        """What these problems' finished jobs asked of verifiers, all together."""
+        with self._guard("read"):
+            jobs = self._db.execute(
+                "SELECT s.tree, p.name FROM search s JOIN problem p ON p.id = s.problem"
+                f" WHERE s.strategy = ? AND s.budget = ? AND s.stream = ? AND s.team IN ({_IN})",
+                (strategy, budget, stream, self._teams),
+            ).fetchall()
+            trees = [codec.TreeRows.unpack(packed) for packed, name in jobs if name in problems]
+            scores = [row for tree in trees for row in tree.scores]
+            written = critiques(self._db, set(scores))
+        solutions = sum(len(tree.draws) for tree in trees)
+        return Verifying(solutions, len(scores), sum(written.get(row, 0) for row in scores))
 
     def _tree_rows(
         self, problem_id: str, strategy: str, budget: int, stream: str
