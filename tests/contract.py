@@ -93,6 +93,8 @@ SPENDS: dict[str, Callable[[int], int]] = {
     "ucb": all_of_it,
     "ucb(c=2.0,answer=max)": all_of_it,
     "revise": all_of_it,
+    "early_end": all_of_it,
+    "early_end(warmup=2,keep=0.1,answer=majority)": all_of_it,
     "budget_forcing": all_of_it,
     "budget_forcing(waits=1,answer=weighted)": all_of_it,
     "revise(sequential=1)": all_of_it,

@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import random
+import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -169,6 +170,9 @@ class FakeServer:
     its status and it."""
     says: object = None
     """What a chat answers to the text of its last turn, where that is given."""
+    tells: object = None
+    """Word of a chat's answer -> the likeliest tokens there and their probabilities, where a chat
+    gives log probabilities."""
     writes: object = None
     """What the model writes after the text that it has written, in place of what is made up."""
     headers: str = ""
@@ -428,11 +432,29 @@ class FakeServer:
                 "index": index,
                 "message": {"role": "assistant", "content": texts[index]},
                 "finish_reason": "length" if why == "length" else "stop",
-                "logprobs": None,
+                "logprobs": self._told(texts[index]) if body.get("logprobs") else None,
             }
             for index, (tokens, why) in enumerate(rows)
         ]
         return 200, {"choices": choices, "usage": usage}
+
+    def _told(self, text):
+        """As chat APIs tell log probabilities: a token a word, with the white space before it."""
+        if self.tells is None:
+            return None
+        content = []
+        for token in re.findall(r"\s*\S+|\s+$", text):
+            likely = self.tells(token)
+            content.append(
+                {
+                    "token": token,
+                    "logprob": 0.0,
+                    "top_logprobs": [
+                        {"token": other, "logprob": math.log(share)} for other, share in likely
+                    ],
+                }
+            )
+        return {"content": content}
 
     _vllm_chat_completions = _chat_chat_completions
     _llamacpp_chat_completions = _chat_chat_completions

@@ -71,7 +71,11 @@ def test_contract_draws_as_many_whole_solutions_as_it_counts(name, n):
         if draw.until is END or draw.temperature > 0
     )
     ahead = [draw.until for draw in proposer.rows if draw.until and draw.temperature == 0]
-    assert steps * (1 + max(ahead, default=0)) == 6 * SPENDS[name](n)
+    whole = 6 * SPENDS[name](n)
+    if name.startswith("early_end"):  # what it gives up it has begun, and not drawn
+        assert SPENDS[name](n) <= steps <= whole
+        return
+    assert steps * (1 + max(ahead, default=0)) == whole
 
 
 @every_strategy
@@ -131,6 +135,9 @@ def test_contract_a_search_never_runs_more_than_forty_rounds(name, n):
     rounds = [r for r, _ in log if isinstance(r, Propose) and r.until == 1 and r.temperature > 0]
     # A round is a depth: some searches ask for one prefix at a time.
     depths = {prefix.steps for r in rounds for prefix in r.prefixes}
+    if name.startswith("early_end"):  # it may have given all of them up before
+        assert len(depths) <= MAX_ROUNDS
+        return
     assert len(depths) == (MAX_ROUNDS if name in STEPWISE else 0)
     assert max(s.steps for s in result.choice.candidates) == 60  # and ends what it has in hand
     assert result.outcome.answer is not None

@@ -119,6 +119,7 @@ def test_torch_is_imported_by_engines_in_process_alone():
         "models.fingerprint",
         "models.kv",
         "models.transformers",
+        "models.uniform",
         "models.weights",
     }
 

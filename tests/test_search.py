@@ -56,6 +56,7 @@ TRACES = {
     "mcts-8": ("mcts", 8),
     "ab-mcts-6": ("ab_mcts", 6),
     "ucb-6": ("ucb", 6),
+    "early-end-8": ("early_end(keep=0.5)", 8),
 }
 
 

@@ -453,7 +453,7 @@ def test_a_served_model_with_a_prm_in_process(tmp_path):
         ("prm:x?famly=trl", "unknown option 'famly'; prm takes device, dtype, earlier, family"),
         ("judge:http://localhost:1?x=1", "judge takes asking, earlier"),
         ("orm:x?earlier=maybe", "write earlier=yes or earlier=no"),
-        ("confidence?top=many", "is no number of tokens"),
+        ("confidence?top=many", "is no whole number from 1"),
         ("confidence?top=1", "give 2 or more"),
         ("prm:no/such/folder/here?family=none", "no model that transformers can read"),
     ],

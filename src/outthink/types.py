@@ -397,6 +397,8 @@ class Verified:
     cached_tokens: int
     shared_tokens: int = 0
     """Those of the computed tokens that every solution of this problem has."""
+    written_tokens: int = 0
+    """Those of the computed tokens that the verifier wrote itself, as a critique."""
 
 
 Row = TypeVar("Row")
@@ -481,6 +483,30 @@ class BatchVerifier(Protocol):
     def name(self) -> str: ...
 
     def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]: ...
+
+
+@runtime_checkable
+class Combines(Protocol):
+    """A verifier made of others. The runner asks the parts and keeps what each says, so that no
+    score of a part is paid twice; whoever asks without a runner calls `verify`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def parts(self) -> Sequence[Verifier]: ...
+
+    def shown(self, place: int, solution: Solution) -> Solution:
+        """A solution as the part at this place is given it."""
+        ...
+
+    def left(self, place: int, solution: Solution, shown: Solution) -> None:
+        """Keep what the part at this place has cached of a solution that it was shown."""
+        ...
+
+    def combine(self, rows: Sequence[Verified]) -> Verified:
+        """One row of those of the parts, in their order."""
+        ...
 
 
 @runtime_checkable

@@ -105,6 +105,8 @@ OUTTHINK = Commands(
         "report": ("report:report", "write a store's report, one HTML page"),
         "import": ("import_:import_", "make a store of samples that other tools recorded"),
         "export": ("export:export", "write a store's samples as a table that import reads"),
+        "compare": ("compare:compare", "strategies and verifiers of a store, paired"),
+        "combine": ("combine:combine", "learn to weigh several verifiers of a store"),
         "forcing": ("forcing:forcing", "what longer thoughts of a reasoning model are worth"),
         "overthinking": ("overthinking:overthinking", "whether longer solutions are better"),
         "convert": ("convert:convert", "take over a store of the format before"),

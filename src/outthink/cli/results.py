@@ -40,7 +40,7 @@ def print_swept(accuracies: Accuracies) -> None:
         ]
         print("\nthe same over all problems, were those left out all wrong, and all right")
         _print_cells(bounds)
-    if accuracies.verifiers:
+    if len(accuracies.verifiers) > 1:
         _print_verifiers(accuracies.verifiers)
 
 

@@ -29,7 +29,9 @@ from outthink.errors import UsageError
 from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
 from outthink.models.chance import hashed
+from outthink.models.reread import Reread, Spread
 from outthink.models.shape import ModelShape
+from outthink.models.uniform import from_uniform
 from outthink.types import (
     Draw,
     Drawn,
@@ -256,6 +258,47 @@ class LabProposer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         return tokenizer.decode(tokens)
+
+    def reread(self, solutions: Sequence[Solution], top: int) -> list[Reread]:
+        """The `top` likeliest log probabilities at every token of each solution."""
+        most = min(top, tokenizer.VOCABULARY)
+        return [
+            Reread(tuple(map(tuple, likely.topk(most).values.tolist())), *cost)
+            for likely, cost in self._read_again(solutions)
+        ]
+
+    def spread(self, solutions: Sequence[Solution]) -> list[Spread]:
+        """How far from uniform the model was at every token of each solution."""
+        return [
+            Spread(tuple(from_uniform(likely).tolist()), tokenizer.VOCABULARY, *cost)
+            for likely, cost in self._read_again(solutions)
+        ]
+
+    def _read_again(
+        self, solutions: Sequence[Solution]
+    ) -> list[tuple[Tensor, tuple[int, int, int]]]:
+        """[n, vocabulary] log probabilities at the tokens of each solution (one at least), and the
+        tokens computed, cached and shared; solutions of one length are read together."""
+        reader = self._reader
+        groups: dict[tuple[int, int], list[int]] = {}
+        for at, solution in enumerate(solutions):
+            groups.setdefault((_lead(solution), len(solution.tokens)), []).append(at)
+        read: dict[int, tuple[Tensor, tuple[int, int, int]]] = {}
+        for (lead, length), places in groups.items():
+            start = lead + tokenizer.PROMPT_LENGTH
+            cost = (start + length - 1, 0, 0 if lead else tokenizer.PROMPT_LENGTH)
+            for part in split(places, reader.rows, 1):
+                some = [solutions[at] for at in part]
+                wanted = [(one.problem.prompt, one.history, ()) for one in some]
+                cache, first = reader.start(wanted, [None] * len(some))
+                tokens = torch.tensor([one.tokens[:-1] for one in some], dtype=torch.long)
+                outputs = first[: len(some), None]
+                if length > 1:
+                    rest = reader.extend(_tall(tokens), cache)[: len(some)]
+                    outputs = torch.cat([outputs, rest], 1)
+                likely = outputs[..., : tokenizer.VOCABULARY].float().log_softmax(-1)
+                read.update((at, (row, cost)) for at, row in zip(part, likely, strict=True))
+        return [read[at] for at in range(len(solutions))]
 
     def propose_batch(self, draws: Sequence[Draw]) -> list[Drawn]:
         """Extend every row. A row that fills the context comes back truncated.

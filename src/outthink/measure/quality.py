@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +92,20 @@ def auc(scores: Floats, right: NDArray[np.bool_]) -> float | None:
         return None
     above = _mid_ranks(scores)[right].sum() - positive * (positive + 1) / 2
     return float(above / (positive * negative))
+
+
+def auc_within(
+    scores: Sequence[Floats], right: Sequence[NDArray[np.bool_]]
+) -> tuple[float, int] | None:
+    """Mean `auc` over the problems that have right and wrong samples with a score, and their
+    number; `None` where no problem has both.
+
+    It is what choosing among the samples of one problem depends on. The `auc` over all samples
+    together is mostly how well easy problems are told from hard ones.
+    """
+    values = [auc(*problem) for problem in zip(scores, right, strict=True)]
+    known = [value for value in values if value is not None]
+    return (float(np.mean(known)), len(known)) if known else None
 
 
 def spearman(a: Floats, b: Floats) -> float | None:

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol
 from outthink.errors import ContextError
 from outthink.models.asking import ANSWER, QUESTION, Asking
 from outthink.models.http import HttpClient, Malformed
+from outthink.models.reread import Likely, Reread
 from outthink.models.thinking import joined, parted
 
 
@@ -63,10 +64,6 @@ class Ask:
     """Tokens that do the same."""
 
 
-Likely = Sequence[float]
-"""Log probabilities of the likeliest tokens at one place, falling."""
-
-
 @dataclass(frozen=True, slots=True)
 class Completion:
     """One row of a response; counts are the server's own, where it counts."""
@@ -86,19 +83,6 @@ class Completion:
     likely: tuple[Likely, ...] | None = field(default=None, repr=False)
     """Log probabilities of the likeliest tokens at each place, where they were asked for; empty at
     a place for which the server gives none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reread:
-    """Log probabilities at the tokens of an answer that a model read again, and what reading
-    cost."""
-
-    top_logprobs: tuple[Likely, ...]
-    """At every place that was asked about."""
-    computed_tokens: int
-    cached_tokens: int
-    shared_tokens: int = 0
-    """Computed tokens that all answers to this problem begin with."""
 
 
 class Dialect(Protocol):

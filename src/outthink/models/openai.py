@@ -32,15 +32,14 @@ from outthink.models.dialects import (
     Completion,
     Dialect,
     Ending,
-    Likely,
     LlamaCpp,
     Message,
-    Reread,
     Vllm,
     before,
 )
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
 from outthink.models.in_process import SharedTime, in_flight
+from outthink.models.reread import Likely, Reread
 from outthink.models.thinking import parted
 from outthink.types import (
     END,
@@ -331,6 +330,11 @@ class OpenAIProposer:
             solution.state.proposer = Left(tuple(places))
         told = tuple(() if index in spared else place[:top] for index, place in enumerate(places))
         return replace(reread, top_logprobs=told)
+
+    @property
+    def chat(self) -> tuple[HttpClient, str]:
+        """The server and the name of its model, for who asks it something else."""
+        return self._client, self.capabilities.model
 
     async def aclose(self) -> None:
         """Let go of all connections; the next draw makes new ones."""

@@ -29,12 +29,13 @@ from torch import Tensor
 
 from outthink.grade import extract
 from outthink.models.chance import hashed
-from outthink.models.dialects import Reread
 from outthink.models.fingerprint import fingerprint
 from outthink.models.kv import KEPT_BYTES, ROWS, Batch, Keep, Kept, Reader, Run
-from outthink.models.openai import Read, Setting
+from outthink.models.openai import PLAIN, Read, Setting
+from outthink.models.reread import Reread, Spread
 from outthink.models.shape import ModelShape
 from outthink.models.texts import past
+from outthink.models.uniform import from_uniform
 from outthink.models.weights import HF, Loaded, load
 from outthink.types import END, Draw, Drawn, Solution, State, refuse_force, refuse_framing
 
@@ -96,6 +97,11 @@ class HFProposer:
         """For the cost models."""
         return self._loaded.shape
 
+    def plain(self, most_tokens: int) -> HFProposer:
+        """The same model asked with a text as it is, for who wants something else written."""
+        setting = Setting(most_tokens, wording=PLAIN)
+        return HFProposer(self._loaded, setting, rows=self._rows)
+
     def decode(self, tokens: Sequence[int]) -> str:
         return self._turns.decode(tokens)
 
@@ -115,13 +121,30 @@ class HFProposer:
 
     def reread(self, solutions: Sequence[Solution], top: int) -> list[Reread]:
         """The `top` likeliest log probabilities at every token of each solution (one at least)."""
+        reread = []
+        for logits, cost in self._read_again(solutions):
+            likeliest = logits.topk(min(top, logits.size(-1))).values
+            likely = likeliest - logits.logsumexp(-1, keepdim=True)
+            reread.append(Reread(tuple(map(tuple, likely.tolist())), *cost))
+        return reread
+
+    def spread(self, solutions: Sequence[Solution]) -> list[Spread]:
+        """How far from uniform the model was at every token of each solution (one at least)."""
+        return [
+            Spread(tuple(from_uniform(logits).tolist()), logits.size(-1), *cost)
+            for logits, cost in self._read_again(solutions)
+        ]
+
+    def _read_again(
+        self, solutions: Sequence[Solution]
+    ) -> Iterator[tuple[Tensor, tuple[int, int, int]]]:
+        """The logits at the tokens of each solution, and the tokens computed, cached and shared."""
         prompts = [
             self._turns.prompt(solution.problem.prompt, solution.history) for solution in solutions
         ]
         starts = dict.fromkeys(prompts)
         known = self._read_prompts(starts)
         rows = list(zip(solutions, prompts, strict=True))
-        reread: list[Reread] = []
         for part in _of_tokens(rows, _REREAD):
             # What follows the last token is not asked for.
             begun = [(solution.tokens[:-1], known[prompt]) for solution, prompt in part]
@@ -135,17 +158,8 @@ class HFProposer:
                 ending = _ending(kept)[None]
                 after = next(results).outputs if tokens else ending[:0]
                 logits = torch.cat([ending, after]).float()
-                likeliest = logits.topk(min(top, logits.size(-1))).values
-                likely = likeliest - logits.logsumexp(-1, keepdim=True)
-                reread.append(
-                    Reread(
-                        tuple(map(tuple, likely.tolist())),
-                        len(prompt) + len(solution.tokens) - 1,
-                        0,
-                        0 if solution.history else len(prompt),
-                    )
-                )
-        return reread
+                shared = 0 if solution.history else len(prompt)
+                yield logits, (len(prompt) + len(solution.tokens) - 1, 0, shared)
 
     def _row(self, draw: Draw) -> _Row:
         prefix = draw.prefix

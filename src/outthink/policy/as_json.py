@@ -217,6 +217,11 @@ def _quality(one: VerifierQuality) -> dict[str, Any]:
     return {
         "verifier": one.verifier,
         "auc_within_problems": one.auc,
+        "auc_problems": one.auc_problems,
+        "auc_all": one.auc_all,
+        "calibration_error": one.error,
+        "calibration_error_held_out": one.error_after,
+        "verifier_tokens_per_solution": one.tokens,
         "rows": [
             {"budget": budget, "weighted": _interval(weighted), "plain": _interval(plain)}
             for budget, weighted, plain in columns

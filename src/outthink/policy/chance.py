@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from outthink.measure.arrays import Floats, Integers
+from outthink.measure.logistic import logistic
 from outthink.measure.pools import NO_ANSWER
 from outthink.policy.looks import of_answers
 from outthink.policy.tally import Cells, Tally, log_odds
 from outthink.policy.trials import Source
-
-_STEPS = 40
-"""Newton steps at most; ten are usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +54,6 @@ class ScoreCurve:
 def _score_columns(scores: NDArray[np.floating]) -> Floats:
     odds = log_odds(scores)
     return np.stack([np.ones_like(odds), odds, np.maximum(odds, 0)], axis=1)
-
-
-def logistic(columns: Floats, right: Floats, *, ridge: float) -> Floats:
-    """Weights [F] of a logistic regression with a ridge penalty, by Newton's method."""
-    weights = np.zeros(columns.shape[1])
-    penalty = ridge * np.eye(weights.size)
-    for _ in range(_STEPS):
-        chance = expit(columns @ weights)
-        slope = columns.T @ (right - chance) - ridge * weights
-        curvature = (columns * (chance * (1 - chance))[:, None]).T @ columns + penalty
-        step = np.linalg.solve(curvature, slope)
-        weights += step
-        if np.abs(step).max() < 1e-6:
-            break
-    return weights
 
 
 def likeliest(tally: Tally, weights: Floats) -> tuple[Integers, Cells]:

@@ -25,7 +25,8 @@ import numpy as np
 
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
-from outthink.policy.chance import ScoreCurve, logistic
+from outthink.measure.logistic import logistic
+from outthink.policy.chance import ScoreCurve
 from outthink.policy.explore import (
     STEPS_EACH,
     Answers,

@@ -22,7 +22,7 @@ def calibration(report: Report, styles: Styles) -> Section | None:
     shown = [measured for measured in report.calibrations if measured.buckets]
     if not shown:
         return None
-    body = "".join(_calibration_figure(measured, index) for index, measured in enumerate(shown))
+    body = "".join(calibration_figure(measured, str(index)) for index, measured in enumerate(shown))
     return Section(
         "calibration",
         "Calibration",
@@ -31,7 +31,8 @@ def calibration(report: Report, styles: Styles) -> Section | None:
     )
 
 
-def _calibration_figure(measured: Calibration, index: int) -> str:
+def calibration_figure(measured: Calibration, name: str) -> str:
+    """A reliability diagram with its heading and figures; `name` tells it from others."""
     measures = (("AUC", measured.auc), ("ECE", measured.ece))
     facts = "".join(
         tag("div", tag("dt", name), tag("dd", f"{value:.3f}"))
@@ -50,7 +51,7 @@ def _calibration_figure(measured: Calibration, index: int) -> str:
         "div",
         head,
         figure(
-            f"figure-calibration-{index}",
+            f"figure-calibration-{name}",
             reliability(measured),
             reading=prose.read_calibration(measured),
             basis=f"{whole(scored)} {measured.unit} of {counted(measured.problems, 'problem')}; "

@@ -217,6 +217,10 @@ class Spending:
     budget: int
     problems: int
     usage: Usage
+    verifier_calls: float = 0.0
+    """Solutions and prefixes that were scored."""
+    critique_tokens: float = 0.0
+    """Those of the verifier's tokens that it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +268,18 @@ class VerifierCurves:
     """Best-of-N weighted."""
     plain: tuple[Point, ...]
     """Plain best-of-N."""
+    auc_problems: int = 0
+    """Problems that have right and wrong samples."""
+    auc_all: float | None = None
+    """The same chance over the samples of all problems together."""
+    error: float | None = None
+    """Expected calibration error of the scores as they are."""
+    error_after: float | None = None
+    """The same after isotonic regression on the other half of the problems."""
+    tokens: float | None = None
+    """Verifier tokens computed a solution."""
+    calibrated: Calibration | None = None
+    """The reliability of the probabilities that isotonic regression made of the scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +302,7 @@ class Report:
     spending: tuple[Spending, ...] = ()
     trees: tuple[Tree, ...] = ()
     verifiers: tuple[VerifierCurves, ...] = ()
-    """All that scored the same samples, where more than one did."""
+    """All that scored the same samples."""
     promises: tuple[Promise, ...] = ()
     """Of policies that were run live."""
 

@@ -16,7 +16,7 @@ from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Method
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval, intervals, wilson
-from outthink.measure.quality import auc, calibration_error, reliability
+from outthink.measure.quality import Reliability, auc, calibration_error, reliability
 from outthink.policy.results import FitResult, SequentialFit
 from outthink.policy.table import Fit
 from outthink.report import data
@@ -106,7 +106,13 @@ def build(
         if fitting is None or fitting.agreement is None
         else agreement(fitting.agreement),
         spending=tuple(
-            data.Spending(name, budget, len(study.problems), study.usage(name, budget))
+            data.Spending(
+                name,
+                budget,
+                len(study.problems),
+                study.usage(name, budget),
+                *study.verifying(name, budget),
+            )
             for name in study.strategies
             for budget in study.plan.budgets
             if study.problems and study.is_known(name, budget) and not study.asked.imported
@@ -134,7 +140,38 @@ def _verifier(one: VerifierQuality) -> data.VerifierCurves:
         pairs = zip(one.budgets, values, strict=True)
         return tuple(data.Point(n, value.mean, value.low, value.high) for n, value in pairs)
 
-    return data.VerifierCurves(one.verifier, one.auc, curve(one.weighted), curve(one.plain))
+    return data.VerifierCurves(
+        one.verifier,
+        one.auc,
+        curve(one.weighted),
+        curve(one.plain),
+        one.auc_problems,
+        one.auc_all,
+        one.error,
+        one.error_after,
+        one.tokens,
+        _calibrated(one),
+    )
+
+
+def _calibrated(one: VerifierQuality) -> data.Calibration | None:
+    if not one.curve_after:
+        return None
+    return data.Calibration(
+        f"{one.verifier}, calibrated",
+        _buckets(one.curve_after),
+        one.weighted[0].problems,
+        unit="solutions",
+        ece=one.error_after,
+    )
+
+
+def _buckets(rows: Sequence[Reliability]) -> tuple[data.Bucket, ...]:
+    return tuple(
+        data.Bucket(row.score, row.rate, *wilson(row.rate, row.count), row.count)
+        for row in rows
+        if row.count
+    )
 
 
 def points(budgets: Sequence[float], accuracy: Floats, seed: int = 0) -> tuple[data.Point, ...]:
@@ -241,15 +278,10 @@ def _calibration(study: Study, verifiers: Sequence[str]) -> tuple[data.Calibrati
     if not scores or not verifiers:
         return ()
     value, outcome = np.array(scores), np.array(ended)
-    rows = reliability(value, outcome)
     return (
         data.Calibration(
             verifier=verifiers[0],
-            buckets=tuple(
-                data.Bucket(row.score, row.rate, *wilson(row.rate, row.count), row.count)
-                for row in rows
-                if row.count
-            ),
+            buckets=_buckets(reliability(value, outcome)),
             problems=len(study.problems),
             auc=auc(value, outcome),
             ece=calibration_error(value, outcome),

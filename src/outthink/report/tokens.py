@@ -59,8 +59,40 @@ def tokens(report: Report, styles: Styles) -> Section | None:
                 caption="Mean tokens a problem",
             ),
             can_save=False,
-        ),
+        )
+        + _each_generation(report.spending, styles),
     )
+
+
+def _each_generation(spending: Sequence[Spending], styles: Styles) -> str:
+    """What a generation really costs, by search."""
+    rows = [
+        [styles[spent.strategy].label, whole(spent.budget), *map(whole, _each(spent))]
+        for spent in spending
+        if spent.usage.generations
+    ]
+    heads = [
+        *("strategy", "generations", "decoded", "of it discarded", "verifier calls"),
+        *("verifier tokens", "of it critiques"),
+    ]
+    said = (
+        "What a generation really costs: budgets count generations, and a generation of one search "
+        "takes more tokens than one of another. A verifier call is a solution or a prefix scored."
+    )
+    caption = "Mean of a generation, in tokens and calls"
+    return tag("p", escape(said)) + table(heads, rows, caption=caption)
+
+
+def _each(spent: Spending) -> list[float]:
+    usage = spent.usage
+    amounts = (
+        usage.decoded_tokens,
+        usage.discarded_tokens,
+        spent.verifier_calls,
+        usage.verifier_tokens,
+        spent.critique_tokens,
+    )
+    return [round(amount / usage.generations, 1) for amount in amounts]
 
 
 def _parts(spent: Spending) -> list[float]:

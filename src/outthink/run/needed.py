@@ -7,11 +7,12 @@ make the response of all of them: numbered in the search tree, with nothing coun
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
 from outthink.run.events import Drew, Event, Scored
+from outthink.run.in_parts import in_parts
 from outthink.run.journal import (
     Book,
     Job,
@@ -28,6 +29,7 @@ from outthink.types import (
     SEED_STRIDE,
     Arrival,
     Choice,
+    Combines,
     Draw,
     Drawn,
     Propose,
@@ -286,9 +288,17 @@ class DrawsNeeded:
 class ScoresNeeded:
     """The rows of a `Verify`: one for each solution that was not scored in this job before."""
 
-    def __init__(self, active: ActiveJob, request: Verify, engine: Verifier) -> None:
+    def __init__(
+        self,
+        active: ActiveJob,
+        request: Verify,
+        engine: Verifier,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`saved` is told where rows of a part were kept, of an engine made of parts."""
         self._active = active
         self._engine = engine
+        self._saved = saved
         active.asked[request.role] = engine.name
         self._read = read = active.reads.setdefault(engine.name, _Read())
         # By what they say and not by number alone: a search may cut a solution, or write its own.
@@ -311,7 +321,13 @@ class ScoresNeeded:
         return [place for place, row in enumerate(self._rows) if row is None]
 
     def ask(self, places: Sequence[int]) -> AsyncIterator[Arrival[Verified]]:
-        return self._engine.verify([self._solutions[place] for place in places])
+        asked = [self._solutions[place] for place in places]
+        if not isinstance(self._engine, Combines):
+            return self._engine.verify(asked)
+        keys = [self.keys[place] for place in places]
+        lost = [self._before[place].lost for place in places]
+        book = self._active.book
+        return in_parts(self._engine, asked, keys, book, lost=lost, saved=self._saved)
 
     def record(self, asked: Sequence[int], arrivals: Sequence[Arrival[Verified]]) -> None:
         places = [asked[arrival.place] for arrival in arrivals]
@@ -431,7 +447,11 @@ def _moved(row: Verified, tokens: int) -> Verified:
         return row
     # Built anew and not by `replace`, which takes three times as long.
     return Verified(
-        row.scores, row.computed_tokens - tokens, row.cached_tokens + tokens, row.shared_tokens
+        row.scores,
+        row.computed_tokens - tokens,
+        row.cached_tokens + tokens,
+        row.shared_tokens,
+        row.written_tokens,
     )
 
 

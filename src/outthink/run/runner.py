@@ -306,7 +306,7 @@ class Runner:
                 f"{active.job.strategy.name} needs a verifier and none was given; name one or "
                 "use majority"
             )
-        needed = ScoresNeeded(active, request, engine)
+        needed = ScoresNeeded(active, request, engine, run.commit_soon)
         try:
             await run.fetch(needed)
         except (_EngineFailed, asyncio.CancelledError):

@@ -26,6 +26,7 @@ from outthink.search.best_of_n import best_of_n
 from outthink.search.budget_forcing import budget_forcing
 from outthink.search.describe import about, settled
 from outthink.search.dvts import dvts
+from outthink.search.early_end import early_end
 from outthink.search.first_finish import first_finish
 from outthink.search.greedy import greedy
 from outthink.search.last_finish import last_finish
@@ -55,6 +56,7 @@ SEARCHES: dict[str, Callable[..., Search]] = {
     "ab_mcts": ab_mcts,
     "ucb": ucb,
     "budget_forcing": budget_forcing,
+    "early_end": early_end,
 }
 """Every search that ships, by the name it is written with."""
 

@@ -19,7 +19,7 @@ from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
 from outthink.types import LARGER, REVISER, BatchProposer, BatchVerifier, Proposer, Verifier
-from outthink.verify.named import FORMS, check, is_named, named, own
+from outthink.verify.named import FORMS, check, is_named, named, own, parts_of
 
 if TYPE_CHECKING:
     from outthink.models.openai import Setting
@@ -160,20 +160,24 @@ class Models:
         ):
             if is_named(name):
                 check(name)
-            elif name not in (*known, *VARIANTS) and (
-                name.startswith(source.LAB) or not is_plugin(name)
-            ):
-                forms = ", ".join((*known, *FORMS))
-                raise UsageError(
-                    f"unknown verifier {name!r}; write one of {forms}, or one of your own as "
-                    "my_module:my_verifier"
-                )
-            elif name.startswith(source.LAB) and reads_any_text(writes):
-                option = "--verifier" if known is VERIFIERS else "--revision-verifier"
-                raise UsageError(
-                    f"{name} reads the lab's task alone, not what {writes} writes; give {option} "
-                    f"none, or one of {', '.join(FORMS)}"
-                )
+            for part in parts_of(name):
+                self._check_part(part, known, writes)
+
+    def _check_part(self, name: str, known: Sequence[str], writes: str) -> None:
+        if is_named(name):
+            return
+        if name not in (*known, *VARIANTS) and (name.startswith(source.LAB) or not is_plugin(name)):
+            forms = ", ".join((*known, *FORMS))
+            raise UsageError(
+                f"unknown verifier {name!r}; write one of {forms}, or one of your own as "
+                "my_module:my_verifier"
+            )
+        if name.startswith(source.LAB) and reads_any_text(writes):
+            option = "--verifier" if known is VERIFIERS else "--revision-verifier"
+            raise UsageError(
+                f"{name} reads the lab's task alone, not what {writes} writes; give {option} "
+                f"none, or one of {', '.join(FORMS)}"
+            )
 
     def _writer(self, name: str, known: Sequence[str], grader: str) -> Proposer | BatchProposer:
         if reads_any_text(name):
@@ -198,11 +202,20 @@ class Models:
         if name == NONE:
             return None
         if is_named(name):
-            return named(name, proposer)
+            return named(name, proposer, lambda part: self._part(part, known, proposer))
         if name in (*known, *VARIANTS):
             verifier: BatchVerifier = self._lab.verifier(name.removeprefix(source.LAB))
             return verifier
         return own(name, proposer)
+
+    def _part(
+        self, name: str, known: Sequence[str], proposer: Proposer | BatchProposer
+    ) -> Verifier | BatchVerifier:
+        """One verifier of a combination."""
+        made = self._scorer(name, known, proposer)
+        if made is None:
+            raise UsageError(f"{name} scores nothing; leave it out of the combination")
+        return made
 
     @property
     def _lab(self) -> Any:

@@ -203,6 +203,22 @@ class Study:
         spent = (outcome.usage for outcome in self._outcomes(self.plan.pool_job, pool))
         return sum((_share(usage, budget, pool, verified=verified) for usage in spent), Usage())
 
+    def verifying(self, name: str, budget: int) -> tuple[float, float]:
+        """Solutions or prefixes scored by a strategy at a budget, and tokens of critiques: the sum
+        over all problems. Of a pool, the expected share of what was asked for it."""
+        if not verifies(name):
+            return 0.0, 0.0
+        job, size = name, budget
+        if name in self.plan.chained:
+            job, size = self.plan.chains_job, self.plan.chains
+        elif name in self.plan.pooled or self.plan.is_sample(name, budget):
+            job, size = self.plan.pool_job, self.plan.pool
+        ids = {problem.id for problem in self.problems}
+        asked = self.view.verifying(job, size, ids)
+        drawn = asked.solutions
+        share = 1.0 if job == name and size == budget else budget * len(ids) / max(1, drawn)
+        return share * asked.calls, share * asked.written_tokens
+
     def _chained_usage(self, name: str, budget: int) -> Usage:
         """Expected cost of some chains of a pool, from what each place of a chain costs."""
         sequential = _reading(name).sequential
@@ -363,7 +379,9 @@ def _share(whole: Usage, budget: int, pool: int, *, verified: bool) -> Usage:
     number of rows; the rest is each row's own.
     """
     share, others = budget / pool, max(1, pool - 1)
-    prompt, verifier_prompt = whole.cached_tokens / others, whole.verifier_cached_tokens / others
+    # No more was computed once than was computed: a verifier may read its own words from a cache.
+    prompt = min(whole.cached_tokens / others, whole.prompt_tokens)
+    verifier_prompt = min(whole.verifier_cached_tokens / others, whole.verifier_tokens)
     # Of the reads of a prompt, a row's part is the smaller the more rows share it.
     prompt_reads = (whole.decoded_attended - whole.kv_reads) / others
 

@@ -51,7 +51,7 @@ class Accuracies:
     missing: Missing | None = None
     """What is not there; `None` where the sweep is finished."""
     verifiers: tuple[VerifierQuality, ...] = ()
-    """All that scored the same samples, where more than one did."""
+    """All that scored the same samples."""
     steps: StepQuality | None = None
     """How well scores of steps agree with labels; `None` where no import brought both."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from outthink.errors import UsageError
+from outthink.measure.calibrate import held_out
 from outthink.measure.intervals import Interval, intervals
-from outthink.measure.pools import Pool
-from outthink.measure.quality import auc
+from outthink.measure.quality import Reliability, auc, auc_within, calibration_error, reliability
 from outthink.run.store import Store
 from outthink.study.plan import POOL
 from outthink.study.read import Study
@@ -33,6 +32,19 @@ class VerifierQuality:
     """Accuracy of best-of-N weighted at these budgets."""
     plain: tuple[Interval, ...]
     """Of plain best-of-N."""
+    auc_problems: int = 0
+    """Problems that have right and wrong samples."""
+    auc_all: float | None = None
+    """The same chance over the samples of all problems together."""
+    error: float | None = None
+    """Expected calibration error of the scores as they are."""
+    error_after: float | None = None
+    """That of the probabilities which isotonic regression makes of them, each fitted on the other
+    half of the problems; `None` where there are too few problems."""
+    curve_after: tuple[Reliability, ...] = ()
+    """The reliability diagram of those."""
+    tokens: float | None = None
+    """Verifier tokens computed a solution; `None` of imported samples."""
 
 
 def scored_by(store: Store, asked: Asked) -> tuple[str, ...]:
@@ -50,30 +62,48 @@ def scored_by(store: Store, asked: Asked) -> tuple[str, ...]:
 
 
 def side_by_side(store: Store, study: Study) -> tuple[VerifierQuality, ...]:
-    """Every verifier that scored the whole pool, on the problems of a study; nothing where
-    fewer than two did."""
+    """Every verifier that scored the whole pool, on the problems of a study."""
+    names = scored_by(store, study.asked) if study.problems else ()
+    return tuple(_quality(study_by(store, study, name)) for name in names)
+
+
+def study_by(store: Store, study: Study, name: str) -> Study:
+    """The study as one verifier has it that scored the whole pool."""
     asked = study.asked
-    names = scored_by(store, asked) if study.problems else ()
-    return tuple(_quality(store, study, name) for name in names) if len(names) > 1 else ()
-
-
-def _quality(store: Store, study: Study, name: str) -> VerifierQuality:
-    asked, budgets = study.asked, study.asked.plan.budgets
     view = store.view({**asked.team, VERIFIER: name}, asked.grader)
-    own = replace(study, plan=asked.plan, view=view, _read={}, _known={})
+    own = replace(asked, team={**asked.team, VERIFIER: name})
+    return replace(study, plan=asked.plan, view=view, asked=own, _read={}, _known={})
+
+
+def _quality(own: Study) -> VerifierQuality:
+    budgets = own.plan.budgets
+    scores = [pool.scores.astype(np.float64) for pool in own.pools]
+    right = [pool.right for pool in own.pools]
+    all_right, all_scores = np.concatenate(right), np.concatenate(scores)
+    within = auc_within(scores, right)
+    after = held_out(scores, right)
+    calibrated = None if after is None else np.concatenate(after)
     return VerifierQuality(
-        name,
-        _within(own.pools),
+        own.asked.verifier or "",
+        None if within is None else within[0],
         budgets,
         tuple(intervals(own.curve(WEIGHTED, budgets))),
         tuple(intervals(own.curve(PLAIN, budgets))),
+        0 if within is None else within[1],
+        auc(all_scores, all_right),
+        calibration_error(all_scores, all_right),
+        None if calibrated is None else calibration_error(calibrated, all_right),
+        () if calibrated is None else reliability(calibrated, all_right),
+        _tokens_each(own),
     )
 
 
-def _within(pools: Iterable[Pool]) -> float | None:
-    values = [auc(pool.scores.astype(np.float64), pool.right) for pool in pools]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _tokens_each(own: Study) -> float | None:
+    if own.asked.imported:
+        return None
+    plan = own.plan
+    spent = own.live_usages(plan.pool_job, plan.pool)
+    return sum(usage.verifier_tokens for usage in spent) / (plan.pool * len(spent))
 
 
 def require_one(store: Store, asked: Asked) -> None:

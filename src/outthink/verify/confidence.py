@@ -17,12 +17,12 @@ by a search that was interrupted, is read again.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from outthink.errors import UsageError
-from outthink.models.dialects import Reread
 from outthink.models.in_process import SharedTime, in_flight
+from outthink.models.reread import Reread, Rereads
 from outthink.types import (
     Arrival,
     BatchProposer,
@@ -67,60 +67,72 @@ class Leaves(Protocol):
     def leave(self, top: int) -> None: ...
 
 
-@runtime_checkable
-class Rereads(Protocol):
-    """A proposer in process that reads solutions again."""
-
-    name: str
-
-    def reread(self, solutions: Sequence[Solution], top: int) -> list[Reread]:
-        """The `top` likeliest log probabilities at every token of each solution."""
-        ...
+Scoring = Callable[[Sequence[Sequence[float]], Sequence[int]], Scores]
+"""Scores of steps from the log probabilities at each token and the ends of the steps."""
 
 
 def confidence(proposer: Proposer | BatchProposer, *, top: int = TOP) -> Verifier | BatchVerifier:
     """The verifier that scores by the proposer's own confidence. Raises `UsageError` for a proposer
     that gives no log probabilities."""
+    return likelihoods(proposer, top, "confidence", step_confidence)
+
+
+def likelihoods(
+    proposer: Proposer | BatchProposer, top: int, what: str, how: Scoring
+) -> Verifier | BatchVerifier:
+    """A verifier that scores by how likely the proposer's tokens were, called `what`. Raises
+    `UsageError` as `confidence`."""
     if top < 2:
-        raise UsageError(f"confidence over {top} tokens tells nothing; give 2 or more")
+        raise UsageError(f"{what} over {top} tokens tells nothing; give 2 or more")
     if isinstance(proposer, Rescores):
         can = getattr(proposer, "rescores", True)
         if can:
             if isinstance(proposer, Leaves):
                 proposer.leave(top)
-            return _Asked(proposer, top)
+            return _Asked(proposer, top, what, how)
     elif isinstance(proposer, Rereads):
-        return _Again(proposer, top)
+        return _Again(proposer, top, what, how)
     elif getattr(proposer, "leaves_logprobs", False):
-        return _Left(proposer.name)
+        return _Left(proposer.name, what, how)
     raise UsageError(
-        f"{proposer.name} gives no log probabilities of its tokens, which confidence is computed "
+        f"{proposer.name} gives no log probabilities of its tokens, which {what} is computed "
         "from; run the model as hf:NAME, serve it with vLLM or llama.cpp, or name another verifier"
     )
 
 
 def step_confidence(top_logprobs: Sequence[Sequence[float]], ends: Sequence[int]) -> Scores:
-    """One score a step."""
+    """One score a step, of its own tokens."""
     scores: list[float | None] = []
     begin = 0
     for end in ends:
-        places = [place for place in top_logprobs[begin:end] if len(place) > 1]
+        scores.append(sureness(top_logprobs[begin:end]))
         begin = end
-        if not places:
-            scores.append(None)
-            continue
-        # A log probability of minus infinity would make the place infinitely sure.
-        sure = sum(-sum(max(logprob, -100.0) for logprob in place) / len(place) for place in places)
-        even = sum(math.log(len(place)) for place in places)
-        scores.append(min(1.0, max(0.0, 1 - even / sure)) if sure > 0 else None)
     return Scores(tuple(scores))
+
+
+def sureness(places: Sequence[Sequence[float]]) -> float | None:
+    """1 - log k / C of some tokens, C their mean confidence; `None` where none has two log
+    probabilities."""
+    known = [place for place in places if len(place) > 1]
+    if not known:
+        return None
+    sure = sum(map(token_confidence, known))
+    even = sum(math.log(len(place)) for place in known)
+    return min(1.0, max(0.0, 1 - even / sure)) if sure > 0 else None
+
+
+def token_confidence(place: Sequence[float]) -> float:
+    """Minus the mean of the log probabilities at a token (one at least)."""
+    # A log probability of minus infinity would make the place infinitely sure.
+    return -sum(max(logprob, -100.0) for logprob in place) / len(place)
 
 
 class _Asked:
     """Confidence of a served proposer, which reads a solution again where it has to."""
 
-    def __init__(self, proposer: Rescores, top: int) -> None:
-        self.name = f"confidence-{top}-{proposer.name}"
+    def __init__(self, proposer: Rescores, top: int, what: str, how: Scoring) -> None:
+        self.name = f"{what}-{top}-{proposer.name}"
+        self._how = how
         self._proposer = proposer
         self._top = top
         self._time = SharedTime()
@@ -133,15 +145,16 @@ class _Asked:
         if not solution.step_ends:
             return Verified(Scores(), 0, 0)
         reread = await self._proposer.rescore(solution, self._top)
-        scores = step_confidence(reread.top_logprobs, solution.step_ends)
+        scores = self._how(reread.top_logprobs, solution.step_ends)
         return Verified(scores, reread.computed_tokens, reread.cached_tokens)
 
 
 class _Again:
     """Confidence of a model in process, which reads every solution again."""
 
-    def __init__(self, proposer: Rereads, top: int) -> None:
-        self.name = f"confidence-{top}-{proposer.name}"
+    def __init__(self, proposer: Rereads, top: int, what: str, how: Scoring) -> None:
+        self.name = f"{what}-{top}-{proposer.name}"
+        self._how = how
         self._proposer = proposer
         self._top = top
 
@@ -155,7 +168,7 @@ class _Again:
         ]
 
     def _verified(self, solution: Solution, reread: Reread) -> Verified:
-        scores = step_confidence(reread.top_logprobs, solution.step_ends)
+        scores = self._how(reread.top_logprobs, solution.step_ends)
         return Verified(scores, reread.computed_tokens, reread.cached_tokens, reread.shared_tokens)
 
 
@@ -163,8 +176,9 @@ class _Left:
     """Confidence from the state of a solution, at no cost; where the state was dropped there is no
     score."""
 
-    def __init__(self, proposer: str) -> None:
-        self.name = f"confidence-{proposer}"
+    def __init__(self, proposer: str, what: str, how: Scoring) -> None:
+        self.name = f"{what}-{proposer}"
+        self._how = how
 
     def verify_batch(self, solutions: Sequence[Solution]) -> list[Verified]:
         """Scores in order."""
@@ -174,4 +188,4 @@ class _Left:
         left = solution.state.proposer if solution.state else None
         if not isinstance(left, Likelihoods):
             return Scores()
-        return step_confidence(left.top_logprobs, solution.step_ends)
+        return self._how(left.top_logprobs, solution.step_ends)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,18 @@ class SearchTree:
     stream: str
     nodes: tuple[Node, ...]
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """What searches asked of verifiers."""
+
+    solutions: int
+    """Solutions, and prefixes of them, that were drawn."""
+    calls: int
+    """Those that were scored."""
+    written_tokens: int
+    """Tokens of critiques that were written for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +360,22 @@ class View:
                 totals[number] = totals.get(number, Usage()) + cost
         return [totals[number] for number in range(len(totals))]
 
+    def verifying(
+        self, strategy: str, budget: int, problems: Container[str], stream: str = ""
+    ) -> Verifying:
+        """What these problems' finished jobs asked of verifiers, all together."""
+        with self._guard("read"):
+            jobs = self._db.execute(
+                "SELECT s.tree, p.name FROM search s JOIN problem p ON p.id = s.problem"
+                f" WHERE s.strategy = ? AND s.budget = ? AND s.stream = ? AND s.team IN ({_IN})",
+                (strategy, budget, stream, self._teams),
+            ).fetchall()
+            trees = [codec.TreeRows.unpack(packed) for packed, name in jobs if name in problems]
+            scores = [row for tree in trees for row in tree.scores]
+            written = critiques(self._db, set(scores))
+        solutions = sum(len(tree.draws) for tree in trees)
+        return Verifying(solutions, len(scores), sum(written.get(row, 0) for row in scores))
+
     def _tree_rows(
         self, problem_id: str, strategy: str, budget: int, stream: str
     ) -> tuple[int, codec.TreeRows]:
@@ -386,6 +414,17 @@ class View:
     ) -> dict[int, tuple[Any, ...]]:
         rows = self._db.execute(f"{select} WHERE {key} IN ({_IN})", (json.dumps(ids),))
         return {row[0]: row for row in rows}
+
+
+def critiques(database: sqlite3.Connection, scores: Iterable[int]) -> dict[int, int]:
+    """Tokens that a verifier wrote, by row of `score`; those that wrote none are left out."""
+    made = "SELECT 1 FROM sqlite_master WHERE name = 'critique'"
+    if database.execute(made).fetchone() is None:
+        return {}
+    rows = database.execute(
+        f"SELECT score, tokens FROM critique WHERE score IN ({_IN})", (json.dumps(list(scores)),)
+    )
+    return dict(rows)
 
 
 def _recorded_of(

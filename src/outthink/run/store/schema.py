@@ -66,6 +66,12 @@ CHANCES = (
 )
 """Made by the first such search."""
 
+CRITIQUES = (
+    # Tokens that a verifier wrote for a score, where it wrote any.
+    "CREATE TABLE IF NOT EXISTS critique (score INTEGER PRIMARY KEY, tokens INTEGER NOT NULL)"
+)
+"""Made by the first verifier that writes."""
+
 RECORDED = (
     # What the file of an imported sample says of this draw itself, NULL where it says nothing: a
     # verdict stands for an answer elsewhere, and a count of tokens that nobody made for 0.

@@ -21,15 +21,15 @@ from outthink.errors import StoreError, UsageError
 from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer
 from outthink.run.store import codec
 from outthink.run.store.file import connect, lock, stranger, trouble, unlock
-from outthink.run.store.read import Counts, Recorded, View
-from outthink.run.store.schema import APPLICATION, CHANCES, FORMAT, RECORDED, TABLES
+from outthink.run.store.read import Counts, Recorded, View, critiques
+from outthink.run.store.schema import APPLICATION, CHANCES, CRITIQUES, FORMAT, RECORDED, TABLES
 from outthink.types import Drawn, Problem, Scores, Solution, Usage, Verified
 
 _CHECKPOINT_PAGES = 4096
 """Pages (16 MB) of the write-ahead log that are worth an fsync."""
 
 _PAID = ("draw", "text", "score")
-_TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search", "chance")
+_TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search", "chance", "critique")
 
 
 class Store:
@@ -113,6 +113,8 @@ class Store:
             with self._writing():
                 if self._waiting["chance"]:
                     self._db.execute(CHANCES)
+                if self._waiting["critique"]:
+                    self._db.execute(CRITIQUES)
                 for table in _TABLES_OF_ROWS:
                     rows = self._waiting[table]
                     if rows:
@@ -277,6 +279,11 @@ class Store:
                 (name,),
             )
         return known
+
+    def _critiques(self, scores: Iterable[int]) -> dict[int, int]:
+        """Tokens that were written for these rows of `score`, where any were."""
+        with self._guard("read"):
+            return critiques(self._db, scores)
 
     def _writer_id(self, writer: Writer) -> int:
         known = self._writers.get(writer)
@@ -597,8 +604,11 @@ class _Book:
             " FROM score",
             places.values(),
         )
+        written = self._store._critiques(places.values())
         return [
-            _kept_score(*rows[places[place]][1:]) if place in places else None
+            _kept_score(*rows[places[place]][1:], written=written.get(places[place], 0))
+            if place in places
+            else None
             for place in range(len(keys))
         ]
 
@@ -627,6 +637,8 @@ class _Book:
                     packed,
                 )
             )
+            if row.written_tokens:
+                store._waiting["critique"].append((row_id, row.written_tokens))
             known[key] = row_id
 
     def scored(
@@ -685,11 +697,18 @@ def team_json(asked: Mapping[str, Writer | str]) -> str:
 
 
 def _kept_score(
-    flags: int, computed: int, cached: int, shared: int, microseconds: int, scores: bytes
+    flags: int,
+    computed: int,
+    cached: int,
+    shared: int,
+    microseconds: int,
+    scores: bytes,
+    *,
+    written: int,
 ) -> KeptScore:
     steps = codec.unpack_scores(flags & codec.WIDE, scores)
     return KeptScore(
-        Verified(Scores(steps), computed, cached, shared),
+        Verified(Scores(steps), computed, cached, shared, written),
         microseconds / 1e6,
         bool(flags & codec.SCORE_HAS_STATE),
         bool(flags & codec.SCORE_REREAD),
