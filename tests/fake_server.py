@@ -179,6 +179,14 @@ class FakeServer:
     """Further ones of every answer, each ended by a new line."""
     hangs: object = None
     """(path, body) -> whether this request is never answered."""
+    raw: object = None
+    """(path, body) -> bytes that are sent as they are, and the connection closed; or `None`."""
+    port: int = 0
+    """Where it listens; 0 takes a free one."""
+    waits: threading.Event = field(default_factory=threading.Event)
+    """Set once a request is not answered."""
+    left: threading.Event = field(default_factory=threading.Event)
+    """Set once whoever asked has left without an answer."""
     seen: set = field(default_factory=set)
     _at_once: int = 0
 
@@ -188,7 +196,7 @@ class FakeServer:
 
         async def serve():
             self._tasks = set()
-            self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+            self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
             self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
             self._stop = asyncio.Event()
             ready.set()
@@ -239,8 +247,18 @@ class FakeServer:
             fault = self.faults.pop(0) if self.faults and method == "POST" else None
             if fault:
                 self.injected[fault] += 1
+            sent = self.raw(path, body) if self.raw is not None else None
+            if sent is not None:
+                writer.write(sent)
             if fault == "hang" or (self.hangs is not None and self.hangs(path, body)):
+                self.waits.set()
                 await reader.read()
+                self.left.set()
+                return False
+            if sent is not None:
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
                 return False
             if fault == "reset":
                 return False

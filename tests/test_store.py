@@ -15,7 +15,7 @@ from contract import Counted, problems, results, same_every_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outthink.errors import RunError, StoreError, UsageError
+from outthink.errors import DiskError, RunError, StoreError, UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.run.journal import Job, KeptDraw, Result, Writer, draw_keys
 from outthink.run.store import Store
@@ -840,7 +840,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(path):
         store._db.execute("PRAGMA max_page_count = 20")
         with refused(RunError, path, "full", "nothing recorded was lost", "same command"):
             run(store, wanted)
-        assert store.counts().draws >= before
+        with reading(path) as reader:
+            assert reader.counts().draws >= before
         store._db.execute("PRAGMA max_page_count = 1000000")
         again = run(store, wanted)
         assert store.counts().draws == 40 * 64
@@ -866,7 +867,7 @@ with Store.open(sys.argv[1], write=True) as store:
 """
 
 
-def test_what_could_not_be_written_can_be_recorded_again(path):
+def test_what_could_not_be_written_is_written_once_there_is_room(path):
     [job] = jobs("majority", n=2000, of=1)
     start = Solution.start(job.problem)
     keys = draw_keys("", 0, range(2000), [Draw(start, None, 1.0, 0)] * 2000)
@@ -885,8 +886,23 @@ def test_what_could_not_be_written_can_be_recorded_again(path):
             store.commit()
         store._db.execute("PRAGMA max_page_count = 1000000")
         store.commit()
-        assert store.counts().draws == 0
-        assert record(store).draws(WRITER, keys, [start] * 2000) == [drawn] * 2000
+        assert store.counts().draws == 2000
+        assert store.book(job).draws(WRITER, keys, [start] * 2000) == [drawn] * 2000
+
+
+def test_rows_that_wait_for_room_outlive_a_name_that_there_is_no_room_for(path):
+    [job, other] = jobs("majority", n=1, of=2)
+    start = Solution.start(job.problem)
+    [key] = draw_keys("", 0, [0], [Draw(start, None, 1.0, 0)])
+    drawn = kept(Solution(job.problem, (1,) * 40))
+    with writing(path) as store:
+        store.book(job).keep_draws(WRITER, [key], [start], [drawn])
+        store._db.execute("PRAGMA query_only = 1")
+        with refused(DiskError, "cannot be written"):
+            store.book(other)
+        store._db.execute("PRAGMA query_only = 0")
+        store.commit()
+        assert store.book(job).draws(WRITER, [key], [start]) == [drawn]
 
 
 def test_a_disk_that_fails_is_one_line_and_loses_nothing(path):
@@ -896,7 +912,7 @@ def test_a_disk_that_fails_is_one_line_and_loses_nothing(path):
     script = [sys.executable, "-c", SMALL_DISK, path]
     failed = subprocess.run(script, env=ENVIRONMENT, capture_output=True, text=True)
     last = failed.stderr.splitlines()[-1]
-    assert last.startswith(f"outthink.errors.RunError: {path}: cannot be written: ")
+    assert last.startswith(f"outthink.errors.DiskError: {path}: cannot be written: ")
     assert "nothing recorded was lost" in last
     with writing(path) as store:
         assert store.counts().searches >= 1

@@ -10,6 +10,7 @@
     |   `-- StoreError          a store of another version, another run, or in use elsewhere
     `-- RunError            what the world did: disk full, an engine that failed (exit code 1)
         |-- DeadlineError       a problem that took longer than it may
+        |-- DiskError           a store whose disk is full, or fails
         `-- ServerError         a server that cannot be reached, fails, or answers with nonsense
             `-- ContextError        a prompt longer than the model can read
 
@@ -97,6 +98,11 @@ class RunError(OutthinkError):
 
 class DeadlineError(RunError):
     """A problem was not done when its time was up."""
+
+
+class DiskError(RunError):
+    """A store cannot be read or written now: its disk is full, or fails. What it was to keep waits,
+    and is written with whatever comes next."""
 
 
 class ServerError(RunError):

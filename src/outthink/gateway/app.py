@@ -123,6 +123,7 @@ _REFUSALS: _Refusals = {
         (401, "Nobody's key."),
         (403, "A name of this gateway that is not this machine's."),
         (404, "No such model; or its server lacks this path (`upstream_not_offered`)."),
+        (408, "The request did not come in time (`slow`)."),
         (413, "Too long, for the gateway or for the model (`upstream_refused`)."),
         (415, "No JSON."),
         (422, "The model's server cannot make sense of it (`upstream_refused`)."),
@@ -134,7 +135,11 @@ _REFUSALS: _Refusals = {
             "key (`upstream_key`) or account (`upstream_quota`), or lacks the model "
             "(`upstream_not_found`). Only whoever runs the gateway can mend it.",
         ),
-        (503, "The model's server is overloaded, or starts (`upstream_unavailable`)."),
+        (
+            503,
+            "The model's server is overloaded, or starts (`upstream_unavailable`); or what is "
+            "drawn cannot be kept (`store`).",
+        ),
         (504, "The deadline came before any answer (`deadline`), or the model took too long."),
     )
 }
@@ -271,6 +276,8 @@ async def _refused(request: Request, error: Exception) -> Response:
     told = refused.of(error)
     if told.status == 500:
         LOG.exception("a request failed", exc_info=error)
+    if told.code == "store":
+        LOG.error("%s", error)
     return JSONResponse(told.body, told.status, told.headers)
 
 

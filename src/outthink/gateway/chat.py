@@ -20,7 +20,7 @@ from outthink.gateway.asked import Asked, Pass
 from outthink.gateway.gateway import Gateway
 from outthink.gateway.progress import Thought
 from outthink.gateway.refused import Refused, wrong
-from outthink.gateway.stream import Stream, read_body, until_gone, with_silence
+from outthink.gateway.stream import GONE, Stream, read_body, until_gone, with_silence
 from outthink.gateway.wire import ChatRequest, CompletionRequest, Options
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -55,10 +55,7 @@ async def received(request: Request, gateway: Gateway) -> Received:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused(415, f"content type {kind or 'missing'!r}; send application/json")
-    most = gateway.settings.limits.body_bytes
-    sent = await read_body(request, most)
-    if sent is None:
-        raise Refused(413, f"a body of more than {most} bytes", code="too_large")
+    sent = await read_body(request, gateway.settings.limits.body_bytes)
     try:
         body = json.loads(sent)
     except (ValueError, RecursionError) as error:
@@ -66,6 +63,16 @@ async def received(request: Request, gateway: Gateway) -> Received:
     if not isinstance(body, dict):
         raise wrong("the body is no JSON object")
     return Received(sent, body)
+
+
+def _require_whole_characters(came: Received) -> None:
+    """Raises `Refused` for half a surrogate pair, which JSON can write and UTF-8 cannot."""
+    if b"\\ud" in came.sent.lower():
+        try:
+            json.dumps(came.body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start : error.end]
+            raise wrong(f"a text has {half!r} in it, which is half a character") from error
 
 
 def checked(kind: type[_Body], body: dict[str, Any]) -> _Body:
@@ -94,11 +101,24 @@ def _read_text(gateway: Gateway, body: dict[str, Any]) -> Asked:
 
 
 async def answer(kind: Kind, request: Request, gateway: Gateway, who: str) -> Response:
-    """The response to one request. Raises `Refused`, `UsageError`, `RunError`."""
+    """The response to one request. Raises `Refused`, `UsageError`, `RunError`.
+
+    A client that goes, while it waits in line too, gives its place to others."""
     began = time.monotonic()
     came = await received(request, gateway)
-    if gateway.relay is not None and _passes(kind, came.body, gateway):
-        return await _passed(kind, came, gateway, who)
+    making = (
+        _passed(kind, came, gateway, who)
+        if gateway.relay is not None and _passes(kind, came.body, gateway)
+        else _thought_about(kind, came, gateway, who, began)
+    )
+    response = await until_gone(asyncio.create_task(making), request.receive)
+    return Response(status_code=GONE) if response is None else response
+
+
+async def _thought_about(
+    kind: Kind, came: Received, gateway: Gateway, who: str, began: float
+) -> Response:
+    _require_whole_characters(came)
     asked = kind.read(gateway, came.body)
     gateway.solver.check(asked)
     head = reply.Head(gateway.new_id(kind.prefix), int(time.time()), asked.model)
@@ -106,13 +126,7 @@ async def answer(kind: Kind, request: Request, gateway: Gateway, who: str) -> Re
         turn = await held.enter_async_context(gateway.turn(who))
         happening = gateway.think(head.id, who, asked, turn, began)
         if not asked.stream:
-            doing = asyncio.create_task(_all(happening, asked.choices))
-            thoughts = await until_gone(doing, request.receive)
-            return (
-                Response(status_code=499)
-                if thoughts is None
-                else JSONResponse(kind.whole(head, thoughts))
-            )
+            return JSONResponse(kind.whole(head, await _all(happening, asked.choices)))
         silence_s = gateway.settings.limits.keep_alive_s
         return Stream(kind.streamed(head, asked, happening, silence_s), held.pop_all())
 
@@ -213,5 +227,6 @@ async def _passed(kind: Kind, came: Received, gateway: Gateway, who: str) -> Res
     async with AsyncExitStack() as held:
         await held.enter_async_context(gateway.turn(who))
         response = await gateway.relay.pass_on(kind.path, came.sent, came.body)
-        response.hold(held.pop_all())
+        if isinstance(response, Stream):
+            response.hold(held.pop_all())
         return response

@@ -26,6 +26,8 @@ from outthink.types import PROPOSER, Problem
 
 _REMEMBERED = 10_000
 """Answers that a verdict may be given on."""
+_REMEMBERED_LETTERS = 64 << 20
+"""Of their questions, all together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Given:
     reading: str
     answer: str | None
     chance: float | None
+
+    @property
+    def letters(self) -> int:
+        return len(self.problem.whole) + len(self.answer or "")
 
 
 @dataclass(eq=False)
@@ -55,6 +61,7 @@ class Gateway:
     stop: Callable[[], None] = lambda: None
     """Ends the serving, from any thread; answers under way are finished."""
     _given: OrderedDict[str, Given] = field(default_factory=OrderedDict)
+    _given_letters: int = 0
 
     def new_id(self, kind: str = "chatcmpl") -> str:
         return f"{kind}-{uuid.uuid4().hex}"
@@ -109,9 +116,14 @@ class Gateway:
         self.live.tell(id, {"kind": "end", **told})
         reading = self.solver.reading(asked.answers)
         problem = self.solver.problem(asked)
-        self._given[id] = Given(who, problem, reading, thought.answer, thought.chance)
-        while len(self._given) > _REMEMBERED:
-            self._given.popitem(last=False)
+        self._remember(id, Given(who, problem, reading, thought.answer, thought.chance))
+
+    def _remember(self, id: str, given: Given) -> None:
+        self._given[id] = given
+        self._given_letters += given.letters
+        while len(self._given) > _REMEMBERED or self._given_letters > _REMEMBERED_LETTERS:
+            _, oldest = self._given.popitem(last=False)
+            self._given_letters -= oldest.letters
 
     def verdict(self, id: str, who: str, right: bool) -> None:
         """Somebody knows whether an answer was right. Raises `Refused` (404) for one that is not

@@ -9,12 +9,17 @@ from typing import Any
 from outthink.errors import (
     ContextError,
     DeadlineError,
+    DiskError,
     RunError,
     Said,
     ServerError,
     ServerRefused,
+    StoreError,
     UsageError,
 )
+
+_KEEPS_S = 10
+"""In which somebody may see to a disk that is full."""
 
 
 @dataclass(eq=False)
@@ -64,6 +69,9 @@ def of(error: Exception) -> Refused:
         return Refused(504, str(error), code="deadline")
     if isinstance(error, ServerError | ServerRefused):
         return upstream(error.said, is_own=False)
+    if isinstance(error, DiskError | StoreError):
+        message = f"what is drawn cannot be kept now; try again in {_KEEPS_S} s"
+        return Refused(503, message, None, "store", _KEEPS_S)
     if isinstance(error, RunError):
         return Refused(502, str(error), code="upstream")
     if isinstance(error, UsageError):

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from starlette.responses import Response
 
 from outthink.gateway import refused
 from outthink.gateway.refused import Refused
+from outthink.gateway.reply import sse
 from outthink.gateway.stream import Stream
 from outthink.models.http import HttpClient
 
@@ -24,6 +26,8 @@ _HEADERS = (
 _JSON = {"content-type": "application/json"}
 _CHAT = "/v1/chat/completions"
 """What every server has."""
+MOST_BYTES = 64 << 20
+"""Of a reply that is no stream."""
 LOG = logging.getLogger("outthink.gateway")
 
 
@@ -41,47 +45,83 @@ class Relay:
     def __post_init__(self) -> None:
         self._server = HttpClient(self.url)
         self._root, self._headers = self._server.root, self._server.headers
+        # Made once: reading the certificates takes longer than a request.
+        secure = self._root.startswith("https")
+        self._verify = httpx.create_ssl_context() if secure else False
 
-    async def pass_on(self, path: str, sent: bytes, body: dict[str, Any]) -> Stream:
+    async def pass_on(self, path: str, sent: bytes, body: dict[str, Any]) -> Response:
         """The reply to a request whose body is `sent`, which says `body`; an error of the request's
         own is passed on as well.
 
-        Raises `Refused` for every other error, and where the server cannot be reached.
+        A stream is passed on as it comes, anything else once all of it is there, so that half a
+        reply is an error and not an answer. Raises `Refused` for every other error, and where the
+        server cannot be reached.
         """
         request_body = sent if body.get("model") == self.model else self._named(body)
+        async with AsyncExitStack() as held:
+            reply = await self._ask(path, request_body, held)
+            headers = _of_clients(reply.headers)
+            if _is_stream(reply):
+                return Stream(self._events(reply), held.pop_all(), headers=headers)
+            content = await self._whole(reply)
+        if 200 <= reply.status_code < 300 and _is_answer(content):
+            return Response(content, reply.status_code, headers)
+        said = httpx.Response(reply.status_code, headers=headers, content=content)
+        told, content = self._error(path, said)
+        return Response(content, told.status, headers | _JSON)
+
+    async def _ask(self, path: str, content: bytes, held: AsyncExitStack) -> httpx.Response:
+        """A reply whose head has come; `held` keeps its connection."""
         # As in `HttpClient`: one connection a client, since a pool goes through all of them.
         client = self._idle.pop() if self._idle else self._client()
-        held = AsyncExitStack()
         try:
-            reply = await client.send(self._request(client, path, request_body), stream=True)
+            reply = await client.send(self._request(client, path, content), stream=True)
         except httpx.HTTPError as error:
             await client.aclose()
-            if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-                raise Refused(
-                    504, f"no answer within {self.request_s:g} s", code="deadline"
-                ) from error
-            LOG.warning("%s cannot be reached (%s)", self._root, type(error).__name__)
-            raise refused.upstream(None, is_own=True) from error
+            raise self._failed(error) from error
         except BaseException:
             await client.aclose()
             raise
         held.push_async_callback(self._leave, client, reply)
-        headers = {name: reply.headers[name] for name in _HEADERS if name in reply.headers}
-        if reply.status_code < 400:
-            return Stream(_bytes(reply), held, status=reply.status_code, headers=headers)
-        async with held:
-            content = await self._error(path, reply)
-        parts = _once(content)
-        return Stream(parts, AsyncExitStack(), status=reply.status_code, headers=headers | _JSON)
+        return reply
 
-    async def _error(self, path: str, reply: httpx.Response) -> bytes:
-        """An error that is about the request itself, in OpenAI's shape and without a key. Raises
-        `Refused` for every other one."""
+    def _failed(self, error: httpx.HTTPError) -> Refused:
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+            return Refused(504, f"no answer within {self.request_s:g} s", code="deadline")
+        LOG.warning("%s cannot be reached (%s)", self._root, type(error).__name__)
+        return refused.upstream(None, is_own=True)
+
+    async def _whole(self, reply: httpx.Response) -> bytes:
+        """All of a reply. Raises `Refused` where it breaks off, or does not end."""
+        parts, length = [], 0
         try:
-            await reply.aread()
+            async for part in reply.aiter_bytes():
+                length += len(part)
+                if length > MOST_BYTES:
+                    raise Refused(
+                        502, f"an answer of more than {MOST_BYTES} bytes", code="upstream"
+                    )
+                parts.append(part)
         except httpx.HTTPError as error:
-            raise refused.upstream(None, is_own=True) from error
+            raise self._failed(error) from error
+        return b"".join(parts)
+
+    async def _events(self, reply: httpx.Response) -> AsyncGenerator[bytes, None]:
+        """A stream as it comes; where it breaks off, its last event is an error."""
+        try:
+            async for part in reply.aiter_bytes():
+                yield part
+        except httpx.HTTPError as error:
+            # What came may have ended within an event.
+            yield b"\n\n" + sse(self._failed(error).body)
+
+    def _error(self, path: str, reply: httpx.Response) -> tuple[Refused, bytes]:
+        """An error that is about the request itself, and its words in OpenAI's shape and without a
+        key. Raises `Refused` for every other one."""
         said = self._server.told(reply)
+        if said.status < 400:
+            LOG.warning("%s answers %s with nonsense", self._root, path)
+            raise refused.upstream(None, is_own=True)
         if said.status == 404 and path != _CHAT:
             raise Refused(
                 404,
@@ -93,8 +133,8 @@ class Relay:
             LOG.warning("%s answers %s with status %d", self._root, path, said.status)
             raise told
         if _is_error(reply.content):
-            return self._server.without_key(reply.text).encode()
-        return json.dumps(told.body).encode()
+            return told, self._server.without_key(reply.text).encode()
+        return told, json.dumps(told.body).encode()
 
     def _named(self, body: dict[str, Any]) -> bytes:
         """The request under the name that the server knows, without words of this program."""
@@ -116,6 +156,7 @@ class Relay:
             headers={"Accept-Encoding": "identity"},
             timeout=httpx.Timeout(self.request_s, connect=self.connect_s),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            verify=self._verify,
             trust_env=httpx.URL(self._root).host not in ("localhost", "127.0.0.1", "::1"),
         )
 
@@ -134,18 +175,30 @@ class Relay:
             await client.aclose()
 
 
+def _of_clients(headers: httpx.Headers) -> dict[str, str]:
+    told = {name: headers[name] for name in _HEADERS if name in headers}
+    return {name: value for name, value in told.items() if value.isascii()}
+
+
+def _is_stream(reply: httpx.Response) -> bool:
+    kind: str = reply.headers.get("content-type", "")
+    return reply.status_code == 200 and kind.startswith("text/event-stream")
+
+
+def _is_answer(content: bytes) -> bool:
+    """Whether it is an object of JSON, and not an error under the status of an answer."""
+    value = _read(content)
+    return isinstance(value, dict) and not (value.get("error") and not value.get("choices"))
+
+
 def _is_error(content: bytes) -> bool:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return False
+    value = _read(content)
     return isinstance(value, dict) and isinstance(value.get("error"), dict)
 
 
-async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
-    yield content
-
-
-async def _bytes(reply: httpx.Response) -> AsyncGenerator[bytes, None]:
-    async for part in reply.aiter_raw():
-        yield part
+def _read(content: bytes) -> object:
+    try:
+        value: object = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value

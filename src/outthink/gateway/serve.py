@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -17,11 +18,14 @@ from fastapi import FastAPI
 
 from outthink.errors import OutthinkError, RunError, UsageError
 from outthink.gateway.app import LOG, app
+from outthink.gateway.dawdlers import let_go
 from outthink.gateway.gateway import Gateway
 from outthink.gateway.settings import Settings
 
 GRACE_S = 60
 """Seconds that answers under way have once it is told to stop."""
+_FILES = 10_240
+"""Open at once: what every system grants that grants more than it begins with."""
 
 
 def serve(
@@ -38,7 +42,16 @@ def serve(
             f"--host {host} can be reached by others, so it needs --keys FILE; make a key with "
             "'outthink key NAME -o FILE', or leave --host out"
         )
+    _open_as_many_as_allowed()
     asyncio.run(_serve(settings, host, port, here, on_start))
+
+
+def _open_as_many_as_allowed() -> None:
+    """Connections are files, and a process begins with room for 1,024 where it may have more."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def is_here(host: str) -> bool:
@@ -68,7 +81,11 @@ async def _serve(
             shown = f"[{host}]" if ":" in host else host
             with _reloading(opened):
                 on_start(f"http://{shown}:{listening.getsockname()[1]}", opened)
-                await server.serve(sockets=[listening])
+                looking = asyncio.create_task(let_go(server.server_state.connections))
+                try:
+                    await server.serve(sockets=[listening])
+                finally:
+                    looking.cancel()
 
 
 def _config(made: FastAPI) -> uvicorn.Config:

@@ -107,11 +107,20 @@ class Solver:
                 self._sessions[reading] = await self._open.enter_async_context(opening)
             return self._sessions[reading]
 
+    def keep(self) -> None:
+        """Have all that was drawn in the store, where there is one.
+
+        Raises `DiskError` or `StoreError` while that cannot be done; nothing is lost, and nothing
+        more should be drawn.
+        """
+        if self._journal is not None:
+            self._journal.commit()
+
     def keep_verdict(self, problem: Problem, reading: str, answer: str | None, right: bool) -> None:
         """Keep a verdict beside what was drawn, where there is a store; `fit` learns from it."""
         if self._journal is not None and answer is not None:
             self._journal.keep_verdict(problem, reading, answer, right)
-            self._journal.commit()
+            self.keep()
 
     # One request ---------------------------------------------------------------------------------
 
@@ -128,6 +137,7 @@ class Solver:
 
     def check(self, asked: Asked) -> None:
         """Raises what would be raised before anything is drawn."""
+        self.keep()
         self.reading(asked.answers)
         self.plan(asked, self.problem(asked), asyncio.Queue())
 
@@ -183,6 +193,7 @@ class Solver:
         Raises `UsageError` and `RunError` as the runner does, `DeadlineError` where not even a
         first answer was there in time.
         """
+        self.keep()
         problem = self.problem(asked)
         session = await self._session(asked)
         notice: asyncio.Queue[object] = asyncio.Queue()
@@ -398,7 +409,10 @@ async def thinking(settings: Settings) -> AsyncIterator[Solver]:
         if policy is not None:
             policy.check(session.team.engine_names())
         solver.name = _name(settings.models.proposer, session)
-        yield solver
+        try:
+            yield solver
+        finally:
+            solver.keep()
 
 
 def _name(proposer: str, session: Session) -> str:

@@ -1,18 +1,30 @@
-"""A response that is sent as it is made, and ends its making when the client has gone."""
+"""A response that is sent as it is made, and ends its making when the client has gone.
+
+A client has its time for what it sends and takes: one that dawdles is let go, since it holds a
+place that others wait for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from outthink.gateway.refused import Refused
+
+LOG = logging.getLogger("outthink.gateway")
 _T = TypeVar("_T")
 EVENTS = "text/event-stream; charset=utf-8"
+SENDS_S, TAKES_S = 30.0, 30.0
+"""For a body to be sent whole, and for a part of a response to be taken."""
+GONE = 499
+"""The status, which nobody is there to read, of a request whose client has gone (nginx's)."""
 
 
 class Stream(Response):
@@ -43,7 +55,10 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._held, aclosing(self._parts):
             sending = asyncio.create_task(self._send(send))
-            await until_gone(sending, receive)
+            try:
+                await until_gone(sending, receive)
+            except TimeoutError:
+                LOG.warning("a client took no part of its response for %g s", TAKES_S)
 
     async def _send(self, send: Send) -> None:
         await send(
@@ -54,7 +69,8 @@ class Stream(Response):
             }
         )
         async for part in self._parts:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+            async with asyncio.timeout(TAKES_S):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -108,15 +124,30 @@ async def _next(parts: AsyncIterator[_T]) -> _T:
         raise _Ended from None
 
 
-async def read_body(request: Request, most: int) -> bytes | None:
-    """The body of a request; `None` where it is longer than `most` bytes."""
+async def read_body(request: Request, most: int) -> bytes:
+    """The body of a request. Raises `Refused` for one that is longer than `most` bytes, that takes
+    too long, or whose client goes."""
     told = request.headers.get("content-length", "0")
     if told.isdecimal() and int(told) > most:
-        return None
+        raise _too_long(most)
+    try:
+        async with asyncio.timeout(SENDS_S):
+            return await _read(request, most)
+    except TimeoutError:
+        raise Refused(408, f"the body did not come within {SENDS_S:g} s", code="slow") from None
+    except ClientDisconnect:
+        raise Refused(GONE, "the client has gone", code="gone") from None
+
+
+async def _read(request: Request, most: int) -> bytes:
     parts, length = [], 0
     async for part in request.stream():
         length += len(part)
         if length > most:
-            return None
+            raise _too_long(most)
         parts.append(part)
     return b"".join(parts)
+
+
+def _too_long(most: int) -> Refused:
+    return Refused(413, f"a body of more than {most} bytes", code="too_large")

@@ -40,6 +40,8 @@ _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _SHOWN = 200
 """Characters of a server's message that an error repeats."""
 
+_DAY_S = 86_400.0
+
 _T = TypeVar("_T")
 
 
@@ -373,15 +375,19 @@ def _times(tries: int) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the server asks for: a number of them, or a date."""
+    """Seconds that the server asks for: a number of them, or a date; no more than a day."""
     text = response.headers.get("retry-after", "")
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
+        seconds = _until(text)
+    return min(max(0.0, seconds), _DAY_S) if math.isfinite(seconds) else 0.0
+
+
+def _until(date: str) -> float:
     try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return 0.0
 
 

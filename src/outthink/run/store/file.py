@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from outthink.errors import RunError, StoreError
+from outthink.errors import DiskError, StoreError
 from outthink.run.store.schema import APPLICATION
 
 _MAGIC, _APPLICATION_AT = b"SQLite format 3\0", 68
@@ -152,11 +152,11 @@ def stranger(path: Path) -> StoreError:
     return StoreError(f"{path}: is no outthink store; `outthink sweep` makes one")
 
 
-def trouble(path: Path, how: str, error: sqlite3.Error) -> StoreError | RunError:
+def trouble(path: Path, how: str, error: sqlite3.Error) -> StoreError | DiskError:
     """An error of SQLite as one of ours: the file, what SQLite said, and the way out.
 
     `how` is what was tried: `opened`, `read` or `written`. What the file is, or who has it, is a
-    `StoreError`; what its disk did while it was used is a `RunError`.
+    `StoreError`; what its disk did while it was used is a `DiskError`.
     """
     kind = _kind(error)
     if kind == sqlite3.SQLITE_NOTADB:
@@ -173,7 +173,7 @@ def trouble(path: Path, how: str, error: sqlite3.Error) -> StoreError | RunError
     if how == "written":
         way = f"nothing recorded was lost: {way or 'see to the disk'}; give the same command again"
     whole = f"{said}; {way}" if way else said
-    return StoreError(whole) if how == "opened" or kind in _OF_OTHERS else RunError(whole)
+    return StoreError(whole) if how == "opened" or kind in _OF_OTHERS else DiskError(whole)
 
 
 _COPY = "copy it to a folder that you can write, and work on the copy"

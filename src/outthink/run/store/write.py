@@ -45,7 +45,12 @@ class Store:
         self.path = path
         self._db = database
         self._lock = lock
-        self._forget()
+        self._books: dict[int, int] = {}
+        """Open books by problem: what is known of a problem is kept as long as there are any."""
+        self._next: dict[str, int] = {}
+        """Ids of rows to come. None is given twice, whatever became of its row."""
+        self._forget_names()
+        self._forget_rows()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, write: bool) -> Store:
@@ -107,7 +112,8 @@ class Store:
     def commit(self) -> None:
         """Write everything recorded since the last commit, in one transaction.
 
-        Raises `RunError` where the disk is full or fails; nothing of this commit is then written.
+        Raises `DiskError` where the disk is full or fails, `StoreError` where another process holds
+        it; nothing of this commit is then written, and all of it is by the next that can.
         """
         if any(self._waiting.values()):
             with self._writing():
@@ -213,20 +219,20 @@ class Store:
 
     # Names and rows that are known ---------------------------------------------------------------
 
-    def _forget(self) -> None:
-        """Begin as if just opened: the file is right, memory may be ahead of it."""
-        self._waiting: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _TABLES_OF_ROWS}
+    def _forget_names(self) -> None:
+        """Look names up again: the file is right, memory may be ahead of it."""
         self._problems: dict[str, tuple[int, Problem]] = {}
         self._names: dict[tuple[str, str], int] = {}
         self._writers: dict[Writer, int] = {}
         self._teams: dict[str, int] = {}
+
+    def _forget_rows(self) -> None:
+        """Drop what waits to be written, which cannot be."""
+        self._waiting: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _TABLES_OF_ROWS}
         self._keys: dict[int, dict[tuple[str, int], dict[int, int]]] = {}
         """By problem, then table and who: the row of each key."""
         self._verdicts: dict[int, dict[int, dict[str, bool]]] = {}
         """By problem, then grader."""
-        self._books: dict[int, int] = {}
-        """Open books by problem: what is known of a problem is kept as long as there are any."""
-        self._next: dict[str, int] = {}
 
     def _flush(self) -> None:
         if self._lock is not None:
@@ -346,11 +352,12 @@ class Store:
     def _open_book(self, problem: int) -> None:
         self._books[problem] = self._books.get(problem, 0) + 1
 
-    def _close_book(self, problem: int) -> None:
+    def _close_book(self, problem: int, name: str) -> None:
         left = self._books.get(problem, 1) - 1
         if left:
             self._books[problem] = left
             return
+        self._problems.pop(name, None)
         for known in (self._books, self._keys, self._verdicts):
             known.pop(problem, None)
 
@@ -389,8 +396,10 @@ class Store:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute("COMMIT")
-            except BaseException:
-                self._forget()
+            except BaseException as error:
+                self._forget_names()
+                if not _is_of_the_disk(error):
+                    self._forget_rows()
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
@@ -671,7 +680,7 @@ class _Book:
         )
 
     def close(self) -> None:
-        self._store._close_book(self._problem)
+        self._store._close_book(self._problem, self._job.problem.id)
 
     def _rows(self, select: str, ids: Iterable[int], key: str = "id") -> dict[int, tuple[Any, ...]]:
         """Rows of a table by their ids."""
@@ -694,6 +703,12 @@ def team_json(asked: Mapping[str, Writer | str]) -> str:
             for role, who in sorted(asked.items())
         }
     )
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    """Whether the same rows can be written later: nothing is wrong with them."""
+    wrong = sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, wrong)
 
 
 def _kept_score(
