@@ -203,6 +203,8 @@ class Answers:
     """[n] 1 or 0."""
     look: Integers
     """[n] the look of each; it never falls."""
+    problem: Integers
+    """[n]"""
 
     @classmethod
     def joined(cls, parts: Sequence[Answers]) -> Answers:
@@ -213,13 +215,18 @@ class Answers:
             np.concatenate([part.columns for part in parts]),
             np.concatenate([part.right for part in parts]),
             np.concatenate(looks),
+            np.concatenate([part.problem for part in parts]),
         )
+
+    def take(self, rows: NDArray[Any]) -> Answers:
+        """These alone."""
+        return Answers(self.columns[rows], self.right[rows], self.look[rows], self.problem[rows])
 
     def some(self, most: int, rng: np.random.Generator) -> Answers:
         """Those of some looks, about `most` answers."""
         share = min(1.0, most / max(self.look.size, 1))
         kept = (rng.random(int(self.look.max(initial=0)) + 1) < share)[self.look]
-        return Answers(self.columns[kept], self.right[kept], self.look[kept])
+        return self.take(kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -308,8 +315,9 @@ def answers(setting: Setting, policies: tuple[Sequential, ...], steps: int) -> l
 
     def keep(tally: Tally) -> None:
         row, given, columns = of_answers(tally)
-        right = setting.trials.right[tally.problem[row], given].astype(float)
-        seen.append(Answers(columns, right, row))
+        problem = tally.problem[row]
+        right = setting.trials.right[problem, given].astype(float)
+        seen.append(Answers(columns, right, row, problem))
 
     while steps > 0:
         batch = _batch(setting, Random(setting, policies), setting.start(), keep)

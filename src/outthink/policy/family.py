@@ -1,4 +1,5 @@
 """A fitted sequential policy as it is kept: one member for every price, and what each promises.
+A member decides after every look, or follows a plan where deciding was not worth more.
 
 The dial is the price of accuracy, the mean cost it should come to, or a cap a problem. Members are
 those on the frontier, by rising cost. A mean cost between two members is met by giving some
@@ -19,6 +20,7 @@ from outthink.measure.arrays import Floats
 from outthink.measure.intervals import Interval
 from outthink.policy.live import Limits
 from outthink.policy.menu import Stage
+from outthink.policy.plans import Plan, Planned
 from outthink.policy.pooled import Table
 from outthink.policy.sequential import Chances, Sequential
 from outthink.types import Problem
@@ -51,6 +53,8 @@ class Member:
     cost: Interval
     accuracy: Interval
     tables: tuple[Table, ...] = ()
+    plan: Plan | None = None
+    """What it does whatever it sees; `first`, `values` and `tables` are empty then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,10 @@ class Family:
     """By rising cost."""
     provenance: Origin
 
-    def rule(self, member: Member) -> Sequential:
+    def rule(self, member: Member) -> Sequential | Planned:
         """The rule of a member."""
+        if member.plan is not None:
+            return Planned(self.menu, self.chances, member.plan)
         return Sequential(
             self.menu,
             self.chances,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,16 @@ from outthink.measure.intervals import Interval
 from outthink.policy.chance import ScoreCurve
 from outthink.policy.family import Family, Member, Origin
 from outthink.policy.menu import Stage
+from outthink.policy.plans import Plan
 from outthink.policy.pooled import Table
 from outthink.policy.sequential import Chances
 from outthink.policy.table import Policy, get
+from outthink.search.select import AnswerAggregation
 
-FORMAT = 5
+FORMAT = 6
 KIND = "sequential"
+_LIKELIEST = "likeliest"
+"""How a plan says that its answer is the likeliest one."""
 
 
 def load(path: str | Path) -> Policy | Family:
@@ -70,6 +74,7 @@ def save(family: Family, path: str | Path) -> None:
                 "accuracy": asdict(member.accuracy),
                 "first": _numbers(member.first),
                 "values": [_numbers(row) for row in member.values],
+                "plan": _plan_as_json(member.plan, family.menu),
                 "tables": [
                     {
                         "keys": list(map(int, table.keys)),
@@ -85,6 +90,14 @@ def save(family: Family, path: str | Path) -> None:
     part = Path(f"{path}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
+
+
+def _plan_as_json(plan: Plan | None, menu: Sequence[Stage]) -> dict[str, Any]:
+    """Empty where there is none."""
+    if plan is None:
+        return {}
+    stages = [menu[number].name for number in plan.stages]
+    return {"stages": stages, "answer_by": plan.answer_by or _LIKELIEST}
 
 
 def _numbers(values: Floats) -> list[float | None]:
@@ -120,7 +133,10 @@ def _parse(data: Mapping[str, Any]) -> Family:
             },
             _array(get(chances, "weights", list)),
         ),
-        members=tuple(_member(entry, len(menu)) for entry in get(data, "members", list)),
+        members=tuple(
+            _member(entry, [get(one, "stage", str) for one in menu])
+            for entry in get(data, "members", list)
+        ),
         provenance=_origin(get(data, "provenance", dict)),
     )
     if not family.members or not family.menu:
@@ -128,15 +144,24 @@ def _parse(data: Mapping[str, Any]) -> Family:
     return family
 
 
-def _member(data: Mapping[str, Any], stages: int) -> Member:
+def _member(data: Mapping[str, Any], menu: Sequence[str]) -> Member:
     return Member(
         get(data, "price", float),
         _array(get(data, "first", list)),
         np.array([_array(row) for row in get(data, "values", list)]),
         _interval(get(data, "cost", dict)),
         _interval(get(data, "accuracy", dict)),
-        tuple(_table(entry, stages) for entry in get(data, "tables", list)),
+        tuple(_table(entry, len(menu)) for entry in get(data, "tables", list)),
+        _plan(get(data, "plan", dict), menu),
     )
+
+
+def _plan(data: Mapping[str, Any], menu: Sequence[str]) -> Plan | None:
+    if not data:
+        return None
+    by = get(data, "answer_by", str)
+    stages = tuple(menu.index(name) for name in get(data, "stages", list))
+    return Plan(stages, None if by == _LIKELIEST else AnswerAggregation(by))
 
 
 def _table(data: Mapping[str, Any], stages: int) -> Table:

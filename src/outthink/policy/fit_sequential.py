@@ -1,7 +1,7 @@
 """Fitting the sequential policy on a study, and what it is worth.
 
 Nothing is generated: stages are replayed from what the store holds. Costs and accuracies are those
-of two-fold cross-fitting by problem; the policy that is kept is fitted on all problems.
+of nested cross-validation by problem (`cross`); the policy that is kept is fitted on all problems.
 """
 
 from __future__ import annotations
@@ -14,26 +14,24 @@ import numpy as np
 
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
-from outthink.measure.intervals import Interval
+from outthink.policy.cross import cross_fitted
 from outthink.policy.currency import GENERATIONS, Currency, currency
-from outthink.policy.family import Family, Member, Origin, mixed
+from outthink.policy.family import Family, Origin
 from outthink.policy.frontier import (
     LEAST,
     FixedCurve,
     Frontier,
     Point,
     best_of,
-    cross_fitted,
     savings,
 )
-from outthink.policy.learn import fit
+from outthink.policy.members import members_of
 from outthink.policy.menu import Stage
 from outthink.policy.read import menu, trials
 from outthink.policy.replay import play
 from outthink.policy.results import SequentialFit
 from outthink.policy.rules import curves
 from outthink.policy.rules.fixed import Fixed
-from outthink.policy.sequential import Chances
 from outthink.policy.trials import Trials
 from outthink.study.plan import POOL, UNSCORED, asks
 from outthink.study.read import Study
@@ -88,7 +86,8 @@ def fit_sequential(
             f"a cap of {cap:g} {money[0]} is below the cheapest stage, at "
             f"{replayed.costs.min():g}; raise it"
         )
-    prices, points = cross_fitted(replayed, most=cap, seed=seed)
+    crossed = cross_fitted(replayed, most=cap, seed=seed)
+    prices, points = crossed.prices, crossed.points
     kept = best_of(prices, points)
     fixed = (*_fixed(study, replayed.menu, money[1]), *_larger_alone(study, replayed, seed))
     frontier = Frontier(
@@ -97,12 +96,12 @@ def fit_sequential(
         replayed.problems,
         tuple(points[number] for number in kept),
         tuple(prices[number] for number in kept),
-        tuple(points),
+        points,
         fixed,
         _baseline(study),
         _rules(study, replayed, cap, seed) if rules else (),
     )
-    members, chances = _members(replayed, frontier, cap, seed)
+    members, chances = members_of(replayed, crossed, frontier, most=cap, seed=seed)
     family = Family(
         replayed.menu,
         tuple(map(float, replayed.costs)),
@@ -114,50 +113,6 @@ def fit_sequential(
         _origin(study, replayed.menu, seed),
     )
     return SequentialFit(family, frontier, savings(frontier, seed=seed), replayed)
-
-
-def _members(
-    replayed: Trials, frontier: Frontier, most: float, seed: int
-) -> tuple[tuple[Member, ...], Chances]:
-    """The policies fitted on all problems, those that no cheaper one beats, and what they say of
-    answers.
-
-    Each promises what it costs on these problems: what it does is fixed by now, so that their mean
-    is that of others too. Its accuracy on them would flatter it, so it promises what the frontier
-    came to at that cost, on problems that a policy was not fitted on.
-    """
-    policies = fit(replayed, most=most, seed=seed)
-    points = [
-        Point.of(policy.name, play(policy, replayed, orders=2, most=most, seed=seed))
-        for policy in policies
-    ]
-    kept = best_of([policy.price for policy in policies], points)
-    members = tuple(
-        Member(
-            policies[n].price,
-            policies[n].first,
-            policies[n].values,
-            points[n].mean_cost,
-            _held_out(frontier, points[n]),
-            policies[n].tables,
-        )
-        for n in kept
-    )
-    return members, policies[0].chances_of
-
-
-def _held_out(frontier: Frontier, point: Point) -> Interval:
-    """The accuracy of the frontier at the cost of a point; below it, the point's own where that is
-    smaller."""
-    cost, points = point.mean_cost.mean, frontier.points
-    above = next((n for n, one in enumerate(points) if one.mean_cost.mean > cost), None)
-    if above is None:
-        return points[-1].accuracy
-    if above == 0:
-        return min(points[0].accuracy, point.accuracy, key=lambda one: one.mean)
-    low, high = points[above - 1], points[above]
-    share = (cost - low.mean_cost.mean) / (high.mean_cost.mean - low.mean_cost.mean)
-    return mixed(low.accuracy, high.accuracy, share)
 
 
 def _menu(study: Study, name: str) -> tuple[Stage, ...]:

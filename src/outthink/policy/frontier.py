@@ -2,28 +2,23 @@
 with.
 
 Everything is charged: a policy pays for every stage that it ran. Accuracies and costs are of
-problems that the policy was not fitted on: two halves of the problems, each played by the policies
-that were fitted on the other one.
+problems that the policy was not fitted on (`cross`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
 from outthink.measure.equivalence import Equivalence, least_cost
 from outthink.measure.intervals import Interval, interval, paired
-from outthink.policy.learn import fit
 from outthink.policy.menu import Stage
-from outthink.policy.replay import Played, Rule, play
+from outthink.policy.replay import Played
 from outthink.policy.tally import Cells
-from outthink.policy.trials import Trials
 
 ORDERS = 4
 """Random orders in which a rule is played on every problem."""
@@ -94,53 +89,6 @@ class Frontier:
     """Other adaptive rules: name, and a point for every value of its knob."""
 
 
-def cross_fitted(trials: Trials, *, most: float, seed: int) -> tuple[list[float], list[Point]]:
-    """Prices, and the point of the policy at each on problems that it was not fitted on.
-
-    Raises `UsageError` for fewer problems than two halves need.
-    """
-    count = len(trials.problems)
-    if count < LEAST:
-        raise UsageError(
-            f"{count} problems with every stage are too few for a sequential policy; give at least "
-            f"{LEAST}, better 500, or fit the table, with --kind table"
-        )
-    order = np.random.default_rng([seed, count]).permutation(count)
-    halves = (np.sort(order[: count // 2]), np.sort(order[count // 2 :]))
-    played = [
-        _played(fit(trials.take(other), most=most, seed=seed), trials.take(half), most, seed)
-        for half, other in (halves, halves[::-1])
-    ]
-    places = np.concatenate(halves).argsort()
-    prices = [price for price, _ in played[0]]
-    points = [
-        Point.of(
-            f"price {price:.3g}",
-            Played(*(np.concatenate(column)[places] for column in zip(one, other, strict=True))),
-        )
-        for price, one, other in zip(
-            prices,
-            (_columns(result) for _, result in played[0]),
-            (_columns(result) for _, result in played[1]),
-            strict=True,
-        )
-    ]
-    return prices, points
-
-
-def _played(
-    policies: Sequence[Rule], trials: Trials, most: float, seed: int
-) -> list[tuple[float, Played]]:
-    return [
-        (policy.price, play(policy, trials, orders=ORDERS, most=most, seed=seed))  # type: ignore[attr-defined]
-        for policy in policies
-    ]
-
-
-def _columns(played: Played) -> tuple[Any, ...]:
-    return played.right, played.cost, played.runs, played.hits, played.chances
-
-
 def best_of(prices: Sequence[float], points: Sequence[Point]) -> list[int]:
     """Which points are on the frontier, by rising cost: each more accurate than all cheaper ones,
     and above the line between its neighbours."""
@@ -152,6 +100,17 @@ def best_of(prices: Sequence[float], points: Sequence[Point]) -> list[int]:
         else:
             while len(kept) >= 2 and _below(points[kept[-2]], points[kept[-1]], points[number]):
                 kept.pop()
+            kept.append(number)
+    return kept
+
+
+def rising(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
+    """Which policies are kept, by rising cost: each more accurate than all cheaper ones. Not the
+    hull, which by the luck of a few problems leaves out what lies between a cheap policy and a dear
+    one; what lies there is worth more than a mixture of the two."""
+    kept: list[int] = []
+    for number in sorted(range(len(costs)), key=lambda n: (costs[n], -accuracies[n])):
+        if not kept or accuracies[number] > accuracies[kept[-1]]:
             kept.append(number)
     return kept
 

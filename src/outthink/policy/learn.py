@@ -20,6 +20,7 @@ that.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,6 +63,16 @@ ANSWERS = 100_000
 """Answers that the probabilities are fitted on, of random and of fitted policies each."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Policies for falling prices, from the cheapest to the most thorough."""
+
+    policies: tuple[Sequential, ...]
+    halves: tuple[tuple[Sequential, ...], tuple[Sequential, ...]]
+    """The same by the problems of even number alone, and by those of odd number: what a fit is
+    worth on problems that it does not know is told by playing them on the other half."""
+
+
 def fit(
     trials: Trials,
     *,
@@ -69,14 +80,25 @@ def fit(
     seed: int = 0,
     prices: Sequence[float] | None = None,
 ) -> tuple[Sequential, ...]:
-    """Policies for falling prices, from the cheapest to the most thorough. `most` caps what one
-    problem may cost, in the currency of the trials; `prices`, in any order, are those of an
-    accuracy, `None` for a grid of them. Raises `UsageError` for a cap below every stage."""
+    """The policies of `fit_halves`."""
+    return fit_halves(trials, most=most, seed=seed, prices=prices).policies
+
+
+def fit_halves(
+    trials: Trials,
+    *,
+    most: float = np.inf,
+    seed: int = 0,
+    prices: Sequence[float] | None = None,
+) -> Fitted:
+    """Fit policies. `most` caps what one problem may cost, in the currency of the trials; `prices`,
+    in any order, are those of an accuracy, `None` for a grid of them. Raises `UsageError` for a cap
+    below every stage."""
     if not (trials.costs <= most).any():
         raise UsageError(f"a cap of {most:g}; the cheapest stage costs {trials.costs.min():g}")
     rng = np.random.default_rng(seed)
     steps = min(STEPS, STEPS_EACH * len(trials.problems))
-    falling = _prices(trials) if prices is None else np.sort(np.array(prices, float))[::-1]
+    falling = prices_of(trials) if prices is None else np.sort(np.array(prices, float))[::-1]
     curves = {source.name: ScoreCurve.fit(source, trials.right) for source in trials.sources}
 
     unknown = Setting(trials, Chances(curves, _nothing(len(trials.sources))), most, rng)
@@ -84,19 +106,21 @@ def fit(
     steps *= REPEATED if repeats else 1
     unknown = Setting(trials, unknown.chances_of, most, rng, repeats)
     seen = answers(unknown, (), steps // 4)
-    begun = _Fit(
-        Setting(trials, Chances(curves, _weights([seen], rng)), most, rng, repeats), falling
-    )
+    chances = Chances(curves, _weights(_some([seen], rng)))
+    begun = _Fit(Setting(trials, chances, most, rng, repeats), falling)
     followed = begun.policies(begun.iterated(random_steps(begun.setting, (), steps // 4)))
     more = answers(begun.setting, followed, steps // 4)
-    fitted = _Fit(
-        Setting(trials, Chances(curves, _weights([seen, more], rng)), most, rng, repeats), falling
-    )
+    some = _some([seen, more], rng)
+    fitted = _Fit(Setting(trials, Chances(curves, _weights(some)), most, rng, repeats), falling)
     kept = [random_steps(fitted.setting, policies, steps // 2) for policies in ((), followed)]
     values = fitted.iterated(Steps.joined(kept))
     for _ in range(0 if repeats else ROLLS):
         values = fitted.rolled(values, steps // 2)
-    return fitted.policies(values)
+    first, second = (
+        fitted.of_half(values[half], Chances(curves, _weights(some.take(some.problem % 2 == half))))
+        for half in (0, 1)
+    )
+    return Fitted(fitted.policies(values), (first, second))
 
 
 class _Fit:
@@ -130,8 +154,8 @@ class _Fit:
     def rolled(self, values: list[list[Values]], steps: int) -> list[list[Values]]:
         """Mended by some `steps` steps of rollouts. Problems of a half follow the policies of the
         other one, which knows nothing of them."""
-        first, second = ([self._policy(*at) for at in enumerate(of)] for of in values)
-        rolled = policy_steps(self.setting, (tuple(second), tuple(first)), steps)
+        first, second = (self.of_half(of, self.setting.chances_of) for of in values)
+        rolled = policy_steps(self.setting, (second, first), steps)
         return [
             corrected(of, rolled.take(rolled.problem % 2 == half), self.costs, self.pools)
             for half, of in enumerate(values)
@@ -140,12 +164,16 @@ class _Fit:
     def policies(self, values: list[list[Values]]) -> tuple[Sequential, ...]:
         """Of the mean of both halves."""
         means = [Values.mean(both) for both in zip(*values, strict=True)]
-        return tuple(self._policy(number, one) for number, one in enumerate(means))
+        return self.of_half(means, self.setting.chances_of)
 
-    def _policy(self, number: int, values: Values) -> Sequential:
+    def of_half(self, values: Sequence[Values], chances: Chances) -> tuple[Sequential, ...]:
+        """Of the values of one half at each price."""
+        return tuple(self._policy(number, one, chances) for number, one in enumerate(values))
+
+    def _policy(self, number: int, values: Values, chances: Chances) -> Sequential:
         return Sequential(
             self.setting.menu,
-            self.setting.chances_of,
+            chances,
             float(self.prices[number]),
             self.setting.trials.costs,
             values.first,
@@ -167,14 +195,17 @@ def _repeats(steps: Steps) -> bool:
     return bool(np.isin(coarse, often).mean() > 0.5) if coarse.size else True
 
 
-def _prices(trials: Trials) -> Floats:
+def prices_of(trials: Trials) -> Floats:
     """From one at which hardly more than the cheapest stage pays, down."""
     cheapest: float = trials.costs.min()
     return np.geomspace(0.1, 0.0005, PRICES) / cheapest
 
 
-def _weights(kinds: Sequence[list[Answers]], rng: np.random.Generator) -> Floats:
-    """Of the columns of an answer, fitted on some of the looks of each kind."""
-    parts = [Answers.joined(kind).some(ANSWERS, rng) for kind in kinds]
-    joined = Answers.joined(parts)
-    return logistic(joined.columns, joined.right, ridge=3.0)
+def _some(kinds: Sequence[list[Answers]], rng: np.random.Generator) -> Answers:
+    """Of some of the looks of each kind."""
+    return Answers.joined([Answers.joined(kind).some(ANSWERS, rng) for kind in kinds])
+
+
+def _weights(known: Answers) -> Floats:
+    """Of the columns of an answer."""
+    return logistic(known.columns, known.right, ridge=3.0)

@@ -15,7 +15,7 @@ import numpy as np
 
 from outthink.measure.pools import NO_ANSWER
 from outthink.policy.menu import Stage
-from outthink.policy.replay import STOP, Allowed, Rule
+from outthink.policy.replay import STOP, Allowed, Certain, Rule
 from outthink.policy.sequential import Sequential
 from outthink.policy.tally import Tally
 from outthink.run.events import Event, Spent
@@ -200,7 +200,7 @@ class _Seen:
         stage = None if number == STOP else self.rule.menu[number]
         spent, answer = float(self.tally.spent[0]), self.answer()
         if not isinstance(self.rule, Sequential):
-            return Decision(stage, spent, answer)
+            return Decision(stage, spent, answer, self.chance())
         worth, likely = self.rule.worth(self.tally, self.allowed())
         chance = float(likely[0, 0]) if self.tally.looks[0] else 0.0
         return Decision(
@@ -224,7 +224,7 @@ class _Seen:
 
     def chance(self) -> float | None:
         """The probability that the answer is right; `None` where the rule does not say."""
-        if not isinstance(self.rule, Sequential) or not self.tally.looks[0]:
+        if not isinstance(self.rule, Certain) or not self.tally.looks[0]:
             return None
         return float(self.rule.chance(self.tally)[0])
 

@@ -6,6 +6,7 @@ source has no run left, or that would break the cap, is not allowed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -84,8 +85,8 @@ class Replay:
         self.rule = rule
         self.trials = trials.only(rule.menu)
         self.tally = Tally.empty(problems, trials.right.shape[1], len(trials.sources))
-        rng = np.random.default_rng(seed)
-        self._orders = [source.order(problems.size, rng) for source in trials.sources]
+        self._seed = seed
+        self._orders: dict[int, Integers] = {}
         self._taken = np.zeros((problems.size, len(trials.sources)), np.int64)
         self._units = np.array([stage.units for stage in rule.menu])
         self._has = np.array([source.units for source in trials.sources])
@@ -103,12 +104,19 @@ class Replay:
         for number in np.unique(decided[decided != STOP]):
             self._run(int(number), np.flatnonzero(decided == number))
 
+    def _order(self, place: int) -> Integers:
+        """[E, U] the units of a source as each row takes them: the same for every rule."""
+        if place not in self._orders:
+            rng = np.random.default_rng([self._seed, place])
+            self._orders[place] = self.trials.sources[place].order(self.tally.size, rng)
+        return self._orders[place]
+
     def _run(self, number: int, rows: Integers) -> None:
         stage, place = self.trials.menu[number], self.trials.source_of[number]
         source = self.trials.sources[place]
         first = self._taken[rows, place]
         columns = first[:, None] + np.arange(stage.units)
-        units = np.take_along_axis(self._orders[place][rows], columns, axis=1)
+        units = np.take_along_axis(self._order(place)[rows], columns, axis=1)
         of = self.tally.problem[rows][:, None]
         scores = source.scores[of, units].reshape(rows.size, -1)
         self.tally.add(
@@ -126,7 +134,14 @@ class Replay:
 def play(rule: Rule, trials: Trials, *, orders: int, most: float = np.inf, seed: int = 0) -> Played:
     """Play a rule over every problem of `trials` in `orders` random orders, up to a cap on what one
     problem may cost."""
-    problems = np.tile(np.arange(len(trials.problems)), orders)
+    return play_alike((rule,), trials, orders=orders, most=most, seed=seed)[0]
+
+
+def play_alike(
+    rules: Sequence[Rule], trials: Trials, *, orders: int, most: float = np.inf, seed: int = 0
+) -> tuple[Played, ...]:
+    """As `play`, of rules that decide alike and differ in the answer that they give in the end."""
+    rule, problems = rules[0], np.tile(np.arange(len(trials.problems)), orders)
     replay = Replay(rule, trials, problems, seed)
     runs = np.zeros((problems.size, len(rule.menu)))
     going = np.ones(problems.size, np.bool_)
@@ -137,21 +152,24 @@ def play(rule: Rule, trials: Trials, *, orders: int, most: float = np.inf, seed:
         going = decided != STOP
         runs[np.flatnonzero(going), decided[going]] += 1
         replay.run(decided)
-    answers = rule.answer(replay.tally)
-    right = replay.trials.is_right(problems, answers)
+    return tuple(_came_to(one, replay, runs, orders) for one in rules)
 
-    chances = np.full(problems.size, np.nan, np.float32)
+
+def _came_to(rule: Rule, replay: Replay, runs: Floats, orders: int) -> Played:
+    tally = replay.tally
+    right = replay.trials.is_right(tally.problem, rule.answer(tally))
+    chances = np.full(tally.size, np.nan, np.float32)
     if isinstance(rule, Certain):
-        chances = rule.chance(replay.tally)
-    by_order = (orders, len(trials.problems))
+        chances = rule.chance(tally)
+    by_order = (orders, tally.size // orders)
 
     def mean(values: Floats) -> Floats:
-        means: Floats = values.reshape(orders, len(trials.problems), *values.shape[1:]).mean(axis=0)
+        means: Floats = values.reshape(*by_order, *values.shape[1:]).mean(axis=0)
         return means
 
     return Played(
         mean(right.astype(float)),
-        mean(replay.tally.spent),
+        mean(tally.spent),
         mean(runs),
         right.reshape(by_order).T,
         chances.reshape(by_order).T,

@@ -20,8 +20,9 @@ from outthink.measure.quality import calibration_error, reliability
 from outthink.policy.family import Family, Member
 from outthink.policy.frontier import FixedCurve, Frontier, Point, Saving
 from outthink.policy.menu import Stage
+from outthink.policy.plans import Planned
 from outthink.policy.promise import Kept
-from outthink.policy.replay import STOP, Replay
+from outthink.policy.replay import STOP, Allowed, Replay
 from outthink.policy.results import SequentialFit
 from outthink.policy.sequential import NEVER, Sequential
 from outthink.policy.trials import Trials
@@ -237,7 +238,7 @@ def _thirds(trials: Trials) -> Integers:
 
 
 def _taken(
-    rule: Sequential, fitted: SequentialFit, stages: Sequence[str]
+    rule: Sequential | Planned, fitted: SequentialFit, stages: Sequence[str]
 ) -> tuple[data.Taken, ...]:
     """Shares of problems by look and decision."""
     trials = fitted.trials
@@ -265,7 +266,10 @@ def _taken(
 
 
 def _followed(
-    rule: Sequential, fitted: SequentialFit, problems: Sequence[Problem], stages: Sequence[str]
+    rule: Sequential | Planned,
+    fitted: SequentialFit,
+    problems: Sequence[Problem],
+    stages: Sequence[str],
 ) -> Iterator[data.Followed]:
     """One that took several stages and ended right, best where the first answer was wrong and the
     last one sure; then one that was answered after a single stage."""
@@ -290,24 +294,27 @@ def _turn(one: data.Followed) -> float:
 
 
 def _play(
-    rule: Sequential, fitted: SequentialFit, problem: Problem, place: int, stages: Sequence[str]
+    rule: Sequential | Planned,
+    fitted: SequentialFit,
+    problem: Problem,
+    place: int,
+    stages: Sequence[str],
 ) -> data.Followed:
     trials = fitted.trials
     replay = Replay(rule, trials, np.array([place]), fitted.family.provenance.seed)
     looks = []
     while True:
         allowed = replay.allowed(fitted.family.most)
-        worth, likely = rule.worth(replay.tally, allowed)
+        best = _worth(rule, replay, allowed)
         number = int(rule.decide(replay.tally, allowed)[0])
         answer = int(rule.answer(replay.tally)[0])
-        best = float(worth.max())
         looks.append(
             data.Look(
                 float(replay.tally.spent[0]),
                 None if answer == NO_ANSWER else trials.texts[place][answer],
-                float(likely[0, 0]) if replay.tally.looks[0] else None,
+                float(rule.chance(replay.tally)[0]) if replay.tally.looks[0] else None,
                 None if number == STOP else stages[number],
-                None if best == NEVER else best,
+                best,
             )
         )
         if number == STOP:
@@ -315,6 +322,14 @@ def _play(
         replay.run(np.array([number]))
     right = bool(trials.is_right(np.array([place]), np.array([answer]))[0])
     return data.Followed(problem.id, problem.prompt, problem.reference, tuple(looks), right)
+
+
+def _worth(rule: Sequential | Planned, replay: Replay, allowed: Allowed) -> float | None:
+    """What the best stage is worth; `None` where no stage is allowed, and to a plan."""
+    if isinstance(rule, Planned):
+        return None
+    best = float(rule.worth(replay.tally, allowed)[0].max())
+    return None if best == NEVER else best
 
 
 # Is it right? ------------------------------------------------------------------------------------

@@ -1,0 +1,181 @@
+"""Cross-validation by problem: what a fitted policy is worth on others, and which is taken.
+
+At every price there are contenders: plans, and the sequential policy. Each is played on problems
+that it was not fitted on. The simplest within one standard error of the best is taken (Breiman et
+al. 1984, section 3.4.3), where problems are what the error is over, paired: plans by votes and
+scores first, then plans by the likeliest answer, then what decides after every look.
+
+What is told of the result is nested: the choice on one half of the problems is made by halves of
+that half, and then played on the other. A fit has values by half anyway, so that costs no more
+fits; only how likely answers are is fitted by half once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from outthink.errors import UsageError
+from outthink.measure.arrays import Floats, Integers
+from outthink.policy.frontier import LEAST, ORDERS, Point
+from outthink.policy.learn import Fitted, fit_halves, prices_of
+from outthink.policy.plans import Plan, Planned, plans
+from outthink.policy.replay import Played, play, play_alike
+from outthink.policy.sequential import Sequential
+from outthink.policy.trials import Trials
+
+ORDERS_WITHIN = 2
+"""Random orders in which contenders are played to choose among them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """Every contender on problems that it was not fitted on."""
+
+    plans: tuple[Plan, ...]
+    of_plans: tuple[Played, ...]
+    of_prices: tuple[Played, ...]
+    """The sequential policy at each price."""
+
+    def winner(self, number: int, price: float) -> Plan | None:
+        """The simplest contender within one standard error of the best at a price, the one of this
+        number; `None` for the sequential policy."""
+        ranks = [
+            [n for n, plan in enumerate(self.plans) if plan.is_fitted is is_fitted]
+            for is_fitted in (False, True)
+        ]
+        worths = [_worth(played, price) for played in self.of_plans]
+        best_plans = [max(rank, key=lambda n: float(worths[n].mean())) for rank in ranks if rank]
+        best = max(
+            [*(worths[n] for n in best_plans), _worth(self.of_prices[number], price)],
+            key=lambda worth: float(worth.mean()),
+        )
+        near = (n for n in best_plans if _is_near(worths[n], best))
+        simplest = next(near, None)
+        return None if simplest is None else self.plans[simplest]
+
+    def played(self, number: int, winner: Plan | None) -> Played:
+        """What a winner at the price of this number came to."""
+        if winner is None:
+            return self.of_prices[number]
+        return self.of_plans[self.plans.index(winner)]
+
+
+def _worth(played: Played, price: float) -> Floats:
+    """[P]"""
+    worth: Floats = played.right - price * played.cost
+    return worth
+
+
+def _is_near(worth: Floats, best: Floats) -> bool:
+    """Whether it is within one standard error of the best [P], paired."""
+    behind = best - worth
+    return bool(behind.mean() <= behind.std(ddof=1) / np.sqrt(behind.size))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossFitted:
+    """What a policy is worth at every price, and which contender it is."""
+
+    prices: tuple[float, ...]
+    points: tuple[Point, ...]
+    """On problems that neither the policy nor the choice among contenders saw."""
+    winners: tuple[Plan | None, ...]
+    """By all problems."""
+    of_plans: Mapping[Plan, Point]
+    """Every plan on problems that what it says of answers was not fitted on."""
+
+
+def cross_fitted(trials: Trials, *, most: float, seed: int) -> CrossFitted:
+    """The policy at every price on problems that it was not fitted on.
+
+    Raises `UsageError` for fewer problems than two halves need.
+    """
+    count = len(trials.problems)
+    if count < LEAST:
+        raise UsageError(
+            f"{count} problems with every stage are too few for a sequential policy; give at least "
+            f"{LEAST}, better 500, or fit the table, with --kind table"
+        )
+    prices = tuple(map(float, prices_of(trials)))
+    tried = plans(trials, most)
+    halves = _halves(count, seed)
+    contests, chosen = [], []
+    for half, other in (halves, halves[::-1]):
+        learnt, left = trials.take(other), trials.take(half)
+        fitted = fit_halves(learnt, most=most, seed=seed, prices=prices)
+        within = _within(fitted, learnt, tried, most, seed)
+        contests.append(_played(fitted.policies, left, tried, most, ORDERS, seed))
+        chosen.append(
+            [contests[-1].played(n, within.winner(n, price)) for n, price in enumerate(prices)]
+        )
+    whole = _joined(contests, halves)
+    points = [
+        Point.of(f"price {price:.3g}", _in_order(parts, halves))
+        for price, *parts in zip(prices, *chosen, strict=True)
+    ]
+    winners_of_all = [whole.winner(n, price) for n, price in enumerate(prices)]
+    of_plans = {
+        plan: Point.of("", played) for plan, played in zip(whole.plans, whole.of_plans, strict=True)
+    }
+    return CrossFitted(prices, tuple(points), tuple(winners_of_all), of_plans)
+
+
+def _halves(count: int, seed: int) -> tuple[Integers, Integers]:
+    order = np.random.default_rng([seed, count]).permutation(count)
+    return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+
+
+def _within(
+    fitted: Fitted, learnt: Trials, tried: Sequence[Plan], most: float, seed: int
+) -> Contest:
+    """Every contender on either half of what was learnt from, as fitted on the other one."""
+    numbers = np.arange(len(learnt.problems))
+    halves = numbers[numbers % 2 == 1], numbers[numbers % 2 == 0]
+    parts = [
+        _played(policies, learnt.take(half), tried, most, ORDERS_WITHIN, seed)
+        for policies, half in zip(fitted.halves, halves, strict=True)
+    ]
+    return _joined(parts, halves)
+
+
+def _played(
+    policies: Sequence[Sequential],
+    left: Trials,
+    tried: Sequence[Plan],
+    most: float,
+    orders: int,
+    seed: int,
+) -> Contest:
+    """Every contender on problems that it was not fitted on."""
+    chances = policies[0].chances_of
+    of_plans: list[Played] = []
+    for _, alike in groupby(tried, key=lambda plan: plan.stages):
+        rules = [Planned(left.menu, chances, plan) for plan in alike]
+        of_plans += play_alike(rules, left, orders=orders, most=most, seed=seed)
+    of_prices = (play(policy, left, orders=orders, most=most, seed=seed) for policy in policies)
+    return Contest(tuple(tried), tuple(of_plans), tuple(of_prices))
+
+
+def _joined(contests: Sequence[Contest], halves: tuple[Integers, Integers]) -> Contest:
+    """On both halves, in the order of the problems."""
+    of_plans = zip(*(contest.of_plans for contest in contests), strict=True)
+    of_prices = zip(*(contest.of_prices for contest in contests), strict=True)
+    return Contest(
+        contests[0].plans,
+        tuple(_in_order(parts, halves) for parts in of_plans),
+        tuple(_in_order(parts, halves) for parts in of_prices),
+    )
+
+
+def _in_order(parts: Sequence[Played], halves: tuple[Integers, Integers]) -> Played:
+    places = np.concatenate(halves).argsort()
+    columns = zip(*(_columns(part) for part in parts), strict=True)
+    return Played(*(np.concatenate(column)[places] for column in columns))
+
+
+def _columns(played: Played) -> tuple[np.ndarray, ...]:
+    return played.right, played.cost, played.runs, played.hits, played.chances
