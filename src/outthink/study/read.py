@@ -384,12 +384,19 @@ def _share(whole: Usage, budget: int, pool: int, *, verified: bool) -> Usage:
         decoded_attended=part(whole.decoded_attended),
         verifier_attended=part(whole.verifier_attended, _up_to(verifier_prompt)),
         kv_reads=part(whole.kv_reads, prompt_reads),
+        verifier_calls=part(whole.verifier_calls),
     )
     return taken if verified else _unverified(taken)
 
 
 def _unverified(usage: Usage) -> Usage:
-    return replace(usage, verifier_tokens=0, verifier_cached_tokens=0, verifier_attended=0)
+    return replace(
+        usage,
+        verifier_tokens=0,
+        verifier_cached_tokens=0,
+        verifier_attended=0,
+        verifier_calls=0,
+    )
 
 
 def _scaled(usage: Usage, share: float) -> Usage:

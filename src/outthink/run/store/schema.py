@@ -66,6 +66,15 @@ CHANCES = (
 )
 """Made by the first such search."""
 
+CRITIQUES = (
+    # Critiques that a search asked for, the tokens decoded in them, and what it says of them.
+    "CREATE TABLE IF NOT EXISTS critique (problem INTEGER NOT NULL, strategy TEXT NOT NULL,"
+    " budget INTEGER NOT NULL, stream TEXT NOT NULL, team INTEGER NOT NULL,"
+    " critiques INTEGER NOT NULL, tokens INTEGER NOT NULL, note TEXT NOT NULL,"
+    " PRIMARY KEY (problem, strategy, budget, stream, team)) WITHOUT ROWID"
+)
+"""Made by the first such search."""
+
 RECORDED = (
     # What the file of an imported sample says of this draw itself, NULL where it says nothing: a
     # verdict stands for an answer elsewhere, and a count of tokens that nobody made for 0.
@@ -79,4 +88,5 @@ USAGE_COLUMNS = (
     " verifier_tokens, verifier_cached_tokens, seconds, prompt_attended, decoded_attended,"
     " verifier_attended, kv_reads"
 )
-"""In the order of the fields of `Usage`."""
+"""In the order of the fields of `Usage`. How often a verifier was asked is the length of the tree's
+scores; critiques have a table of their own."""
