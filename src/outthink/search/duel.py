@@ -35,9 +35,10 @@ def duels(
     not be read. `verifier` compares scores, and equal ones go to the first; without any it is a
     tie. A judge is not asked about two that give the same answer."""
     if by == VERIFIER:
-        scores: list[Scores] = yield Verify([one for pair in pairs for one in pair])
-        lasts = [score.last for score in scores]
-        return [_higher(*two) for two in zip(lasts[::2], lasts[1::2], strict=True)]
+        met = {one.number: one for pair in pairs for one in pair}
+        scores: list[Scores] = yield Verify(list(met.values()))
+        lasts = {number: score.last for number, score in zip(met, scores, strict=True)}
+        return [_higher(lasts[one.number], lasts[other.number]) for one, other in pairs]
     unlike = [pair for pair in pairs if pair[0].answer != pair[1].answer]
     orders = [order for one, other in unlike for order in ((one, other), (other, one))]
     said = [each_said.value for each_said in (yield from judged(orders, WORDS, BETTER, role=by))]
@@ -69,7 +70,7 @@ def competing(drawn: Sequence[Solution], most: int) -> list[int]:
 
 def popularity(drawn: Sequence[Solution]) -> dict[int, tuple[bool, int, int]]:
     """By index of each solution with an answer: whether it is the first to give it, less the votes
-    for it, the index. Ties of a tournament go to the least of the last two."""
+    for it, the index. What nobody decides goes to the least of the last two."""
     answers = [one.answer for one in drawn]
     votes = Counter(answers)
     return {
