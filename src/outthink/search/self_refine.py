@@ -76,5 +76,5 @@ def self_refine(
     last = [chain.last for chain in chains]
     if scored:
         return WEIGHTED_LAST(last, (yield Verify(last, role=REVISION_VERIFIER)))
-    told = note(said, "what they are about was refined all the same")
+    told = note(said, "their answers were refined all the same")
     return replace(MAJORITY(last), note=told)
