@@ -65,6 +65,9 @@ def write(prompt, seed, temperature, most, stop):
     asked = ROLE["assistant"] in prompt
     at = len(prompt) - prompt[::-1].index(ROLE["assistant"]) if asked else len(prompt)
     begun = text_of(prompt[at:])
+    told = text_of(prompt[:at])
+    if '"Judgement: X"' in told:
+        return judge(told, seed if temperature > 0 else 0, most)
     steps = 1 + random.Random(str(prompt[:at])).randrange(4)
     rng = random.Random(f"{begun} {seed if temperature > 0 else ''} {prompt[:at]}")
     tokens = []
@@ -83,6 +86,20 @@ def write(prompt, seed, temperature, most, stop):
     if len(tokens) > most:
         return tokens[:most], "length"
     return tokens, "end" if tokens[-1:] == [EOS] else "stop"
+
+
+def judge(told, seed, most):
+    """A judgement in the form that is asked for, and one time in five in none."""
+    rng, count = random.Random(f"{told} {seed}"), told.count("\nSolution ")
+    said = {
+        "right or wrong.": ["right", "wrong"],
+        "1, 2 or same.": ["1", "2", "same"],
+        "the number of that solution.": [str(n + 1) for n in range(count)],
+    }
+    marks = ", ".join(str(rng.randrange(11)) for _ in range(count))
+    said = rng.choice(said.get(told.rpartition(" X is ")[2], [marks]))
+    tokens = ids_of(f"So.\n\nJudgement: {said}" if rng.random() < 0.8 else "So.\n\nWell.")
+    return (tokens[:most], "length") if len(tokens) >= most else ([*tokens, EOS], "end")
 
 
 def written(writes, prompt, most, stops):

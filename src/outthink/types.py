@@ -6,7 +6,7 @@ Nothing here knows of a tensor, a file or a server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -47,6 +47,8 @@ class Framing:
     """Of one solution, below what the engine allows anyway."""
     stop: tuple[str, ...] = ()
     """Ends an answer, beside the model's end mark."""
+    bare: bool = False
+    """The prompt is all that is asked: no examples before it, and no instruction behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,12 @@ class Usage:
     kv_reads: int = 0
     """Tokens whose keys and values were read from memory to decode: as `decoded_attended`, but the
     rows of one request share their prompt, and each is charged an equal part of every read."""
+    verifier_calls: int = 0
+    """Solutions that a verifier was given."""
+    critiques: int = 0
+    """Feedback and judgements that were written; they are no generations."""
+    critique_tokens: int = 0
+    """Those of the decoded tokens that are in them. None of them counts as discarded."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -189,6 +197,9 @@ class Usage:
             self.decoded_attended + other.decoded_attended,
             self.verifier_attended + other.verifier_attended,
             self.kv_reads + other.kv_reads,
+            self.verifier_calls + other.verifier_calls,
+            self.critiques + other.critiques,
+            self.critique_tokens + other.critique_tokens,
         )
 
 
@@ -206,8 +217,8 @@ class Budget:
 # What a search asks for, and is sent in return ------------------------------------------------
 
 
-PROPOSER, REVISER, LARGER = "proposer", "reviser", "larger"
-"""Roles of those who write, as `Propose` names them. A user may add others."""
+PROPOSER, REVISER, LARGER, JUDGE = "proposer", "reviser", "larger", "judge"
+"""Roles of those who write, as `Propose` and `Ask` name them. A user may add others."""
 
 VERIFIER, REVISION_VERIFIER = "verifier", "revision_verifier"
 """Roles of those who score, as `Verify` names them."""
@@ -224,6 +235,15 @@ class Purpose(StrEnum):
     """Steps that are drawn to judge a prefix and thrown away."""
     REVISION = "revision"
     """A whole solution that revises earlier ones: one generation a row."""
+    FEEDBACK = "feedback"
+    """What is said of a solution, for whoever revises it: no generation."""
+    JUDGEMENT = "judgement"
+    """Which of several solutions is best, or what each is worth: no generation."""
+
+    @property
+    def is_critique(self) -> bool:
+        """Whether its rows are about solutions, and none themselves."""
+        return self in (Purpose.FEEDBACK, Purpose.JUDGEMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +295,38 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a model in words about solutions; the runner sends back a list of as many `Reply`s.
+
+    `words` are the prompt. In it `{problem}` stands for the problem, `{first}` and
+    `{second}` for the texts of the first two solutions of a row, `{rest}` for those after the first
+    and `{all}` for all of them, numbered from 1.
+    The prompt of a new solution is followed by what follows every problem of its model, that of a
+    critique by nothing.
+    """
+
+    about: Sequence[Sequence[Solution]]
+    """What each row is shown, one solution at least, of one problem; the first is its parent."""
+    words: str
+    purpose: Purpose
+    """`REVISION` for new solutions; `FEEDBACK` or `JUDGEMENT`."""
+    role: str = JUDGE
+    """Who writes. Without a judge it is the proposer."""
+    temperature: float = 1.0
+    """0 is greedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model wrote when it was asked in words."""
+
+    solution: Solution
+    """The row. That of a critique has no answer; it can be shown in another `Ask`."""
+    text: str | None = None
+    """What a critique says, without what was thought before it; `None` where it was cut off."""
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What a search ends with: the candidates it chose from and the one it chose.
 
@@ -288,6 +340,9 @@ class Choice:
     chance: float | None = field(default=None, compare=False)
     """The probability that the answer is right, of a search that tells it calibrated: a fitted
     policy."""
+    note: str = ""
+    """What whoever reads the outcome has to know: that a judge could not be read, and a vote chose
+    in its place."""
 
 
 class OutOfTime(Exception):
@@ -295,9 +350,10 @@ class OutOfTime(Exception):
     has; from one that does not, the runner takes what was drawn."""
 
 
-Request = Propose | Verify
+Request = Propose | Verify | Ask
 Search = Generator[Request, Any, Choice]
-"""A search on one problem: sent `list[Solution]` for Propose and `list[Scores]` for Verify."""
+"""A search on one problem: sent `list[Solution]` for Propose, `list[Scores]` for Verify and
+`list[Reply]` for Ask."""
 
 
 class SearchFunction(Protocol):
@@ -322,6 +378,8 @@ class Outcome:
     error: str | None = None
     """Why there is no answer: the name of an error and what it says. `None` where the search ended
     as it should; such an outcome has neither an answer nor a verdict, and its job is not done."""
+    note: str = ""
+    """What its search says of it; see `Choice.note`."""
 
 
 # Engines ---------------------------------------------------------------------------------------
@@ -353,14 +411,17 @@ def refuse_force(name: str, draws: Sequence[Draw]) -> None:
         )
 
 
-def refuse_framing(name: str, draws: Sequence[Draw]) -> None:
-    """Raises `UsageError` where a problem is framed: for engines that know a prompt alone."""
-    framed = (draw.prefix.problem.framing for draw in draws)
-    given = next((one for one in framed if one != Framing()), None)
-    if given is not None:
-        told = ", ".join(
-            one.name for one in fields(given) if getattr(given, one.name) != one.default
-        )
+def refuse_framing(name: str, draws: Sequence[Draw], *, but: Collection[str] = ()) -> None:
+    """Raises `UsageError` where a problem is framed: for engines that know a prompt alone, `but`
+    these fields of a framing."""
+    framed = {draw.prefix.problem.framing for draw in draws} - {Framing()}
+    names = [one.name for one in fields(Framing) if one.name not in but]
+    usual = Framing()
+    given = [
+        name for name in names if any(getattr(f, name) != getattr(usual, name) for f in framed)
+    ]
+    if given:
+        told = ", ".join(given)
         raise UsageError(
             f"{name} reads a prompt alone and cannot do {told.replace('_', ' ')}; leave out, or "
             "serve a model with vLLM or llama.cpp"
@@ -427,7 +488,8 @@ class Proposer(Protocol):
     """A model that writes. `name` goes into stores and policies; it must pin the weights.
 
     Where it has an attribute `asked`, that says how the model is asked (template, limits,
-    sampling): draws of one name that are asked in two ways are kept apart.
+    sampling): draws of one name that are asked in two ways are kept apart. One that knows a single
+    task, and no words beside it, has an attribute `reads_words` that is False.
     """
 
     @property
@@ -545,6 +607,8 @@ class About:
     """Roles it asks with these options; `None` where it does not say."""
     reading: Reading | None = None
     """How it is read from a pool; `None` for a search that has to be run."""
+    words: frozenset[str] = frozenset()
+    """Those of the roles that it asks in words, which models of one task alone cannot be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ from outthink.types import (
 )
 
 COMPARED = (("best_of_n", "majority"), ("beam", "best_of_n"), ("best_of_n(answer=max)", "majority"))
-"""Pairs compared at every budget."""
+"""Pairs compared at every budget; beside them every other search is compared with `BEAM`."""
+BEAM = "beam"
 MIDDLE = (3, 4)
 """Bins in which beam search is expected to win (Snell et al. 2024, section 5.3)."""
 
@@ -72,7 +73,9 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
 
 def _pairs(study: Study, numbers: np.ndarray[Any, Any] | None) -> Iterator[dict[str, Any]]:
     grid = study.grid
-    for first, second in COMPARED:
+    known = {name for pair in COMPARED for name in pair}
+    others = [(name, BEAM) for name in grid.strategies if name not in known]
+    for first, second in (*COMPARED, *others):
         if not {first, second} <= set(grid.strategies):
             continue
         a, b = (grid.accuracy[grid.strategies.index(name)] for name in (first, second))

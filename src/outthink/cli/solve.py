@@ -109,8 +109,11 @@ def _print(outcome: Solved) -> None:
     say(outcome.how)
     say(
         f"{usage.generations} generations, {usage.decoded_tokens} tokens decoded, "
-        f"{usage.verifier_tokens} read by the verifier\n"
+        f"{usage.verifier_tokens} read by the verifier"
     )
+    if usage.critiques:
+        say(f"{usage.critiques} critiques, {usage.critique_tokens} of the tokens decoded")
+    say("")
     if outcome.thought:
         share = f"{outcome.thinking_share:.0%} of the solution is thought"
         say(f"{outcome.thought.strip()}\n\n{share}\n")

@@ -31,9 +31,16 @@ from outthink.run.events import Drew, Event, Scored
 from outthink.run.journal import Job, Journal, Result
 from outthink.run.store import Store
 from outthink.search import strategy
-from outthink.study.models import NONE, OWN_VERIFIER, is_served, reads_any_text, require_verifier
+from outthink.study.models import (
+    NONE,
+    OWN_VERIFIER,
+    is_served,
+    reads_any_text,
+    require_verifier,
+    require_words,
+)
 from outthink.study.session import ModelSpec, Session, opened
-from outthink.types import LARGER, PROPOSER, REVISER, Budget, Framing, Problem, Strategy
+from outthink.types import LARGER, PROPOSER, REVISER, Budget, Framing, Problem, Purpose, Strategy
 
 TEXT = "text"
 """The grader of answers that are what a model wrote, whole."""
@@ -170,6 +177,7 @@ class Solver:
 
     def _fixed(self, name: str, budget: int) -> Plan:
         require_verifier(self.settings.models, (name,))
+        require_words(self.settings.models, (name,))
         return Plan(strategy(name), budget)
 
     def dial(self, policy: Family, way: Follow) -> Dial:
@@ -291,8 +299,9 @@ class _Telling:
 
     async def _wrote(self, event: Drew) -> Wrote:
         solution = event.solution
-        # A revision names what it revises, and goes on from nothing.
-        begun = 0 if event.purpose == "revision" else self._lengths.get(event.parent, 0)
+        # A revision names what it revises, a critique what it is about; both begin from nothing.
+        anew = event.purpose is Purpose.REVISION or event.purpose.is_critique
+        begun = 0 if anew else self._lengths.get(event.parent, 0)
         self._lengths[solution.number] = len(solution.tokens)
         fresh = solution.tokens[begun:]
         if event.texts is not None:

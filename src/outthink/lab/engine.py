@@ -239,6 +239,8 @@ class _Reader:
 class LabProposer:
     """Samples solutions of the lab's task from a language model."""
 
+    reads_words = False
+
     def __init__(self, model: GPT, name: str, *, rows: int = ROWS) -> None:
         self.name = name
         self._reader = _Reader(model, rows)

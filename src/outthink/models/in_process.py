@@ -60,6 +60,7 @@ class InProcessProposer:
         self.engine = engine
         self.name = engine.name
         self.asked: str = getattr(engine, "asked", "")
+        self.reads_words: bool = getattr(engine, "reads_words", True)
         self.reader: str = getattr(engine, "reader", "")
         self.read: Callable[[str], str | None] | None = getattr(engine, "read", None)
         self._queue = EngineQueue(engine.name, engine.propose_batch)

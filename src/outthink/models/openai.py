@@ -79,6 +79,11 @@ class Wording:
         "Put the final answer within \\boxed{}."
     )
 
+    @property
+    def bare(self) -> Wording:
+        """The same without what follows a problem."""
+        return replace(self, question="{prompt}")
+
     def messages(
         self,
         prompt: str,
@@ -357,8 +362,10 @@ class OpenAIProposer:
                 self._earlier[tokens] = await self.text(tokens)
             whole = self._earlier[tokens]
             earlier.append(parted(whole).answer.strip() or whole.strip())
-        wording, examples = self._setting.wording, self._asking.examples
         problem = prefix.problem
+        wording, examples = self._setting.wording, self._asking.examples
+        if problem.framing.bare:
+            wording, examples = wording.bare, ()
         turns = wording.messages(problem.prompt, earlier, examples)
         said = [Message(turn.role, turn.text) for turn in problem.framing.earlier]
         if wording.system is not None and said and said[0].role == "system":

@@ -2,8 +2,9 @@
 
 It ships so that users can test their own searches and verifiers. Steps are numbered lines, every
 solution has one to `max_steps` of them, and the answer is right with probability `skill` a step.
-Made to think, it thinks a step at a time. `mischief` makes it write what real models write: empty,
-truncated and unparsable solutions.
+Made to think, it thinks a step at a time. Asked in words, it judges by chance, in the form that it
+is asked for. `mischief` makes it write what real models write: empty, truncated and unparsable
+solutions, and judgements that cannot be read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ STEP_END = 10
 SOLUTION_END = 0
 _STEP_TOKENS = 3
 _PROMPT_TOKENS = 5
+_LETTERS = 1 << 16
+"""Token id of the first letter of what is in words."""
 _LEFT, _RIGHT = 1, 2
 """First token of a wrong and of a right step."""
 
@@ -36,10 +39,35 @@ class ScriptedProposer:
         return [self._extend(draw) for draw in draws]
 
     def decode(self, tokens: Sequence[int]) -> str:
+        if tokens and min(tokens) >= _LETTERS:
+            return "".join(chr(token - _LETTERS) for token in tokens)
         return " ".join(map(str, tokens)).replace(f" {STEP_END}", "\n")
+
+    def _judge(self, draw: Draw) -> Drawn:
+        """A judgement: its form is the last line of the prompt."""
+        problem = draw.prefix.problem
+        rng = random.Random(f"{problem.prompt} {draw.seed if draw.temperature else 0}")
+        count = problem.prompt.count("\nSolution ")
+        form = problem.prompt.rpartition(" X is ")[2]
+        says = {
+            "right or wrong.": rng.choice(["right", "wrong"]),
+            "1, 2 or same.": rng.choice(["1", "2", "same"]),
+            "the number of that solution.": str(rng.randrange(count) + 1 if count else 0),
+        }
+        marks = ", ".join(str(rng.randrange(11)) for _ in range(count))
+        text = f"Let me see.\nJudgement: {says.get(form, marks)}"
+        kind = rng.randrange(3) if rng.random() < self.mischief else None
+        if kind is not None:
+            text = ("I cannot say.", text[:-1], "")[kind]
+        tokens = tuple(_LETTERS + ord(letter) for letter in text)
+        ends = (len(tokens),) if tokens else ()
+        solution = Solution(problem, tokens, ends, kind != 1, kind == 1)
+        return Drawn(solution, _PROMPT_TOKENS + count, 0, len(tokens))
 
     def _extend(self, draw: Draw) -> Drawn:
         prefix = draw.prefix
+        if prefix.problem.framing.bare:
+            return self._judge(draw)
         tokens, ends = list(prefix.tokens), list(prefix.step_ends)
         wanted = 1 + random.Random(prefix.problem.id).randrange(self.max_steps)
         finished = truncated = False

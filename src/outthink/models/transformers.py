@@ -109,7 +109,7 @@ class HFProposer:
         """Extend every row. One that fills its context, or `most_tokens`, comes back truncated; so
         does, at once, one whose prompt leaves no room."""
         refuse_force(self.name, draws)
-        refuse_framing(self.name, draws)
+        refuse_framing(self.name, draws, but=("bare",))
         rows = [self._row(draw) for draw in draws]
         going = [row for row in rows if row.room > 0]
         self._read_starts(going)
@@ -163,7 +163,8 @@ class HFProposer:
 
     def _row(self, draw: Draw) -> _Row:
         prefix = draw.prefix
-        prompt = self._turns.prompt(prefix.problem.prompt, prefix.history)
+        problem = prefix.problem
+        prompt = self._turns.prompt(problem.prompt, prefix.history, bare=problem.framing.bare)
         length = len(prompt) + len(prefix.tokens)
         kept = prefix.state.proposer if prefix.state else None
         assert kept is None or isinstance(kept, Kept)
@@ -328,9 +329,12 @@ class Turns:
             self._may_end[last] = self._step_end[-1] in piece or "\ufffd" in piece
         return self._may_end[last] and self._step_end in self.decode(tokens[begun:]).lstrip()
 
-    def _prompt(self, prompt: str, history: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    def _prompt(
+        self, prompt: str, history: tuple[tuple[int, ...], ...], *, bare: bool = False
+    ) -> tuple[int, ...]:
         earlier = [self.decode(tokens).strip() for tokens in history]
-        messages = self._wording.messages(prompt, earlier)
+        wording = self._wording.bare if bare else self._wording
+        messages = wording.messages(prompt, earlier)
         if getattr(self._tokenizer, "chat_template", None):
             turns = [{"role": turn.role, "content": turn.content} for turn in messages]
             text = self._tokenizer.apply_chat_template(

@@ -19,10 +19,11 @@ from outthink.policy.live import Decision as Decided
 from outthink.policy.live import Thinking
 from outthink.policy.results import Solved
 from outthink.policy.table import Policy
+from outthink.run.events import Drew, Event
 from outthink.run.journal import Job, Result
 from outthink.search import strategy as parse_strategy
-from outthink.study.models import Models, reads_any_text, require_verifier
-from outthink.study.plan import DIFFICULTY, POOL, UNSCORED, VOTES, asks, revises
+from outthink.study.models import Models, reads_any_text, require_verifier, require_words
+from outthink.study.plan import DIFFICULTY, POOL, UNSCORED, VOTES, asks
 from outthink.study.session import ModelSpec, Session, session
 from outthink.types import (
     PROPOSER,
@@ -87,6 +88,7 @@ async def solve(
     known = parse_strategy(strategy or POOL)
     asked = known.name if fitted is None else _probe(fitted)[0]
     require_verifier(models, (asked,))
+    require_words(models, (asked,))
     reading = (grader or NUMBER) if fitted is None else fitted.reading(grader)
     grading(reading).require()
     names = [known.name] if fitted is None else [cell.strategy for cell in fitted.cells]
@@ -100,11 +102,18 @@ async def solve(
             fitted.check(opened.team.engine_names())
             decision = await _choose(fitted, problem, budget, opened)
         made = parse_strategy(decision.strategy)
-        result = await _run(opened, Job(problem, made, Budget(budget)))
-        index = result.choice.index
-        writer = opened.team.writer(REVISER if revises(made.name) else PROPOSER)
-        tokens = () if index is None else result.choice.candidates[index].tokens
-        whole = await writer.text(tokens) if tokens else ""
+        wrote: dict[int, str] = {}
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Drew):
+                wrote[event.solution.number] = event.role
+
+        result = await _run(opened, Job(problem, made, Budget(budget), listen=listen))
+        index, note = result.choice.index, result.choice.note
+        whole = ""
+        if index is not None:
+            chosen = result.choice.candidates[index]
+            whole = await opened.team.writer(wrote[chosen.number]).text(chosen.tokens)
         said = parted(whole)
         return Solved(
             answer=result.choice.answer,
@@ -112,7 +121,7 @@ async def solve(
             strategy=made.name,
             budget=budget,
             bin=decision.bin,
-            how=decision.how,
+            how=f"{decision.how}; {note}" if note else decision.how,
             usage=decision.usage + result.outcome.usage,
             thought=said.thought,
             thinking_share=thinking_share(whole),
@@ -142,7 +151,9 @@ async def _think(
     models = models or Models.of(family.provenance.spec)
     problem = _problem(prompt, any_text=reads_any_text(models.proposer))
     limits, member = family.limits(dial), family.member(dial, problem, seed)
-    require_verifier(models, tuple(stage.strategy for stage in family.menu))
+    stages = tuple(stage.strategy for stage in family.menu)
+    require_verifier(models, stages)
+    require_words(models, stages)
     reading = family.reading(grader)
     grading(reading).require()
     rule = family.rule(member)

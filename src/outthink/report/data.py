@@ -217,9 +217,7 @@ class Spending:
     budget: int
     problems: int
     usage: Usage
-    verifier_calls: float = 0.0
-    """Solutions and prefixes that were scored."""
-    critique_tokens: float = 0.0
+    written_tokens: float = 0.0
     """Those of the verifier's tokens that it wrote."""
 
 

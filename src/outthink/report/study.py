@@ -111,7 +111,7 @@ def build(
                 budget,
                 len(study.problems),
                 study.usage(name, budget),
-                *study.verifying(name, budget),
+                study.verifier_wrote(name, budget),
             )
             for name in study.strategies
             for budget in study.plan.budgets

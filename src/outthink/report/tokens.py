@@ -20,6 +20,8 @@ KINDS = (
     ("verified", "verifier, computed"),
     ("recalled", "verifier, from cache"),
 )
+CRITIQUES = ("critique", "decoded in critiques")
+"""One more kind, where a search asked for critiques."""
 
 
 def tokens(report: Report, styles: Styles) -> Section | None:
@@ -34,12 +36,19 @@ def tokens(report: Report, styles: Styles) -> Section | None:
     chooser = tag(
         "fieldset", tag("legend", "Generations"), radios, class_="choice budget-choice", hidden=True
     )
-    bars = "".join(_bars(report.spending, b, styles, is_on=b == shown) for b in budgets)
-    key = "".join(tag("li", tag("i", class_=f"swatch {css}"), escape(name)) for css, name in KINDS)
+    kinds = _kinds(report.spending)
+    bars = "".join(_bars(report.spending, b, styles, kinds, is_on=b == shown) for b in budgets)
+    key = "".join(tag("li", tag("i", class_=f"swatch {css}"), escape(name)) for css, name in kinds)
     rows = [
-        [styles[spent.strategy].label, whole(spent.budget), *map(whole, map(round, _parts(spent)))]
+        [
+            styles[spent.strategy].label,
+            whole(spent.budget),
+            *(whole(round(part)) for _, part in zip(kinds, _parts(spent), strict=False)),
+            *(f"{calls / max(1, spent.problems):.1f}" for calls in _calls(spent, kinds)),
+        ]
         for spent in report.spending
     ]
+    calls = ["verifier calls", *(["critiques"] if CRITIQUES in kinds else [])]
     problems = max(spent.problems for spent in report.spending)
     return Section(
         "tokens",
@@ -54,9 +63,9 @@ def tokens(report: Report, styles: Styles) -> Section | None:
             basis=f"Mean tokens a problem over {counted(problems, 'problem')}. Hatched parts were "
             "read from a cache, or decoded and discarded. All bars of a budget have one scale.",
             numbers=table(
-                ["strategy", "generations", *(name for _, name in KINDS)],
+                ["strategy", "generations", *(name for _, name in kinds), *calls],
                 rows,
-                caption="Mean tokens a problem",
+                caption="Mean tokens and calls a problem",
             ),
             can_save=False,
         )
@@ -72,8 +81,8 @@ def _each_generation(spending: Sequence[Spending], styles: Styles) -> str:
         if spent.usage.generations
     ]
     heads = [
-        *("strategy", "generations", "decoded", "of it discarded", "verifier calls"),
-        *("verifier tokens", "of it critiques"),
+        *("strategy", "generations", "decoded", "of it discarded", "in critiques"),
+        *("verifier calls", "verifier tokens", "of it written"),
     ]
     said = (
         "What a generation really costs: budgets count generations, and a generation of one search "
@@ -88,28 +97,47 @@ def _each(spent: Spending) -> list[float]:
     amounts = (
         usage.decoded_tokens,
         usage.discarded_tokens,
-        spent.verifier_calls,
+        usage.critique_tokens,
+        usage.verifier_calls,
         usage.verifier_tokens,
-        spent.critique_tokens,
+        spent.written_tokens,
     )
     return [round(amount / usage.generations, 1) for amount in amounts]
 
 
+def _kinds(spending: Sequence[Spending]) -> tuple[tuple[str, str], ...]:
+    """The kinds of tokens that these have."""
+    return (*KINDS, CRITIQUES) if any(spent.usage.critiques for spent in spending) else KINDS
+
+
+def _calls(spent: Spending, kinds: Sequence[tuple[str, str]]) -> tuple[int, ...]:
+    usage = spent.usage
+    return (usage.verifier_calls, usage.critiques)[: 1 + (CRITIQUES in kinds)]
+
+
 def _parts(spent: Spending) -> list[float]:
-    """Tokens a problem, in the order of `KINDS`."""
+    """Tokens a problem, in the order of `KINDS`, and those of critiques."""
     usage = spent.usage
     amounts = (
         usage.prompt_tokens,
         usage.cached_tokens,
-        usage.decoded_tokens - usage.discarded_tokens,
+        usage.decoded_tokens - usage.discarded_tokens - usage.critique_tokens,
         usage.discarded_tokens,
         usage.verifier_tokens,
         usage.verifier_cached_tokens,
+        usage.critique_tokens,
     )
     return [amount / max(1, spent.problems) for amount in amounts]
 
 
-def _bars(spending: Sequence[Spending], budget: int, styles: Styles, *, is_on: bool) -> str:
+def _bars(
+    spending: Sequence[Spending],
+    budget: int,
+    styles: Styles,
+    kinds: Sequence[tuple[str, str]],
+    *,
+    is_on: bool,
+) -> str:
     """All bars of one budget."""
     spending = [spent for spent in spending if spent.budget == budget]
     most = max(1.0, *(sum(_parts(spent)) for spent in spending))
@@ -117,11 +145,11 @@ def _bars(spending: Sequence[Spending], budget: int, styles: Styles, *, is_on: b
     for spent in spending:
         style, parts = styles[spent.strategy], _parts(spent)
         values = ", ".join(
-            f"{name} {whole(round(part))}" for (_, name), part in zip(KINDS, parts, strict=True)
+            f"{name} {whole(round(part))}" for (_, name), part in zip(kinds, parts, strict=False)
         )
         pieces = "".join(
             tag("i", class_=css, style=f"width:{100 * part / most:.2f}%")
-            for (css, _), part in zip(KINDS, parts, strict=True)
+            for (css, _), part in zip(kinds, parts, strict=False)
             if part
         )
         bar = tag(
@@ -131,7 +159,7 @@ def _bars(spending: Sequence[Spending], budget: int, styles: Styles, *, is_on: b
             role="img",
             tabindex=0 if not rows else -1,
             aria_label=f"{style.label}: {values}",
-            data_tip=_bar_tip(style, parts),
+            data_tip=_bar_tip(style, parts, kinds),
         )
         total = tag("span", escape(whole(round(sum(parts)))), class_="total")
         rows += tag("li", tag("span", breakable(style.label), class_="name"), bar, total)
@@ -144,9 +172,9 @@ def _bars(spending: Sequence[Spending], budget: int, styles: Styles, *, is_on: b
     )
 
 
-def _bar_tip(style: Style, parts: Sequence[float]) -> str:
+def _bar_tip(style: Style, parts: Sequence[float], kinds: Sequence[tuple[str, str]]) -> str:
     rows = [
         [f"swatch {css}", None, name, whole(round(part))]
-        for (css, name), part in zip(KINDS, parts, strict=True)
+        for (css, name), part in zip(kinds, parts, strict=False)
     ]
     return json.dumps([style.label, rows], ensure_ascii=False, separators=(",", ":"))

@@ -106,6 +106,8 @@ class KeptDraw(NamedTuple):
     reread: bool
     """Its prefix was read again only because what an engine had kept of it was lost: in a search
     that was interrupted, or shares the prefix with another one."""
+    critique: bool = False
+    """It is about solutions, and has no answer, however it may read."""
 
 
 class KeptScore(NamedTuple):
@@ -238,11 +240,19 @@ class NoJournal:
         pass
 
 
-def draw_keys(stream: str, position: int, rows: Sequence[int], draws: Sequence[Draw]) -> list[int]:
+def draw_keys(
+    stream: str,
+    position: int,
+    rows: Sequence[int],
+    draws: Sequence[Draw],
+    *,
+    in_words: bool = False,
+) -> list[int]:
     """Keys of rows of request `position` of a search: 63 bits each of all that fixes a row, given
     problem, model and seed.
 
     `rows` are their places in the request: with `position` they say which random number they get.
+    `in_words`: each row has a prompt of its own, and not the problem's.
     """
     keys: list[int] = []
     bases: dict[int, int] = {}
@@ -253,6 +263,9 @@ def draw_keys(stream: str, position: int, rows: Sequence[int], draws: Sequence[D
             fixed = f"{stream}\0{position}\0{draw.until}\0{draw.temperature}\0".encode()
             if (force := draw.force) is not None:
                 fixed += f"{force.say}\0{force.end}\0{force.most_tokens}\0".encode()
+            if in_words:
+                # Half a character may be in what a model wrote.
+                fixed += f"words\0{prefix.problem.prompt}\0".encode("utf-8", "replace")
             base = bases[id(prefix)] = _digest(fixed + _content(prefix))
         keys.append((base + row * _STRIDE) & _MASK)
     return keys

@@ -33,6 +33,7 @@ class Meter:
     one N-th part of N generations each, so a tree of steps costs the rows of its widest depth.
     Greedy rollouts k steps ahead cost their rows k times over, whether or not they end early, at
     the depth of the prefixes they judge. A request that begins to draw by steps begins a tree.
+    Critiques are no generations: they are counted, and so are their tokens, by themselves.
     """
 
     def __init__(self) -> None:
@@ -46,11 +47,21 @@ class Meter:
         self._lengths: dict[int, tuple[int, int]] = {}
         """Parent and tokens drawn of each solution, by its number."""
 
-    def proposed(self, request: Propose, drawn: Sequence[Drawn], seconds: float) -> None:
-        """Count one request; rows that were already ended cost nothing."""
+    def proposed(
+        self,
+        request: Propose,
+        drawn: Sequence[Drawn],
+        seconds: float,
+        *,
+        shares_prompt: bool = True,
+    ) -> None:
+        """Count one request; rows that were already ended cost nothing. `shares_prompt`: its rows
+        all begin with the prompt of the problem."""
+        assert request.purpose is not None
+        is_critique = request.purpose.is_critique
         if request.purpose is Purpose.ROLLOUT:
             self._count_rollouts(request)
-        else:
+        elif not is_critique:
             self._count_rows(request, drawn)
         rows = 0
         prompt = cached = decoded = prompt_attended = decoded_attended = on_prompts = 0
@@ -59,7 +70,8 @@ class Meter:
                 continue
             rows += 1
             read, held, written = row.prompt_tokens, row.cached_tokens, row.decoded_tokens
-            self._lengths[row.solution.number] = (prefix.number, written)
+            if not is_critique:
+                self._lengths[row.solution.number] = (prefix.number, written)
             prompt += read
             cached += held
             decoded += written
@@ -69,7 +81,7 @@ class Meter:
             own = len(prefix.tokens)
             if prefix.history:
                 own += sum(map(len, prefix.history))
-            if own < read + held:
+            if shares_prompt and own < read + held:
                 on_prompts += written * (read + held - own)
         self._tokens += Usage(
             prompt_tokens=prompt,
@@ -79,6 +91,8 @@ class Meter:
             prompt_attended=prompt_attended,
             decoded_attended=decoded_attended,
             kv_reads=decoded_attended - on_prompts + round(on_prompts / max(1, rows)),
+            critiques=rows if is_critique else 0,
+            critique_tokens=decoded if is_critique else 0,
         )
 
     def _count_rows(self, request: Propose, drawn: Sequence[Drawn]) -> None:
@@ -122,6 +136,7 @@ class Meter:
             verifier_cached_tokens=sum(row.cached_tokens for row in rows),
             seconds=seconds,
             verifier_attended=sum(attended(row.computed_tokens, row.cached_tokens) for row in rows),
+            verifier_calls=len(rows),
         )
 
     def total(self, candidates: Sequence[Solution]) -> Usage:

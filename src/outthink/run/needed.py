@@ -28,10 +28,12 @@ from outthink.search.select import Selection
 from outthink.types import (
     SEED_STRIDE,
     Arrival,
+    Ask,
     Choice,
     Combines,
     Draw,
     Drawn,
+    Problem,
     Propose,
     Proposer,
     Request,
@@ -53,11 +55,12 @@ History = tuple[tuple[int, ...], ...]
 
 
 class _Written(NamedTuple):
-    """What was drawn, and the key of the solution."""
+    """What was drawn, the key of the solution, and who wrote it."""
 
     key: int
     tokens: tuple[int, ...]
     step_ends: tuple[int, ...]
+    engine: Proposer
 
 
 @dataclass(slots=True, eq=False)
@@ -99,8 +102,10 @@ class ActiveJob:
     """Proposers that have read the problem's prompt."""
     asked: dict[str, Writer | str] = field(default_factory=dict)
     """Who answered requests, by role."""
-    finished: dict[int, tuple[Solution, History]] = field(default_factory=dict)
-    """By number, finished solutions with an answer, and the earlier solutions before them."""
+    finished: dict[int, tuple[Solution, Problem, History]] = field(default_factory=dict)
+    """By number, finished solutions with an answer, the problem, and the earlier solutions."""
+    texts: dict[tuple[int, tuple[int, ...]], str] = field(default_factory=dict)
+    """What was asked for of solutions, by number and tokens."""
 
     def score_key(self, solution: Solution) -> int:
         """The key of a solution's score. What is as it was drawn is the very same tuples."""
@@ -129,8 +134,9 @@ class ActiveJob:
     @property
     def rows(self) -> int:
         """Rows of its pending request."""
-        request = self.request
-        return len(request.prefixes if isinstance(request, Propose) else request.solutions)
+        match self.request:
+            case Propose(prefixes=rows) | Verify(solutions=rows) | Ask(about=rows):
+                return len(rows)
 
 
 class RowsNeeded(Protocol[_Row]):
@@ -164,10 +170,21 @@ class RowsNeeded(Protocol[_Row]):
 class DrawsNeeded:
     """The rows of a `Propose`: one for each prefix that is open."""
 
-    def __init__(self, active: ActiveJob, request: Propose, engine: Proposer, seed: int) -> None:
+    def __init__(
+        self,
+        active: ActiveJob,
+        request: Propose,
+        engine: Proposer,
+        seed: int,
+        asked: Sequence[Problem] | None = None,
+    ) -> None:
+        """`asked`: what each row is asked in place of its problem (`run.words`)."""
         self._active = active
         self._request = request
         self._engine = engine
+        self._prompts = None if asked is None else [problem.prompt for problem in asked]
+        assert request.purpose is not None
+        self._is_critique = request.purpose.is_critique
         self._writer = active.asked[request.role] = Writer.of(engine, seed)
         rows = [
             row
@@ -178,12 +195,15 @@ class DrawsNeeded:
         self._prefixes = [request.prefixes[row] for row in rows]
         first = _seed_of(active, seed)
         until, temperature, force = request.until, request.temperature, request.force
+        begun = self._prefixes if asked is None else [Solution.start(asked[row]) for row in rows]
         self._draws = [
             Draw(prefix, until, temperature, (first + row * SEED_STRIDE) & _MASK, force)
-            for row, prefix in zip(rows, self._prefixes, strict=True)
+            for row, prefix in zip(rows, begun, strict=True)
         ]
         self.whose = (active.job.problem.id, self._writer)
-        self.keys = draw_keys(active.job.stream, active.position, rows, self._draws)
+        self.keys = draw_keys(
+            active.job.stream, active.position, rows, self._draws, in_words=asked is not None
+        )
         self._rows = list(active.book.draws(self._writer, self.keys, self._prefixes))
         self._restored = {place for place, row in enumerate(self._rows) if row is not None}
         """Places of the rows that come from the journal."""
@@ -214,7 +234,9 @@ class DrawsNeeded:
         state = row.solution.state
         has_state = state is not None and state.proposer is not None
         reread = not row.measured and prefix.number in self._active.stateless
-        return KeptDraw(row, seconds, has_state, reread)
+        if self._is_critique:
+            row = replace(row, solution=replace(row.solution, answer=None))
+        return KeptDraw(row, seconds, has_state, reread, self._is_critique)
 
     def look_up(self, places: Sequence[int]) -> None:
         keys = [self.keys[place] for place in places]
@@ -233,10 +255,10 @@ class DrawsNeeded:
         active, request, prefix = self._active, self._request, self._prefixes[place]
         number, solution = self._first + place, kept.row.solution
         if solution.finished and solution.answer is not None:
-            active.finished[number] = solution, prefix.history
+            active.finished[number] = solution, prefix.problem, prefix.history
         if active.job.listen is not None:
             assert request.purpose is not None
-            told = _told(number, solution, prefix.history)
+            told = _told(number, solution, prefix.problem, prefix.history)
             active.tell(Drew(told, prefix.number, request.role, request.purpose, kept.row.texts))
 
     def response(self, *, verifies: bool) -> list[Solution]:
@@ -252,7 +274,9 @@ class DrawsNeeded:
         for place, row in enumerate(fresh):
             number, solution = first + place, row.solution
             active.parents[number] = parents[place]
-            active.drawn[number] = _Written(keys[place], solution.tokens, solution.step_ends)
+            active.drawn[number] = _Written(
+                keys[place], solution.tokens, solution.step_ends, self._engine
+            )
             if place in restored and solution.is_open:
                 kept = self._rows[place]
                 if kept is not None and kept.has_state:
@@ -263,6 +287,8 @@ class DrawsNeeded:
         """Count the rows of a request that will not be answered."""
         came = [place for place, row in enumerate(self._rows) if row is not None]
         self._request = replace(self._request, prefixes=[self._prefixes[place] for place in came])
+        if self._prompts is not None:
+            self._prompts = [self._prompts[place] for place in came]
         self._counted([self._rows[place] for place in came], False)
 
     def _counted(self, rows: Sequence[KeptDraw | None], verifies: bool) -> list[Drawn]:
@@ -271,17 +297,22 @@ class DrawsNeeded:
         read: set[tuple[object, ...]] = set()
         drawn: list[Drawn] = []
         seconds = 0.0
-        for prefix in self._request.prefixes:
+        for place, prefix in enumerate(self._request.prefixes):
             if not prefix.is_open:
                 drawn.append(Drawn(prefix, 0, 0, 0))
                 continue
             kept = next(waiting)
             assert kept is not None
             seconds += kept.seconds
-            known = _known_tokens(active, self._engine.name, prefix, kept, read)
+            known = (
+                _known_tokens(active, self._engine.name, prefix, kept, read)
+                if self._prompts is None
+                else _known_words(kept.row, self._prompts[place], read)
+            )
             drawn.append(_numbered(active, prefix, kept.row, known, verifies))
-        active.prompts_read.add(self._engine.name)
-        active.meter.proposed(self._request, drawn, seconds)
+        if self._prompts is None:
+            active.prompts_read.add(self._engine.name)
+        active.meter.proposed(self._request, drawn, seconds, shares_prompt=self._prompts is None)
         return drawn
 
 
@@ -383,10 +414,16 @@ class ScoresNeeded:
         self._active.meter.verified([row.row for row in came], sum(row.seconds for row in came))
 
 
-def _told(number: int, solution: Solution, history: History) -> Solution:
+def _told(number: int, solution: Solution, problem: Problem, history: History) -> Solution:
     """A solution as it came, under its number and without what engines have cached with it."""
-    answer = solution.answer if solution.finished else None
-    return replace(solution, number=number, answer=answer, state=None, history=history)
+    return replace(
+        solution,
+        problem=problem,
+        number=number,
+        answer=solution.answer if solution.finished else None,
+        state=None,
+        history=history,
+    )
 
 
 def _seed_of(active: ActiveJob, seed: int) -> int:
@@ -411,7 +448,8 @@ def _numbered(active: ActiveJob, prefix: Solution, row: Drawn, known: int, verif
     active.solutions += 1
     # Built anew and not by `replace`, which takes three times as long.
     solution = Solution(
-        solution.problem,
+        # An engine was given another problem where it was asked in words.
+        prefix.problem,
         solution.tokens,
         solution.step_ends,
         solution.finished,
@@ -475,6 +513,13 @@ def _known_tokens(
         read.add(whole)
     if row.shared_tokens > 0:
         active.prompts_read.add(engine)
+    return known
+
+
+def _known_words(row: Drawn, prompt: str, read: set[tuple[object, ...]]) -> int:
+    """The same of a row that is asked in words: its prompt may be that of another row."""
+    known = row.prompt_tokens if (prompt,) in read and not row.measured else 0
+    read.add((prompt,))
     return known
 
 

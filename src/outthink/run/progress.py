@@ -130,6 +130,8 @@ class SweepProgress:
 
     def drawn(self, job: Job, request: Propose, rows: int) -> None:
         """Count rows of a request of this job; they never come to more than it is to draw."""
+        if request.purpose is not None and request.purpose.is_critique:
+            return
         if request.until is END:
             worth = float(rows)
         else:

@@ -1,10 +1,10 @@
 """The only loop: advances many searches at once and hands what they ask for to the engines.
 
-A search is a generator that yields `Propose` and `Verify`. For each request the runner looks up the
-rows that its journal holds, asks the engine for the missing ones, keeps each row as it arrives,
-numbers and counts them, and sends them on. Every search goes at its own pace; rows of all searches
-that wait for an engine in this process reach it in one call (`models.in_process`). It knows nothing
-of models, tensors, files or HTTP.
+A search is a generator that yields `Propose`, `Verify` and `Ask`. For each request the runner
+looks up the rows that its journal holds, asks the engine for the missing ones, keeps each row as it
+arrives, numbers and counts them, and sends them on. Every search goes at its own pace; rows of all
+searches that wait for an engine in this process reach it in one call (`models.in_process`). It
+knows nothing of models, tensors, files or HTTP.
 
 What it promises: the same seed gives the same outcomes whatever else is in flight, as far as the
 engines keep that promise; a row that came is in the journal before any search sees it; no row that
@@ -29,6 +29,7 @@ from functools import partial
 from typing import TypeVar
 
 from outthink.errors import DeadlineError, RunError, UsageError
+from outthink.run import words
 from outthink.run.events import Spent
 from outthink.run.journal import (
     Job,
@@ -39,13 +40,16 @@ from outthink.run.journal import (
 from outthink.run.needed import ActiveJob, DrawsNeeded, RowsNeeded, ScoresNeeded
 from outthink.run.team import Team
 from outthink.types import (
+    PROPOSER,
     Arrival,
+    Ask,
     Choice,
     Grader,
     Outcome,
     OutOfTime,
     Problem,
     Propose,
+    Reply,
     Request,
     Scores,
     Search,
@@ -203,11 +207,14 @@ class Runner:
     async def _answer(self, active: ActiveJob, run: _Run) -> Choice | None:
         """Answer the pending request and send it to the search; its choice, if it has ended."""
         request = active.request
-        payload: list[Solution] | list[Scores]
-        if isinstance(request, Propose):
-            payload = await self._propose(active, request, run)
-        else:
-            payload = await self._verify(active, request, run)
+        payload: list[Solution] | list[Scores] | list[Reply]
+        match request:
+            case Propose():
+                payload = await self._propose(active, request, run)
+            case Verify():
+                payload = await self._verify(active, request, run)
+            case Ask():
+                payload = await self._ask(active, request, run)
         active.position += 1
         if active.job.listen is not None:
             active.tell(Spent(active.meter.total(())))
@@ -237,6 +244,7 @@ class Runner:
             right=right,
             chosen=None if choice.index is None else choice.candidates[choice.index].number,
             usage=active.meter.total(choice.candidates),
+            note=choice.note,
         )
         result = Result(job, outcome, choice)
         active.book.finish(result, active.asked)
@@ -285,8 +293,25 @@ class Runner:
 
     # One request ---------------------------------------------------------------------------------
 
-    async def _propose(self, active: ActiveJob, request: Propose, run: _Run) -> list[Solution]:
-        needed = DrawsNeeded(active, request, self._team.writer(request.role), self._seed)
+    async def _ask(self, active: ActiveJob, request: Ask, run: _Run) -> list[Reply]:
+        """Rows that are asked in words: drawn like others, of another prompt."""
+        writer = self._team.writer(request.role)
+        words.require(active.job.strategy.name, writer)
+        first = self._team.writer(PROPOSER)
+        asked = await words.asked(active, request, first)
+        drawn = await self._propose(active, words.proposal(request), run, asked)
+        if not request.purpose.is_critique:
+            return [Reply(solution) for solution in drawn]
+        return [Reply(one, await words.text(active, one, first)) for one in drawn]
+
+    async def _propose(
+        self,
+        active: ActiveJob,
+        request: Propose,
+        run: _Run,
+        asked: Sequence[Problem] | None = None,
+    ) -> list[Solution]:
+        needed = DrawsNeeded(active, request, self._team.writer(request.role), self._seed, asked)
         try:
             await run.fetch(needed, lambda rows: self._drew(active, request, rows))
         except (_EngineFailed, asyncio.CancelledError):
@@ -514,12 +539,13 @@ class _EngineFailed(Exception):
 
 def _checked(name: str, search: Search, yielded: object) -> Request:
     """What a search yielded, if it is a request. Raises `UsageError` where it is none."""
-    if isinstance(yielded, Propose | Verify):
+    if isinstance(yielded, Propose | Verify | Ask):
         return yielded
     frame = getattr(search, "gi_frame", None)
     where = f"{frame.f_code.co_filename}:{frame.f_lineno}: " if frame else ""
     raise UsageError(
-        f"{where}search {name} yields {type(yielded).__name__}; a search yields Propose or Verify"
+        f"{where}search {name} yields {type(yielded).__name__}; a search yields Propose, Verify or "
+        "Ask"
     )
 
 

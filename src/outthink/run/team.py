@@ -1,7 +1,7 @@
 """Who answers a request: engines by the role that it names.
 
 A search names roles and never models. Without a reviser, revisions are asked of the proposer and
-scored by its verifier.
+scored by its verifier; without a judge, the proposer judges.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from outthink.errors import UsageError
 from outthink.models import in_process
 from outthink.types import (
+    JUDGE,
     PROPOSER,
     REVISER,
     REVISION_VERIFIER,
@@ -58,7 +59,7 @@ class Team:
 
     def writer(self, role: str) -> Proposer:
         """The engine that writes in this role. Raises `UsageError` where there is none."""
-        if role not in self.writers and role == REVISER:
+        if role not in self.writers and role in (REVISER, JUDGE):
             role = PROPOSER
         if role not in self.writers:
             raise UsageError(

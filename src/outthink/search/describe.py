@@ -27,21 +27,24 @@ def describe(
     roles: Roles | None = None,
     reading: Callable[..., Reading | None] | None = None,
     settle: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+    words: Roles = (),
 ) -> Callable[[_Search], _Search]:
     """Describe a search: its label on pages, its source, the roles it asks, and how its outcome is
     computed from a pool of samples that was drawn once. `roles` and `reading` may be functions of
     the options; they are called with every option as a keyword. `settle` makes options as written
     into those that the name holds, where the same words may mean another algorithm tomorrow: a file
-    into a file and its digest."""
+    into a file and its digest. `words` are those of the roles that it asks in words."""
 
     def described(search: _Search) -> _Search:
         def about(options: Mapping[str, Any]) -> About:
             asked = roles(**options) if callable(roles) else roles
+            in_words = words(**options) if callable(words) else words
             return About(
                 label,
                 source,
                 None if asked is None else frozenset(asked),
                 None if reading is None else reading(**options),
+                frozenset(in_words),
             )
 
         search.about = about  # type: ignore[attr-defined]

@@ -2,19 +2,20 @@
 
 Snell et al. 2024, section 6.
 
-A chain is sequential: the model reads its most recent answers and writes a better one. Chains are
-parallel to one another. How a budget is split between the two is the strategy: N = sequential x
-parallel.
+A chain is sequential: the model reads its most recent answers, or its best, and writes a better
+one. Chains are parallel to one another. How a budget is split between the two is the strategy: N =
+sequential x parallel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from enum import StrEnum
 from typing import Any
 
 from outthink.errors import UsageError
 from outthink.search.describe import describe
-from outthink.search.select import AnswerAggregation, Selection, StepAggregation
+from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
 from outthink.types import (
     END,
     REVISER,
@@ -35,17 +36,26 @@ WINDOW = 4
 """Earlier answers a revision sees (section 6.1)."""
 
 
-def _roles(answer: AnswerAggregation, **_: object) -> set[str]:
-    votes_alone = answer is AnswerAggregation.MAJORITY
+class Shown(StrEnum):
+    """Which answers of its chain a revision sees."""
+
+    LATEST = "latest"
+    """The most recent ones; the newest comes last."""
+    BEST = "best"
+    """Those of the highest scores; the best comes last."""
+
+
+def _roles(answer: AnswerAggregation, shown: Shown, **_: object) -> set[str]:
+    votes_alone = answer is AnswerAggregation.MAJORITY and shown is Shown.LATEST
     return {REVISER} if votes_alone else {REVISER, REVISION_VERIFIER}
 
 
 def _reading(
-    sequential: int, window: int, step: StepAggregation, answer: AnswerAggregation
+    sequential: int, window: int, shown: Shown, step: StepAggregation, answer: AnswerAggregation
 ) -> Reading | None:
     """How a split is read from a pool of chains of all lengths that are powers of two."""
     of_chains = (AnswerAggregation.HIERARCHICAL, AnswerAggregation.MAJORITY)
-    usual = window == WINDOW and step is StepAggregation.LAST
+    usual = window == WINDOW and shown is Shown.LATEST and step is StepAggregation.LAST
     if not usual or sequential & (sequential - 1) or answer not in of_chains:
         return None
     return Reading(Selection(step, answer), sequential)
@@ -58,13 +68,16 @@ def revise(
     *,
     sequential: int = 4,
     window: int = WINDOW,
+    shown: Shown = Shown.LATEST,
     step: StepAggregation = StepAggregation.LAST,
     answer: AnswerAggregation = AnswerAggregation.HIERARCHICAL,
 ) -> Search:
     """Spends N generations on N / `sequential` chains; a remainder makes one shorter chain.
 
-    A budget below `sequential` makes one chain. `majority` is a flat vote over all answers of all
-    chains and asks no verifier; every other `answer` scores all solutions (appendix I).
+    A budget below `sequential` makes one chain. A revision sees the last `window` answers of its
+    chain, or its best ones, for which each is scored before the next is drawn. `majority` is a flat
+    vote over all answers of all chains, and asks no verifier where the last are shown; every other
+    `answer` scores all solutions (appendix I).
     """
     if min(sequential, window) < 1:
         raise UsageError(
@@ -72,7 +85,7 @@ def revise(
         )
     n = budget.generations
     lengths = [min(sequential, n - done) for done in range(0, n, sequential)]
-    drawn, chains = yield from _draw(problem, lengths, window)
+    drawn, chains = yield from _draw(problem, lengths, window, shown, step)
     selection = Selection(step, answer)
     if answer is AnswerAggregation.MAJORITY:
         return selection(drawn)
@@ -146,7 +159,11 @@ def pool_lengths(n: int) -> list[int]:
 
 
 def _draw(
-    problem: Problem, lengths: Sequence[int], window: int
+    problem: Problem,
+    lengths: Sequence[int],
+    window: int,
+    shown: Shown = Shown.LATEST,
+    step: StepAggregation = StepAggregation.LAST,
 ) -> Generator[Request, Any, tuple[list[Solution], list[list[int]]]]:
     """Chains of these lengths, the longest first; their solutions, and the indices of each chain.
 
@@ -156,9 +173,18 @@ def _draw(
     chains: list[list[int]] = [[] for _ in lengths]
     for place in range(lengths[0]):
         going = [chain for chain, length in zip(chains, lengths, strict=True) if place < length]
-        prefixes = [_prefix(problem, [drawn[i] for i in chain], window) for chain in going]
+        seen = going
+        if shown is Shown.BEST and place:
+            scores: list[Scores] = yield Verify(tuple(drawn), role=REVISION_VERIFIER)
+            seen = [worst_first(chain, scores, step) for chain in going]
+        prefixes = [_prefix(problem, [drawn[i] for i in chain], window) for chain in seen]
         revised = yield Propose(prefixes, until=END, role=REVISER, purpose=Purpose.REVISION)
         for chain, solution in zip(going, revised, strict=True):
             chain.append(len(drawn))
             drawn.append(solution)
     return drawn, chains
+
+
+def worst_first(chain: Sequence[int], scores: Sequence[Scores], step: StepAggregation) -> list[int]:
+    """A chain by its scores, rising; one without comes first, and of equal ones the later."""
+    return sorted(chain, key=lambda i: (reduce_steps(scores[i], step) or 0.0, -i))

@@ -24,11 +24,16 @@ from outthink.search.beam import beam
 from outthink.search.best_first import best_first
 from outthink.search.best_of_n import best_of_n
 from outthink.search.budget_forcing import budget_forcing
+from outthink.search.debate import debate
 from outthink.search.describe import about, settled
 from outthink.search.dvts import dvts
 from outthink.search.early_end import early_end
 from outthink.search.first_finish import first_finish
+from outthink.search.genselect import genselect
+from outthink.search.gensynthesis import gensynthesis
 from outthink.search.greedy import greedy
+from outthink.search.groupwise import groupwise
+from outthink.search.knockout import knockout
 from outthink.search.last_finish import last_finish
 from outthink.search.lookahead import lookahead
 from outthink.search.majority import majority
@@ -36,8 +41,12 @@ from outthink.search.mcts import mcts
 from outthink.search.particles import particles
 from outthink.search.rebase import rebase
 from outthink.search.revise import chains, revise
+from outthink.search.revision_beam import revision_beam
+from outthink.search.round_robin import round_robin
+from outthink.search.self_refine import self_refine
 from outthink.search.ucb import ucb
-from outthink.types import Budget, Problem, Propose, Search, Strategy, Verify
+from outthink.search.usc import usc
+from outthink.types import Ask, Budget, Problem, Propose, Search, Strategy, Verify
 
 SEARCHES: dict[str, Callable[..., Search]] = {
     "greedy": greedy,
@@ -53,8 +62,17 @@ SEARCHES: dict[str, Callable[..., Search]] = {
     "best_first": best_first,
     "mcts": mcts,
     "revise": revise,
+    "revision_beam": revision_beam,
     "ab_mcts": ab_mcts,
     "ucb": ucb,
+    "self_refine": self_refine,
+    "debate": debate,
+    "genselect": genselect,
+    "gensynthesis": gensynthesis,
+    "groupwise": groupwise,
+    "knockout": knockout,
+    "round_robin": round_robin,
+    "usc": usc,
     "budget_forcing": budget_forcing,
     "early_end": early_end,
 }
@@ -152,7 +170,7 @@ def _try(text: str, search: Callable[..., Search], options: Mapping[str, Any]) -
             f"{code.co_filename}:{code.co_firstlineno}: {text!r} asks for nothing; a search yields "
             "Propose and Verify"
         ) from None
-    if not isinstance(request, Propose | Verify):
+    if not isinstance(request, Propose | Verify | Ask):
         line = begun.gi_frame.f_lineno if begun.gi_frame else code.co_firstlineno
         raise UsageError(
             f"{code.co_filename}:{line}: {text!r} yields {type(request).__name__}; a search yields "

@@ -18,7 +18,15 @@ from outthink.plugin import is_plugin, load
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
-from outthink.types import LARGER, REVISER, BatchProposer, BatchVerifier, Proposer, Verifier
+from outthink.types import (
+    LARGER,
+    REVISER,
+    VERIFIER,
+    BatchProposer,
+    BatchVerifier,
+    Proposer,
+    Verifier,
+)
 from outthink.verify.named import FORMS, check, is_named, named, own, parts_of
 
 if TYPE_CHECKING:
@@ -307,3 +315,25 @@ def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:
             raise UsageError(
                 f"{name} needs a verifier; name one, or let majority be the only strategy"
             )
+
+
+def require_words(models: Models, strategies: Sequence[str]) -> None:
+    """Raises `UsageError` where a strategy asks a model in words that knows its own task alone."""
+    named = {REVISER: models.reviser, LARGER: models.larger}
+    for name in strategies:
+        asked = [named.get(role, models.proposer) for role in sorted(strategy(name).about.words)]
+        deaf = next((one for one in asked if one != NONE and not reads_any_text(one)), None)
+        if deaf is not None:
+            raise UsageError(
+                f"{name} asks a model in words, and {deaf} knows nothing but its own task; "
+                f"{_in_place(name)}name a model of any text, as --model local"
+            )
+
+
+def _in_place(name: str) -> str:
+    """The same search by a verifier's scores, where it has a way to ask no one in words."""
+    scored = f"{name.partition('(')[0]}(by={VERIFIER})"
+    try:
+        return "" if strategy(scored).about.words else f"write {scored}, or "
+    except UsageError:
+        return ""

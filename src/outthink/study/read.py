@@ -203,11 +203,11 @@ class Study:
         spent = (outcome.usage for outcome in self._outcomes(self.plan.pool_job, pool))
         return sum((_share(usage, budget, pool, verified=verified) for usage in spent), Usage())
 
-    def verifying(self, name: str, budget: int) -> tuple[float, float]:
-        """Solutions or prefixes scored by a strategy at a budget, and tokens of critiques: the sum
-        over all problems. Of a pool, the expected share of what was asked for it."""
+    def verifier_wrote(self, name: str, budget: int) -> float:
+        """Tokens that the verifier of a strategy wrote at a budget: the sum over all problems. Of a
+        pool, the expected share of what was written for it."""
         if not verifies(name):
-            return 0.0, 0.0
+            return 0.0
         job, size = name, budget
         if name in self.plan.chained:
             job, size = self.plan.chains_job, self.plan.chains
@@ -217,7 +217,7 @@ class Study:
         asked = self.view.verifying(job, size, ids)
         drawn = asked.solutions
         share = 1.0 if job == name and size == budget else budget * len(ids) / max(1, drawn)
-        return share * asked.calls, share * asked.written_tokens
+        return share * asked.written_tokens
 
     def _chained_usage(self, name: str, budget: int) -> Usage:
         """Expected cost of some chains of a pool, from what each place of a chain costs."""
@@ -402,12 +402,19 @@ def _share(whole: Usage, budget: int, pool: int, *, verified: bool) -> Usage:
         decoded_attended=part(whole.decoded_attended),
         verifier_attended=part(whole.verifier_attended, _up_to(verifier_prompt)),
         kv_reads=part(whole.kv_reads, prompt_reads),
+        verifier_calls=part(whole.verifier_calls),
     )
     return taken if verified else _unverified(taken)
 
 
 def _unverified(usage: Usage) -> Usage:
-    return replace(usage, verifier_tokens=0, verifier_cached_tokens=0, verifier_attended=0)
+    return replace(
+        usage,
+        verifier_tokens=0,
+        verifier_cached_tokens=0,
+        verifier_attended=0,
+        verifier_calls=0,
+    )
 
 
 def _scaled(usage: Usage, share: float) -> Usage:

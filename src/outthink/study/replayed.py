@@ -104,6 +104,8 @@ def _name(answer: str | None, right: bool | None, number: int, both: set[str]) -
 class Writes:
     """A proposer that replays the samples of each problem, in order."""
 
+    reads_words = False
+
     def __init__(self, digest: str, rows: Mapping[str, Sequence[Replayed]]) -> None:
         self.name = f"imported {digest[:12]}"
         self._left = {id: iter(enumerate(some)) for id, some in rows.items()}

@@ -19,7 +19,7 @@ from outthink.errors import UsageError
 from outthink.grade import Grading, grading
 from outthink.run.store import Store
 from outthink.run.team import Team
-from outthink.study.models import Models, Sized, reads_any_text, require_verifier
+from outthink.study.models import Models, Sized, reads_any_text, require_verifier, require_words
 from outthink.study.partial import Missing, known
 from outthink.study.plan import Plan
 from outthink.study.read import Study
@@ -190,7 +190,9 @@ def require(sweep: Sweep, problems: source.Problems) -> Grading:
     """What reads and judges answers. Raises `UsageError` for words that cannot be meant, before
     anything is loaded."""
     plan, models = sweep.plan, sweep.models
-    require_verifier(models, (*plan.strategies, *plan.stage_strategies))
+    asked = (*plan.strategies, *plan.stage_strategies)
+    require_verifier(models, asked)
+    require_words(models, asked)
     writers = [models.proposer, *([models.reviser] if REVISER in plan.roles else [])]
     if not all(map(reads_any_text, writers)):
         source.require_lab(problems, sweep.problems)

@@ -20,6 +20,8 @@ WHOLE = 4
 TOKEN_WIDTH, END_WIDTH = 3, 5
 """Where in the flags the widths of numbers stand, as an index into `_WIDTHS`."""
 HAS_STATE, REREAD, MEASURED = 1 << 7, 1 << 8, 1 << 9
+CRITIQUE = 1 << 10
+"""The row is about solutions, and none itself."""
 WIDE = 1
 """Of the flags of a score: its numbers take 8 bytes each, and not 4."""
 SCORE_HAS_STATE, SCORE_REREAD = 2, 4
@@ -112,6 +114,12 @@ def unpack_scores(wide: int, data: bytes) -> tuple[float | None, ...]:
     if any(value != value for value in values):
         return tuple([None if value != value else value for value in values])
     return values
+
+
+def scored_rows(tree: bytes) -> int:
+    """Scores of a packed tree."""
+    _, scored = struct.unpack_from("<II", tree)
+    return int(scored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,7 @@ class _Replay:
                 if isinstance(request, Propose):
                     response = self._propose(request)
                 else:
+                    assert isinstance(request, Verify), "no search of format 2 asked in words"
                     response = self._verify(request)
                 if response is None:
                     return  # it was killed here

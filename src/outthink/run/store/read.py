@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from outthink.run.store import codec
 from outthink.run.store.schema import USAGE_COLUMNS
 from outthink.search.select import StepAggregation, reduce_steps
 from outthink.types import (
+    JUDGE,
     PROPOSER,
     REVISER,
     REVISION_VERIFIER,
@@ -72,6 +73,8 @@ class Node:
     """What all of them say, as `Drawn.texts` is cut; `None` where the store does not hold it."""
     recorded: Recorded | None = None
     """Of an imported sample."""
+    critique: bool = False
+    """It is about solutions, and none itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,8 @@ class Verifying:
 
     solutions: int
     """Solutions, and prefixes of them, that were drawn."""
-    calls: int
-    """Those that were scored."""
     written_tokens: int
-    """Tokens of critiques that were written for it."""
+    """Tokens that verifiers wrote to score them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class View:
             tables = database.execute("SELECT name FROM sqlite_master").fetchall()
             self._has_recorded = ("recorded",) in tables
             self._has_chances = ("chance",) in tables
+            self._outcomes = _outcomes(has_critiques=("critique",) in tables)
         fits = [number for number, text in teams if team is None or _fits(json.loads(text), team)]
         self._teams = json.dumps(fits)
         self._grader = -1 if row is None else row[0]
@@ -167,7 +169,7 @@ class View:
         """Outcomes of one stream, in the order in which they were recorded."""
         with self._guard("read"):
             rows = self._db.execute(
-                f"{_OUTCOMES} WHERE s.stream = ? AND s.team IN ({_IN}) ORDER BY s.id",
+                f"{self._outcomes} WHERE s.stream = ? AND s.team IN ({_IN}) ORDER BY s.id",
                 (self._grader, stream, self._teams),
             ).fetchall()
         return map(_outcome, rows)
@@ -213,7 +215,7 @@ class View:
                 "SELECT name, prompt, reference FROM problem WHERE name = ?", (problem_id,)
             ).fetchone()
             outcome = self._db.execute(
-                f"{_OUTCOMES} WHERE s.id = ?", (self._grader, search)
+                f"{self._outcomes} WHERE s.id = ?", (self._grader, search)
             ).fetchone()
             nodes = self._nodes(rows)
         return SearchTree(Problem(*problem), strategy, budget, stream, nodes, _outcome(outcome))
@@ -254,6 +256,7 @@ class View:
                     cached,
                     said,
                     recorded.get(row),
+                    bool(flags & codec.CRITIQUE),
                 )
             )
         return tuple(nodes)
@@ -356,6 +359,7 @@ class View:
                     rows.cached_tokens[number],
                     decoded[row][1],
                     *verified.get(number, (0, 0)),
+                    number in verified,
                 )
                 totals[number] = totals.get(number, Usage()) + cost
         return [totals[number] for number in range(len(totals))]
@@ -372,9 +376,9 @@ class View:
             ).fetchall()
             trees = [codec.TreeRows.unpack(packed) for packed, name in jobs if name in problems]
             scores = [row for tree in trees for row in tree.scores]
-            written = critiques(self._db, set(scores))
+            written = written_tokens(self._db, set(scores))
         solutions = sum(len(tree.draws) for tree in trees)
-        return Verifying(solutions, len(scores), sum(written.get(row, 0) for row in scores))
+        return Verifying(solutions, sum(written.get(row, 0) for row in scores))
 
     def _tree_rows(
         self, problem_id: str, strategy: str, budget: int, stream: str
@@ -416,13 +420,13 @@ class View:
         return {row[0]: row for row in rows}
 
 
-def critiques(database: sqlite3.Connection, scores: Iterable[int]) -> dict[int, int]:
+def written_tokens(database: sqlite3.Connection, scores: Iterable[int]) -> dict[int, int]:
     """Tokens that a verifier wrote, by row of `score`; those that wrote none are left out."""
-    made = "SELECT 1 FROM sqlite_master WHERE name = 'critique'"
+    made = "SELECT 1 FROM sqlite_master WHERE name = 'written'"
     if database.execute(made).fetchone() is None:
         return {}
     rows = database.execute(
-        f"SELECT score, tokens FROM critique WHERE score IN ({_IN})", (json.dumps(list(scores)),)
+        f"SELECT score, tokens FROM written WHERE score IN ({_IN})", (json.dumps(list(scores)),)
     )
     return dict(rows)
 
@@ -462,8 +466,9 @@ def _fits(recorded: Mapping[str, Any], team: Mapping[str, Writer | str]) -> bool
 
 
 def answering(team: Mapping[str, Writer | str], role: str) -> Writer | str | None:
-    """Who answers requests to a role: without a reviser the proposer does, and its verifier."""
-    if role == REVISER and role not in team:
+    """Who answers requests to a role: without a reviser the proposer does, and its verifier, and
+    without a judge the proposer."""
+    if role in (REVISER, JUDGE) and role not in team:
         role = PROPOSER
     if role == REVISION_VERIFIER and role not in team and REVISER not in team:
         role = VERIFIER
@@ -471,7 +476,13 @@ def answering(team: Mapping[str, Writer | str], role: str) -> Writer | str | Non
 
 
 def _cost(
-    bare: int, prompt: int, cached: int, decoded: int, verifier: int, verifier_cached: int
+    bare: int,
+    prompt: int,
+    cached: int,
+    decoded: int,
+    verifier: int,
+    verifier_cached: int,
+    is_verified: bool,
 ) -> Usage:
     """What one solution cost that was drawn whole; `bare` tokens of what it read are the prompt."""
     return Usage(
@@ -486,21 +497,40 @@ def _cost(
         decoded_attended=attended(decoded, prompt + cached),
         verifier_attended=attended(verifier, verifier_cached),
         kv_reads=attended(decoded, prompt + cached - bare),
+        verifier_calls=int(is_verified),
     )
 
 
 _IN = "SELECT value FROM json_each(?)"
 
-_OUTCOMES = (
-    "SELECT p.name, s.strategy, s.budget, s.answer, p.reference IS NULL, v.is_right, s.chosen, "
-    + ", ".join(f"s.{column.strip()}" for column in USAGE_COLUMNS.split(","))
-    + " FROM search s JOIN problem p ON p.id = s.problem LEFT JOIN verdict v"
-    " ON v.problem = s.problem AND v.grader = ? AND v.answer = s.answer"
-)
+
+def _outcomes(*, has_critiques: bool) -> str:
+    """Asks for outcomes; a store without critiques has no table of them."""
+    usage = ", ".join(f"s.{column.strip()}" for column in USAGE_COLUMNS.split(","))
+    told, joined = "0, 0, ''", ""
+    if has_critiques:
+        told = "coalesce(c.critiques, 0), coalesce(c.tokens, 0), coalesce(c.note, '')"
+        joined = (
+            " LEFT JOIN critique c ON c.problem = s.problem AND c.strategy = s.strategy"
+            " AND c.budget = s.budget AND c.stream = s.stream AND c.team = s.team"
+        )
+    return (
+        "SELECT p.name, s.strategy, s.budget, s.answer, p.reference IS NULL, v.is_right, s.chosen,"
+        f" {usage}, substr(s.tree, 1, 8), {told}"
+        " FROM search s JOIN problem p ON p.id = s.problem LEFT JOIN verdict v"
+        f" ON v.problem = s.problem AND v.grader = ? AND v.answer = s.answer{joined}"
+    )
 
 
 def _outcome(row: tuple[Any, ...]) -> Outcome:
-    problem_id, strategy, budget, answer, unknown, is_right, chosen, *usage = row
+    problem_id, strategy, budget, answer, unknown, is_right, chosen, *spent = row
+    *usage, tree, critiques, critique_tokens, note = spent
     right = None if unknown else False if answer is None else is_right
     right = None if right is None else bool(right)
-    return Outcome(problem_id, strategy, budget, answer, right, chosen, Usage(*usage))
+    whole = replace(
+        Usage(*usage),
+        verifier_calls=codec.scored_rows(tree),
+        critiques=critiques,
+        critique_tokens=critique_tokens,
+    )
+    return Outcome(problem_id, strategy, budget, answer, right, chosen, whole, note=note)

@@ -67,8 +67,17 @@ CHANCES = (
 """Made by the first such search."""
 
 CRITIQUES = (
+    # Critiques that a search asked for, the tokens decoded in them, and what it says of them.
+    "CREATE TABLE IF NOT EXISTS critique (problem INTEGER NOT NULL, strategy TEXT NOT NULL,"
+    " budget INTEGER NOT NULL, stream TEXT NOT NULL, team INTEGER NOT NULL,"
+    " critiques INTEGER NOT NULL, tokens INTEGER NOT NULL, note TEXT NOT NULL,"
+    " PRIMARY KEY (problem, strategy, budget, stream, team)) WITHOUT ROWID"
+)
+"""Made by the first such search."""
+
+WRITTEN = (
     # Tokens that a verifier wrote for a score, where it wrote any.
-    "CREATE TABLE IF NOT EXISTS critique (score INTEGER PRIMARY KEY, tokens INTEGER NOT NULL)"
+    "CREATE TABLE IF NOT EXISTS written (score INTEGER PRIMARY KEY, tokens INTEGER NOT NULL)"
 )
 """Made by the first verifier that writes."""
 
@@ -85,4 +94,5 @@ USAGE_COLUMNS = (
     " verifier_tokens, verifier_cached_tokens, seconds, prompt_attended, decoded_attended,"
     " verifier_attended, kv_reads"
 )
-"""In the order of the fields of `Usage`."""
+"""In the order of the fields of `Usage`. How often a verifier was asked is the length of the tree's
+scores; critiques have a table of their own."""

@@ -12,7 +12,6 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,15 +20,26 @@ from outthink.errors import StoreError, UsageError
 from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer
 from outthink.run.store import codec
 from outthink.run.store.file import connect, lock, stranger, trouble, unlock
-from outthink.run.store.read import Counts, Recorded, View, critiques
-from outthink.run.store.schema import APPLICATION, CHANCES, CRITIQUES, FORMAT, RECORDED, TABLES
-from outthink.types import Drawn, Problem, Scores, Solution, Usage, Verified
+from outthink.run.store.read import Counts, Recorded, View, written_tokens
+from outthink.run.store.schema import (
+    APPLICATION,
+    CHANCES,
+    CRITIQUES,
+    FORMAT,
+    RECORDED,
+    TABLES,
+    USAGE_COLUMNS,
+    WRITTEN,
+)
+from outthink.types import Drawn, Problem, Scores, Solution, Verified
 
 _CHECKPOINT_PAGES = 4096
 """Pages (16 MB) of the write-ahead log that are worth an fsync."""
 
 _PAID = ("draw", "text", "score")
-_TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search", "chance", "critique")
+_TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search", "chance", "critique", "written")
+_USAGE = [column.strip() for column in USAGE_COLUMNS.split(",")]
+_ON_DEMAND = {"chance": CHANCES, "critique": CRITIQUES, "written": WRITTEN}
 
 
 class Store:
@@ -117,10 +127,9 @@ class Store:
         """
         if any(self._waiting.values()):
             with self._writing():
-                if self._waiting["chance"]:
-                    self._db.execute(CHANCES)
-                if self._waiting["critique"]:
-                    self._db.execute(CRITIQUES)
+                for table, statement in _ON_DEMAND.items():
+                    if self._waiting[table]:
+                        self._db.execute(statement)
                 for table in _TABLES_OF_ROWS:
                     rows = self._waiting[table]
                     if rows:
@@ -286,10 +295,10 @@ class Store:
             )
         return known
 
-    def _critiques(self, scores: Iterable[int]) -> dict[int, int]:
+    def _written(self, scores: Iterable[int]) -> dict[int, int]:
         """Tokens that were written for these rows of `score`, where any were."""
         with self._guard("read"):
-            return critiques(self._db, scores)
+            return written_tokens(self._db, scores)
 
     def _writer_id(self, writer: Writer) -> int:
         known = self._writers.get(writer)
@@ -481,7 +490,8 @@ class _Book:
         flags, prompt, cached, decoded, shared, microseconds, reader, answer, ends, ids = row
         tokens, step_ends = codec.unpack_solution(flags, ends, ids, prefix.tokens, prefix.step_ends)
         finished = bool(flags & codec.FINISHED)
-        if finished and reader != self._reader_id(writer):
+        critique = bool(flags & codec.CRITIQUE)
+        if finished and not critique and reader != self._reader_id(writer):
             answer = self._read_again(writer, row_id, prefix)
         solution = Solution(
             prefix.problem,
@@ -497,6 +507,7 @@ class _Book:
             microseconds / 1e6,
             bool(flags & codec.HAS_STATE),
             bool(flags & codec.REREAD),
+            critique,
         )
 
     def _reader_id(self, writer: Writer) -> int:
@@ -613,7 +624,7 @@ class _Book:
             " FROM score",
             places.values(),
         )
-        written = self._store._critiques(places.values())
+        written = self._store._written(places.values())
         return [
             _kept_score(*rows[places[place]][1:], written=written.get(places[place], 0))
             if place in places
@@ -647,7 +658,7 @@ class _Book:
                 )
             )
             if row.written_tokens:
-                store._waiting["critique"].append((row_id, row.written_tokens))
+                store._waiting["written"].append((row_id, row.written_tokens))
             known[key] = row_id
 
     def scored(
@@ -668,13 +679,17 @@ class _Book:
         key = (self._problem, job.strategy.name, job.budget.generations, job.stream, team_id)
         if result.choice.chance is not None:
             store._waiting["chance"].append((*key, result.choice.chance))
+        usage = outcome.usage
+        if usage.critiques or outcome.note:
+            told = (usage.critiques, usage.critique_tokens, outcome.note)
+            store._waiting["critique"].append((*key, *told))
         store._waiting["search"].append(
             (
                 None,
                 *key,
                 outcome.answer,
                 outcome.chosen,
-                *(getattr(outcome.usage, field.name) for field in fields(Usage)),
+                *(getattr(usage, column) for column in _USAGE),
                 tree.pack(),
             )
         )
@@ -743,7 +758,8 @@ def _flags(draw: KeptDraw) -> int:
     solution = draw.row.solution
     ended = codec.FINISHED if solution.finished else codec.TRUNCATED * solution.truncated
     kept = draw.has_state * codec.HAS_STATE | draw.reread * codec.REREAD
-    return ended | kept | draw.row.measured * codec.MEASURED
+    about = draw.critique * codec.CRITIQUE
+    return ended | kept | about | draw.row.measured * codec.MEASURED
 
 
 def _mark(solution: Solution) -> int:
