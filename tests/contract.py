@@ -108,14 +108,14 @@ SPENDS: dict[str, Callable[[int], int]] = {
     "revision_beam(sequential=3,width=1,answer=max)": all_of_it,
     "self_refine": all_of_it,
     "self_refine(rounds=0)": all_of_it,
-    "self_refine(rounds=2,by=larger)": all_of_it,
+    "self_refine(rounds=2)": all_of_it,
     "self_refine(by=verifier)": all_of_it,
     "debate": all_of_it,
     "debate(agents=2,rounds=3)": all_of_it,
     "genselect": all_of_it,
     "genselect(group=2)": all_of_it,
     "gensynthesis": all_of_it,
-    "gensynthesis(group=1,by=larger)": all_of_it,
+    "gensynthesis(group=1)": all_of_it,
     "groupwise": all_of_it,
     "groupwise(group=3,answer=max)": all_of_it,
     "knockout": all_of_it,
@@ -153,8 +153,7 @@ def solve(strategies, n, proposer, verifier=None, *, of=1, team=None, **options)
     named = [each if isinstance(each, Strategy) else strategy(each) for each in several]
     wanted = problems(of) if isinstance(of, int) else of
     jobs = [Job(problem, each, Budget(n)) for each in named for problem in wanted]
-    roles = {"larger": proposer, **(team or {})}
-    done = results(Team.of(proposer, verifier, **roles), jobs, **options)
+    done = results(Team.of(proposer, verifier, **(team or {})), jobs, **options)
     assert len(done) == len(jobs)
     return [next(result for result in done if result.job is job) for job in jobs]
 

@@ -12,7 +12,18 @@ from outthink.measure.difficulty import oracle
 from outthink.measure.pools import Pool
 from outthink.models.shape import ModelShape
 from outthink.paper import simulate
-from outthink.paper.evidence import BASELINE, BEAMS, FLAT, LABELS, STEPS, Evidence, Scale
+from outthink.paper.evidence import (
+    BASELINE,
+    BEAMS,
+    FLAT,
+    LABELS,
+    PARALLEL,
+    REFINED,
+    REFINED_AT,
+    STEPS,
+    Evidence,
+    Scale,
+)
 from outthink.paper.simulate import Binormal, Revision
 from outthink.search.revise import pool_lengths
 from outthink.search.select import StepAggregation
@@ -107,6 +118,7 @@ def evidence(world: World, scale: Scale) -> Evidence:
         },
         shapes=SHAPES,
         pretraining_tokens=100_000,
+        refined={"S": make.study(of(PARALLEL, REFINED, budgets=(REFINED_AT,)), few)},
     )
 
 

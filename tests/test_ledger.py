@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from contract import (
+    PROMPT_TOKENS,
     SPENDS,
     Chain,
     Counted,
@@ -23,6 +24,7 @@ from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import strategy
 from outthink.types import (
     STEP,
+    Ask,
     Budget,
     Choice,
     Propose,
@@ -250,6 +252,11 @@ def generations_by_the_tree(log):
     """Slow reference: every solution looks for the root of its tree, and its depth, anew."""
     parents, begun, rows, rollouts = {}, {}, [], []
     for at, (request, drawn) in enumerate(log):
+        if isinstance(request, Ask) and not request.purpose.is_critique:
+            for reply in drawn:
+                parents[reply.solution.number] = None
+                begun[reply.solution.number] = (at, False)
+                rows.append(reply.solution.number)
         if not isinstance(request, Propose):
             continue
         if request.purpose is Purpose.ROLLOUT:
@@ -309,13 +316,28 @@ def leaves(made, size):
 
 def tree_of(log):
     """(parent, own tokens) of every solution drawn, by number."""
-    return {
+    tree = {
         drawn.number: (prefix.number, len(drawn.tokens) - len(prefix.tokens))
         for request, response in log
         if isinstance(request, Propose)
         for prefix, drawn in zip(request.prefixes, response, strict=True)
         if prefix.is_open
     }
+    return tree | {
+        solution.number: (shown[0].number, len(solution.tokens))
+        for request, shown, solution in in_words(log)
+        if not request.purpose.is_critique
+    }
+
+
+def in_words(log):
+    """The request, what is shown and what was written, of every row that was asked in words."""
+    return [
+        (request, shown, reply.solution)
+        for request, response in log
+        if isinstance(request, Ask)
+        for shown, reply in zip(request.about, response, strict=True)
+    ]
 
 
 def path(tree, number):
@@ -325,7 +347,11 @@ def path(tree, number):
 def check_tokens(result, log):
     tree, usage = tree_of(log), result.outcome.usage
     kept = set().union(*(path(tree, s.number) for s in result.choice.candidates))
-    assert usage.decoded_tokens == sum(own for _, own in tree.values())
+    critiques = [one for request, _, one in in_words(log) if request.purpose.is_critique]
+    assert usage.critiques == len(critiques)
+    assert usage.critique_tokens == sum(len(one.tokens) for one in critiques)
+    own_tokens = sum(own for _, own in tree.values())
+    assert usage.decoded_tokens == own_tokens + usage.critique_tokens
     assert usage.discarded_tokens == sum(own for n, (_, own) in tree.items() if n not in kept)
 
 
@@ -347,7 +373,8 @@ def test_tokens_are_those_of_the_tree_in_any_world(seed, n, name):
     assert 0 <= usage.discarded_tokens < usage.decoded_tokens
     # Every draw reads its prompt and prefix once, from the cache or not.
     draws = [p for r, _ in log if isinstance(r, Propose) for p in r.prefixes if p.is_open]
-    assert usage.prompt_tokens + usage.cached_tokens == sum(map(context, draws))
+    read = sum(map(context, draws)) + PROMPT_TOKENS * len(in_words(log))
+    assert usage.prompt_tokens + usage.cached_tokens == read
 
 
 # What tokens attend to ---------------------------------------------------------------------------
@@ -389,6 +416,9 @@ def test_rows_of_one_request_share_the_reads_of_their_prompt_in_any_world(seed, 
             steps = [range(context(p) - 9, context(s) - 9) for p, s in open_rows]
             reads += sum(map(sum, steps))
             reads += round(10 * sum(map(len, steps)) / max(1, len(steps)))
+    # What is asked in words has a prompt of its own.
+    written = [len(solution.tokens) for _, _, solution in in_words(log)]
+    reads += sum(sum(range(11, 11 + length)) for length in written)
     assert usage.kv_reads == reads <= usage.decoded_attended
 
 
@@ -415,10 +445,11 @@ def read_once(rows):
     """Rows of one request, but for those that revise or extend what an earlier one does."""
     seen = set()
     for prefix, row in rows:
-        about = prefix.history, prefix.tokens
+        about = prefix.problem.prompt, prefix.history, prefix.tokens
         if about not in seen:
             yield row
-        if any(about) and row.prompt_tokens:
+        # What is asked in words has several lines.
+        if (any(about[1:]) or "\n" in about[0]) and row.prompt_tokens:
             seen.add(about)
 
 

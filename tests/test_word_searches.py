@@ -28,7 +28,18 @@ from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.search.words import BETTER, MARKS, NUMBER, RIGHT
-from outthink.types import Ask, Budget, Drawn, Problem, Propose, Purpose, Reply, Solution, Strategy
+from outthink.types import (
+    Ask,
+    Budget,
+    Choice,
+    Drawn,
+    Problem,
+    Propose,
+    Purpose,
+    Reply,
+    Solution,
+    Strategy,
+)
 
 seeds = st.integers(0, 10**6)
 budgets = st.integers(1, 24)
@@ -436,6 +447,33 @@ def test_a_model_of_one_task_is_not_asked_in_words():
     with pytest.raises(UsageError, match=r"genselect asks words in words.*by=verifier"):
         solve_one("genselect", 2, proposer)
     solve_one("knockout(by=verifier)", 2, proposer, Worth(LEAVES))
+
+
+def test_a_search_names_who_is_asked():
+    class Larger(Words):
+        name = "larger"
+
+        def decode(self, tokens):
+            return "said by the larger: " + super().decode(tokens)
+
+    judge, larger = Judge(knows("b")), Judge(knows("c"))
+    team = {"judge": judge, "larger": larger}
+    assert solve_one("genselect", 4, Words(LEAVES), team=team).outcome.answer == "b"
+    assert solve_one("genselect(by=larger)", 4, Words(LEAVES), team=team).outcome.answer == "c"
+    # Each tells what its own tokens say.
+    team = {"judge": judge, "larger": Larger(Tree({"": "z"}))}
+    made = Strategy("two", two_writers)
+    solve_one(made, 2, Words(LEAVES), team=team)
+    assert solutions_in(judge.prompts[-1]) == ["a", "said by the larger: z"]
+    with pytest.raises(UsageError, match="no model is named for role 'larger'"):
+        solve_one("genselect(by=larger)", 4, Words(LEAVES))
+
+
+def two_writers(problem, budget):
+    start = [Solution.start(problem)]
+    drawn = [*(yield Propose(start)), *(yield Propose(start, role="larger"))]
+    yield Ask([drawn], "{all}", Purpose.JUDGEMENT)
+    return Choice(None, None, tuple(drawn))
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,28 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
-from contract import Counted, check_result, problems
+from contract import Counted, check_result, problems, results
 from test_openai import every_kind, jobs_of, playing, solved
 
 from outthink.cli import main
 from outthink.models.openai import Setting, Wording
 from outthink.run.journal import Job
+from outthink.run.team import Team
 from outthink.search import strategy
-from outthink.types import END, Budget, Draw, Framing, Problem, Solution, Usage
+from outthink.types import (
+    END,
+    Budget,
+    Choice,
+    Draw,
+    Framing,
+    Problem,
+    Scores,
+    Solution,
+    Strategy,
+    Usage,
+    Verified,
+    Verify,
+)
 
 WORDY = (
     "self_refine",
@@ -62,6 +76,33 @@ def test_every_budget_is_spent_on_a_served_model(name):
             for result in solved(proposer, jobs_of(name, n=n, of=1)):
                 check_result(result)
                 assert (result.outcome.error, result.outcome.usage.generations) == (None, n)
+
+
+@every_kind
+def test_a_solution_written_after_others_is_scored_as_if_it_stood_alone(kind):
+    def merged(problem, budget):
+        choice = yield from strategy("gensynthesis(group=1)").start(problem, budget)
+        scores = yield Verify(choice.candidates[-1:])
+        return Choice(None, None, choice.candidates[-1:], tuple(scores))
+
+    seen = []
+
+    class Verifier:
+        name = "sees"
+
+        def verify_batch(self, solutions):
+            seen.extend(solutions)
+            return [Verified(Scores(), 0, 0) for _ in solutions]
+
+    with playing(kind) as (_, proposer):
+        if kind != "chat":
+            proposer.leave(5)
+        job = Job(problems(1)[0], Strategy("merged", merged), Budget(2))
+        (result,) = results(Team.of(proposer, Verifier()), [job])
+    assert result.outcome.error is None
+    (solution,) = seen
+    assert solution.problem == job.problem and solution.history == ()
+    assert solution.state is None or solution.state.proposer is None
 
 
 @every_kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +30,9 @@ PLAIN = "best_of_n(answer=max)"
 """A second baseline, often the stronger one: the single best-scored sample."""
 PARALLEL = "revise(sequential=1)"
 """The baseline of the revision axis: N independent first answers (section 6.2)."""
+REFINED = "self_refine(by=verifier)"
+"""Chains that stop when a verifier is sure of an answer (Madaan et al. 2023)."""
+REFINED_AT = 8
 DIFFICULTY_SAMPLES = 4
 """Scored samples a problem from which difficulty is predicted. They are charged."""
 
@@ -120,6 +123,8 @@ class Evidence:
     """By model name: s, l, prm, orm, reviser, revision."""
     pretraining_tokens: int
     """Tokens that S and L were each trained on."""
+    refined: Mapping[str, Study] = field(default_factory=dict)
+    """By who revises, `REFINED` and `PARALLEL` with the same verifier; fewer problems."""
     stages: Study | None = None
     """What a sequential policy may run, several times: samples, searches, revisions, greedy answers
     of S and of L."""
@@ -190,6 +195,8 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
         chains = only(*REVISIONS[:5], budgets=(1, 4, 16), chains=16)
         deep = only("beam", budgets=(scale.deep,)) if scale.deep else None
         prompted = Models("lab:s", "none", weights, "lab:s", "none")
+        shown = Models("lab:s", "lab:prm", weights, "lab:s", "lab:prm")
+        until_sure = only(PARALLEL, REFINED, budgets=(REFINED_AT,))
         fixed = ("greedy", UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5])
         staged = replace(
             only(*fixed, budgets=scale.budgets[:3], pool=scale.pool, chains=scale.chains),
@@ -212,6 +219,10 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
                     store, judged, Models("lab:s", f"lab:prm-{kind}", weights), scale.labels
                 )
                 for kind in LABELS
+            },
+            refined={
+                "S, shown its answers": sweep(store, until_sure, shown, few),
+                "trained to revise": sweep(store, until_sure, models, few),
             },
             stages=sweep(store, staged, replace(models, larger="lab:l"), scale.problems),
             shapes=shapes(weights),

@@ -231,11 +231,14 @@ class DrawsNeeded:
 
     def _kept(self, arrival: Arrival[Drawn], prefix: Solution) -> KeptDraw:
         _, row, seconds = arrival
+        solution = row.solution
+        if self._prompts is not None:
+            # What an engine keeps of it belongs to another prompt than that of its problem.
+            answer = None if self._is_critique else solution.answer
+            row = replace(row, solution=replace(solution, state=None, answer=answer))
         state = row.solution.state
         has_state = state is not None and state.proposer is not None
         reread = not row.measured and prefix.number in self._active.stateless
-        if self._is_critique:
-            row = replace(row, solution=replace(row.solution, answer=None))
         return KeptDraw(row, seconds, has_state, reread, self._is_critique)
 
     def look_up(self, places: Sequence[int]) -> None:

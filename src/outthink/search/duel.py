@@ -12,7 +12,7 @@ from typing import Any
 
 from outthink.errors import UsageError
 from outthink.search.words import BETTER, judged
-from outthink.types import VERIFIER, Request, Scores, Solution, Verify
+from outthink.types import VERIFIER, Choice, Request, Scores, Solution, Verify
 
 WORDS = """Problem:
 {problem}
@@ -57,6 +57,26 @@ def _agreed(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return None
     return one if one == 1 - other else 0.5
+
+
+def scored(
+    drawn: Sequence[Solution], left: Sequence[int], by: str
+) -> Generator[Request, Any, tuple[Scores, ...]]:
+    """Scores of all that was drawn, by a verifier: of those that are left, and none of the others.
+    A judge gives none at all."""
+    if by != VERIFIER or not left:
+        return ()
+    told: list[Scores] = yield Verify([drawn[i] for i in left])
+    known = dict(zip(left, told, strict=True))
+    return tuple(known.get(i, Scores()) for i in range(len(drawn)))
+
+
+def chosen(
+    drawn: Sequence[Solution], best: int | None, scores: tuple[Scores, ...], note: str
+) -> Choice:
+    """The choice of a tournament that `best` has won; of `None` where nobody competed."""
+    answer = None if best is None else drawn[best].answer
+    return Choice(answer, best, tuple(drawn), scores, note=note)
 
 
 def competing(drawn: Sequence[Solution], most: int) -> list[int]:

@@ -6,9 +6,9 @@ Pairwise judges: Zheng et al. 2023, arXiv 2306.05685. N entrants play N - 1 duel
 from __future__ import annotations
 
 from outthink.search.describe import describe
-from outthink.search.duel import asks, competing, duels, popularity
+from outthink.search.duel import asks, chosen, competing, duels, popularity, scored
 from outthink.search.words import note
-from outthink.types import END, JUDGE, PROPOSER, Budget, Choice, Problem, Propose, Search, Solution
+from outthink.types import END, JUDGE, PROPOSER, Budget, Problem, Propose, Search, Solution
 
 
 @describe(
@@ -26,6 +26,7 @@ def knockout(problem: Problem, budget: Budget, *, entrants: int = 16, by: str = 
     competing([], entrants)
     drawn: list[Solution] = yield Propose([Solution.start(problem)] * budget.generations, until=END)
     left, ranks = competing(drawn, entrants), popularity(drawn)
+    scores = yield from scored(drawn, left, by)
     said: list[float | None] = []
     while len(left) > 1:
         pairs = list(zip(left[::2], left[1::2], strict=False))
@@ -37,6 +38,4 @@ def knockout(problem: Problem, budget: Budget, *, entrants: int = 16, by: str = 
         ]
         left = going + left[2 * len(pairs) :]
     told = note(said, "the answer given more often went on")
-    if not left:
-        return Choice(None, None, tuple(drawn), note=told)
-    return Choice(drawn[left[0]].answer, left[0], tuple(drawn), note=told)
+    return chosen(drawn, left[0] if left else None, scores, told)

@@ -9,9 +9,9 @@ from collections import Counter
 from itertools import combinations
 
 from outthink.search.describe import describe
-from outthink.search.duel import asks, competing, duels, popularity
+from outthink.search.duel import asks, chosen, competing, duels, popularity, scored
 from outthink.search.words import note
-from outthink.types import END, JUDGE, PROPOSER, Budget, Choice, Problem, Propose, Search, Solution
+from outthink.types import END, JUDGE, PROPOSER, Budget, Problem, Propose, Search, Solution
 
 
 @describe(
@@ -30,6 +30,7 @@ def round_robin(problem: Problem, budget: Budget, *, entrants: int = 8, by: str 
     competing([], entrants)
     drawn: list[Solution] = yield Propose([Solution.start(problem)] * budget.generations, until=END)
     left, ranks = competing(drawn, entrants), popularity(drawn)
+    scores = yield from scored(drawn, left, by)
     pairs = list(combinations(left, 2))
     said: list[float | None] = []
     if pairs:
@@ -39,7 +40,5 @@ def round_robin(problem: Problem, budget: Budget, *, entrants: int = 8, by: str 
         first = 0.5 if first is None else first
         points.update({i: round(2 * first), k: round(2 - 2 * first)})
     told = note(said, "they count as ties")
-    if not left:
-        return Choice(None, None, tuple(drawn), note=told)
-    best = min(left, key=lambda i: (-points[i], *ranks[i][1:]))
-    return Choice(drawn[best].answer, best, tuple(drawn), note=told)
+    best = min(left, key=lambda i: (-points[i], *ranks[i][1:]), default=None)
+    return chosen(drawn, best, scores, told)

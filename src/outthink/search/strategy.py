@@ -160,7 +160,7 @@ def _try(text: str, search: Callable[..., Search], options: Mapping[str, Any]) -
     if not isinstance(begun, types.GeneratorType):
         raise UsageError(
             f"{text!r}: returns {type(begun).__name__}; a search is a generator, which yields "
-            "Propose and Verify and returns a Choice"
+            "Propose, Verify or Ask and returns a Choice"
         )
     code = begun.gi_code
     try:
@@ -168,13 +168,13 @@ def _try(text: str, search: Callable[..., Search], options: Mapping[str, Any]) -
     except StopIteration:
         raise UsageError(
             f"{code.co_filename}:{code.co_firstlineno}: {text!r} asks for nothing; a search yields "
-            "Propose and Verify"
+            "Propose, Verify or Ask"
         ) from None
     if not isinstance(request, Propose | Verify | Ask):
         line = begun.gi_frame.f_lineno if begun.gi_frame else code.co_firstlineno
         raise UsageError(
             f"{code.co_filename}:{line}: {text!r} yields {type(request).__name__}; a search yields "
-            "Propose and Verify"
+            "Propose, Verify or Ask"
         )
     begun.close()
 

@@ -32,6 +32,7 @@ from outthink.paper.claims.base import (
     share,
     untestable,
 )
+from outthink.paper.evidence import PARALLEL, REFINED, REFINED_AT
 from outthink.paper.findings import LONGEST, Bins, Findings, interaction, members
 from outthink.paper.replayed import replayed
 from outthink.policy import table as policy
@@ -338,10 +339,26 @@ def _c41(findings: Findings) -> Judgement:
         [
             difference(f"S shown its answers: chain of {n} - {n} parallel, majority", prompted),
             difference(f"trained to revise: chain of {n} - {n} parallel, majority", trained),
+            *_refined(findings),
         ],
         f"At {n} samples, seeing its own answers changes the majority vote of S by "
         f"{points(prompted)}; that of the model trained to revise changes by {points(trained)}.",
     )
+
+
+def _refined(findings: Findings) -> list[Figure]:
+    """What it gains to refine until a verifier is sure, over as many answers that it scores."""
+    n = REFINED_AT
+    figures = []
+    for who, study in findings.evidence.refined.items():
+        grid = study.grid
+        refined, parallel = (
+            grid.accuracy[grid.strategies.index(strategy(name).name), grid.budgets.index(n)]
+            for name in (REFINED, PARALLEL)
+        )
+        told = f"{who}: self-refine of {n} - {n} parallel, weighted"
+        figures.append(difference(told, apart(refined, parallel)))
+    return figures
 
 
 _SWEEP = "Splits of the largest budget, predicted bins"
@@ -435,8 +452,9 @@ CLAIMS = (
         "The same, citing others (section 6).",
         "Majority vote over one chain minus that over as many parallel answers. Confirmed: below "
         "one point for S shown its own answers, and above 0 for the model trained to revise. "
-        "Refuted: above 0 for S shown its own answers. That proposers and verifiers form one "
-        "framework is a view and is not judged.",
+        "Refuted: above 0 for S shown its own answers. Refining until a verifier is sure is "
+        "measured beside it, and decides nothing. That proposers and verifiers form one framework "
+        "is a view and is not judged.",
         _c41,
     ),
 )
