@@ -10,6 +10,7 @@
     |   `-- StoreError          a store of another version, another run, or in use elsewhere
     `-- RunError            what the world did: disk full, an engine that failed (exit code 1)
         |-- DeadlineError       a problem that took longer than it may
+        |-- UnjudgedError       an answer that its judge gives no verdict on
         `-- ServerError         a server that cannot be reached, fails, or answers with nonsense
             `-- ContextError        a prompt longer than the model can read
 
@@ -97,6 +98,10 @@ class RunError(OutthinkError):
 
 class DeadlineError(RunError):
     """A problem was not done when its time was up."""
+
+
+class UnjudgedError(RunError):
+    """A judge that is a model gave no verdict on an answer."""
 
 
 class ServerError(RunError):
