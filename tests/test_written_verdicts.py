@@ -377,6 +377,14 @@ def test_the_score_is_the_share_of_tests_that_pass(body, share):
 
 
 @needs_sandbox
+def test_contract_of_given_tests():
+    good, bad = (program(f"return a {sign} b").solution for sign in "+-")
+    unfinished = replace(good, finished=False, answer=None)
+    verifier = Waiting(reading(Tests(given=GIVEN), Letters()))
+    check_verifier(verifier, [good, bad, unfinished, solution("What is 3 + 4?", [])])
+
+
+@needs_sandbox
 def test_tests_are_written_once_a_problem_and_shared_by_its_solutions():
     scribe = Scribe(lambda text: "```python\nassert add(1, 2) == 3\nx = 1\nassert add(\n```")
     made = Tests(scribe, count=3)

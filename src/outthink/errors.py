@@ -11,6 +11,7 @@
     `-- RunError            what the world did: disk full, an engine that failed (exit code 1)
         |-- DeadlineError       a problem that took longer than it may
         |-- DiskError           a store whose disk is full, or fails
+        |-- UnjudgedError       an answer that its judge gives no verdict on
         `-- ServerError         a server that cannot be reached, fails, or answers with nonsense
             `-- ContextError        a prompt longer than the model can read
 
@@ -103,6 +104,10 @@ class DeadlineError(RunError):
 class DiskError(RunError):
     """A store cannot be read or written now: its disk is full, or fails. What it was to keep waits,
     and is written with whatever comes next."""
+
+
+class UnjudgedError(RunError):
+    """A judge that is a model gave no verdict on an answer."""
 
 
 class ServerError(RunError):

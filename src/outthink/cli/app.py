@@ -107,6 +107,8 @@ OUTTHINK = Commands(
         "export": ("export:export", "write a store's samples as a table that import reads"),
         "compare": ("compare:compare", "strategies and verifiers of a store, paired"),
         "combine": ("combine:combine", "learn to weigh several verifiers of a store"),
+        "agreement": ("agreement:agreement", "hold a judge of open tasks against a second one"),
+        "early": ("early:early", "what ending unsure traces early would save"),
         "forcing": ("forcing:forcing", "what longer thoughts of a reasoning model are worth"),
         "overthinking": ("overthinking:overthinking", "whether longer solutions are better"),
         "convert": ("convert:convert", "take over a store of the format before"),

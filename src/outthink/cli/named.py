@@ -54,8 +54,9 @@ _OTHERS = (
         "--verifier",
         metavar="NAME",
         help="lab:prm, lab:orm or none; of any model: prm:MODEL and orm:MODEL (a folder or a name "
-        "on the hub), prm:http://HOST:PORT (vLLM, for pooling), judge:http://HOST:PORT, or "
-        "confidence; options as prm:MODEL?family=trl&device=cpu.",
+        "on the hub), prm:http://HOST:PORT (vLLM, for pooling), judge:http://HOST:PORT, "
+        "confidence, deepconf, self_certainty, genrm, rubric, backward, tests, or several as "
+        "all_of(A,B); options as prm:MODEL?device=cpu or genrm(votes=4). See docs/verifiers.md.",
         usual="lab:prm for the lab's models, confidence for others",
     ),
     option(

@@ -114,9 +114,12 @@ def _consider(forecast: Forecast, meant: bool) -> None:
 
 
 def _print(outcome: Accuracies, held: Promises, store: Path) -> None:
+    from outthink.study.grading import in_words
+
     print_swept(outcome)
     print_promises(held.kept)
-    print_notes(held.notes)
+    judged = () if outcome.graded_for is None else (in_words(outcome.graded_for),)
+    print_notes((*held.notes, *judged))
     if missing := outcome.problems - outcome.graded:
         say(f"{missing} of {outcome.problems} problems have no reference and are not in here")
     say(f"\nnext: outthink fit {store} -o policy.json")

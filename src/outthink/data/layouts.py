@@ -247,8 +247,9 @@ def grader_named(name: str | None, fitting: str) -> str:
     name."""
     if name is None:
         return fitting
-    from outthink.grade import names
+    from outthink.grade import is_judge, names
 
-    if name not in names():
-        raise UsageError(f"unknown grader {name!r}; write one of {', '.join(names())}")
+    if name not in names() and not is_judge(name):
+        known = ", ".join((*names(), "judge(rubric=FILE,model=URL)"))
+        raise UsageError(f"unknown grader {name!r}; write one of {known}")
     return name

@@ -19,7 +19,7 @@ import json
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 from urllib.parse import parse_qsl
@@ -28,7 +28,7 @@ from outthink.data import gym, layouts, tables, task
 from outthink.data.layouts import Columns, grader_named, recognised
 from outthink.data.tables import Row
 from outthink.errors import ProblemFileError, UsageError
-from outthink.grade import EXACT
+from outthink.grade import EXACT, as_reference, grading, is_judge
 from outthink.types import Problem
 
 LAB = "lab:"
@@ -161,7 +161,16 @@ def _from_file(spec: str) -> Problems:
         ]
         grader = grader_named(options.get("grader"), layout.grader)
         source = Problems(tuple(_distinct(problems, rows)), grader, layout.name)
-    return _sampled(source, options, spec)
+    return _sampled(_open_ended(source) if is_judge(source.grader) else source, options, spec)
+
+
+def _open_ended(source: Problems) -> Problems:
+    """The problems as a judge grades them: each stands in place of its reference."""
+    grader = grading(source.grader).name
+    problems = (
+        replace(one, reference=as_reference(one.prompt, one.reference)) for one in source.problems
+    )
+    return Problems(tuple(problems), grader, source.layout)
 
 
 def _options(spec: str) -> tuple[Path, dict[str, str]]:

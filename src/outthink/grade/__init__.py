@@ -7,8 +7,8 @@
     grading.read(solution)                      # extracted and canonical: what a proposer does
 
 `exact` is for answers with one way to be written, `text` for those that are all of a text, `number`
-for GSM8K and its kin, `math` for MATH,
-`choice` for letters, `code` for programs judged by tests, `reasoning-gym` for its generators.
+for GSM8K and its kin, `math` for MATH, `choice` for letters, `code` for programs judged by tests,
+`reasoning-gym` for its generators, `judge(rubric=FILE,model=URL)` for tasks without a reference.
 
 It knows nothing of models or stores. `data` names the grader of a problem, `study` asks it.
 
@@ -17,6 +17,7 @@ Stands on: errors, plugin, types.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -26,7 +27,19 @@ from outthink.grade import choice, code, extract, gym, math, number, sandbox, te
 from outthink.plugin import is_plugin, load
 from outthink.types import Grader
 
-__all__ = ["EXACT", "RECORDED", "Extractor", "Grading", "extractor", "grader", "grading", "names"]
+__all__ = [
+    "EXACT",
+    "RECORDED",
+    "Extractor",
+    "Grading",
+    "GradingCost",
+    "as_reference",
+    "extractor",
+    "grader",
+    "grading",
+    "is_judge",
+    "names",
+]
 
 EXACT = "exact"
 """The grader of the lab's task, and of stores that name none."""
@@ -42,6 +55,17 @@ class Extractor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class GradingCost:
+    """What verdicts of a model cost."""
+
+    verdicts: int
+    tokens: int
+    """Computed."""
+    written_tokens: int
+    """Those of them that it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
 class Grading:
     """How one kind of answer is extracted, written in a canonical form, and judged."""
 
@@ -53,6 +77,8 @@ class Grading:
     require: Callable[[], None] = lambda: None
     """Raises `UsageError` or `RunError` where something is missing without which nothing can be
     judged: a package, a sandbox. To be asked before anything is spent."""
+    spent: Callable[[], GradingCost | None] = lambda: None
+    """What verdicts cost since this was asked last, of a grader that is a model."""
 
     def read(self, text: str) -> str | None:
         """The answer of a finished solution in its canonical form, so that equal answers vote
@@ -97,11 +123,26 @@ def grading(name: str) -> Grading:
     """
     if name.startswith(RECORDED):
         return replace(grading(name.removeprefix(RECORDED)), name=name)
+    if is_judge(name):
+        # Of a room that stands on this one: it speaks to a model.
+        judged: Grading = load("outthink.verify.open_ended:grading")(name)
+        return judged
     if is_plugin(name):
         return _own(name)
     if name not in _GRADINGS:
         raise UsageError(f"unknown grader {name!r}; write one of {', '.join(names())}")
     return _GRADINGS[name]
+
+
+def is_judge(name: str) -> bool:
+    """Whether a grader is a judge with a rubric (`verify.open_ended`)."""
+    return name.startswith("judge(")
+
+
+def as_reference(problem: str, reference: str | None) -> str:
+    """What a judge is given in place of a reference: the problem, and a good answer where one is
+    known."""
+    return json.dumps({"problem": problem, "reference": reference}, ensure_ascii=False)
 
 
 def grader(name: str) -> Grader:

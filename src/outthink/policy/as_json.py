@@ -29,6 +29,7 @@ def sweep(result: Accuracies) -> dict[str, Any]:
         **accuracies(result.graded, result.rows),
         **({} if result.missing is None else {"missing": asdict(result.missing)}),
         **({"verifiers": [_quality(one) for one in result.verifiers]} if result.verifiers else {}),
+        **({} if result.graded_for is None else {"grading": asdict(result.graded_for)}),
         **({} if result.steps is None else {"steps": asdict(result.steps)}),
     }
 

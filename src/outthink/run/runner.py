@@ -28,7 +28,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from outthink.errors import DeadlineError, RunError, UsageError
+from outthink.errors import DeadlineError, RunError, UnjudgedError, UsageError
 from outthink.run import words
 from outthink.run.events import Spent
 from outthink.run.journal import (
@@ -265,7 +265,10 @@ class Runner:
         else:
             # A program is judged by running it, and other jobs are in flight.
             judge = partial(asyncio.to_thread, self._grader, answer, problem.reference)
-            right = await run.judged((problem.id, answer), judge)
+            try:
+                right = await run.judged((problem.id, answer), judge)
+            except UnjudgedError as error:
+                raise _EngineFailed(error) from error
             known = self._journal.verdict(problem, self._grader_name, answer)
         if known is None:
             self._journal.keep_verdict(problem, self._grader_name, answer, right)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from outthink.data import source
 from outthink.errors import UsageError
-from outthink.grade import EXACT, grading
+from outthink.grade import EXACT, grading, is_judge
 from outthink.models.asking import Asking, of_json
 from outthink.models.local import LOCAL, is_local, serve
 from outthink.plugin import is_plugin, load
@@ -304,7 +304,9 @@ def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
     told = about(name.removeprefix(IN_PROCESS))
     if told.trained_for is not None:
         return replace(told.setting, most_tokens=most_tokens)
-    return Setting(most_tokens, wording={"code": PROGRAMS, "text": PLAIN}.get(grader, Wording()))
+    known = {"code": PROGRAMS, "text": PLAIN}
+    usual = PLAIN if is_judge(grader) else Wording()
+    return Setting(most_tokens, wording=known.get(grader, usual))
 
 
 def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:

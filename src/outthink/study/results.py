@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from outthink.grade import GradingCost
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import BINS
 from outthink.measure.intervals import Interval, interval
 from outthink.measure.steps import StepQuality
+from outthink.study.grading import cost
 from outthink.study.labels import remembered
 from outthink.study.partial import Missing
 from outthink.study.read import Study
@@ -52,6 +54,8 @@ class Accuracies:
     """What is not there; `None` where the sweep is finished."""
     verifiers: tuple[VerifierQuality, ...] = ()
     """All that scored the same samples."""
+    graded_for: GradingCost | None = None
+    """What the verdicts of a judge cost; `None` for a grader that is no model."""
     steps: StepQuality | None = None
     """How well scores of steps agree with labels; `None` where no import brought both."""
 
@@ -66,6 +70,7 @@ def measured(opened: OpenStudy) -> Accuracies:
         accuracies(study),
         opened.missing,
         side_by_side(opened.store, study),
+        cost(opened.store, opened.asked.grader),
         remembered(opened.store),
     )
 

@@ -19,6 +19,7 @@ from outthink.errors import UsageError
 from outthink.grade import Grading, grading
 from outthink.run.store import Store
 from outthink.run.team import Team
+from outthink.study.grading import charge, graded
 from outthink.study.models import Models, Sized, reads_any_text, require_verifier, require_words
 from outthink.study.partial import Missing, known
 from outthink.study.plan import Plan
@@ -60,7 +61,7 @@ class OpenStudy:
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of a sweep that is not finished, or was imported."""
         missing = self.missing.sentences() if self.missing else ()
-        return (*self.asked.imported, *missing)
+        return (*self.asked.imported, *missing, *graded(self.store, self.asked.grader))
 
 
 class Watch(Protocol):
@@ -173,6 +174,7 @@ async def _run(
             observe=pace,
         )
     finally:
+        charge(store, ready.judge)
         if pace is not None and (measured := pace.measured):
             store.set_meta(PACE, f"{measured:.4g}")
 
@@ -240,7 +242,10 @@ async def judge_again(asked: Asked, store: Store) -> None:
     view = store.view(asked.team, asked.grader)
     done = view.finished()
     there = (job for job in jobs if key(job) in done)
-    await judge(there, store, view, grader.grade, grader.name)
+    try:
+        await judge(there, store, view, grader.grade, grader.name)
+    finally:
+        charge(store, grader)
 
 
 def _study(store: Store, asked: Asked) -> OpenStudy:

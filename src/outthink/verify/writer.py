@@ -148,13 +148,20 @@ async def connect(
 class ChatWriter:
     """A served model, asked as a chat."""
 
-    def __init__(self, client: HttpClient, model: str, most_tokens: int = MOST_TOKENS) -> None:
+    def __init__(
+        self,
+        client: HttpClient,
+        model: str,
+        most_tokens: int = MOST_TOKENS,
+        *,
+        tells: bool | None = None,
+    ) -> None:
+        """`tells`: whether log probabilities are asked for; `None` tries whether they come."""
         self.name = f"{model.rpartition('/')[2]}-{most_tokens}"
+        self.model = model
         self._client = client
-        self._model = model
         self._most_tokens = most_tokens
-        self._tells: bool | None = None
-        """Whether the server gives log probabilities; `None` until it was tried."""
+        self._tells = tells
 
     async def write(self, text: str, *, seed: int, temperature: float) -> Reply:
         """One answer, with log probabilities where the server gives them."""
@@ -188,7 +195,7 @@ class ChatWriter:
 
     def _body(self, text: str, most: int, temperature: float) -> dict[str, Any]:
         turns = [{"role": "user", "content": text}]
-        asked = {"model": self._model, "messages": turns, "max_tokens": most}
+        asked = {"model": self.model, "messages": turns, "max_tokens": most}
         return {**asked, "temperature": temperature}
 
     async def aclose(self) -> None:
