@@ -225,8 +225,8 @@ def _passes(kind: Kind, body: dict[str, Any], gateway: Gateway) -> bool:
 async def _passed(kind: Kind, came: Received, gateway: Gateway, who: str) -> Response:
     assert gateway.relay is not None
     async with AsyncExitStack() as held:
-        await held.enter_async_context(gateway.turn(who))
-        response = await gateway.relay.pass_on(kind.path, came.sent, came.body)
+        turn = await held.enter_async_context(gateway.turn(who))
+        response = await gateway.relay.pass_on(kind.path, came.sent, came.body, turn)
         if isinstance(response, Stream):
             response.hold(held.pop_all())
         return response

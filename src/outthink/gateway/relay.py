@@ -13,6 +13,7 @@ import httpx
 from starlette.responses import Response
 
 from outthink.gateway import refused
+from outthink.gateway.line import Turn
 from outthink.gateway.refused import Refused
 from outthink.gateway.reply import sse
 from outthink.gateway.stream import Stream
@@ -29,6 +30,16 @@ _CHAT = "/v1/chat/completions"
 MOST_BYTES = 64 << 20
 """Of a reply that is no stream."""
 LOG = logging.getLogger("outthink.gateway")
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that is under way."""
+
+    client: httpx.AsyncClient
+    reply: httpx.Response
+    is_read: bool = False
+    """To its end: the connection can take another request."""
 
 
 @dataclass(eq=False)
@@ -49,9 +60,10 @@ class Relay:
         secure = self._root.startswith("https")
         self._verify = httpx.create_ssl_context() if secure else False
 
-    async def pass_on(self, path: str, sent: bytes, body: dict[str, Any]) -> Response:
+    async def pass_on(self, path: str, sent: bytes, body: dict[str, Any], turn: Turn) -> Response:
         """The reply to a request whose body is `sent`, which says `body`; an error of the request's
-        own is passed on as well.
+        own is passed on as well. `turn` is told what was written: as the server counts it, or of a
+        stream an event a token.
 
         A stream is passed on as it comes, anything else once all of it is there, so that half a
         reply is an error and not an answer. Raises `Refused` for every other error, and where the
@@ -59,18 +71,21 @@ class Relay:
         """
         request_body = sent if body.get("model") == self.model else self._named(body)
         async with AsyncExitStack() as held:
-            reply = await self._ask(path, request_body, held)
+            asked = await self._ask(path, request_body, held)
+            reply = asked.reply
             headers = _of_clients(reply.headers)
             if _is_stream(reply):
-                return Stream(self._events(reply), held.pop_all(), headers=headers)
-            content = await self._whole(reply)
-        if 200 <= reply.status_code < 300 and _is_answer(content):
+                return Stream(self._events(asked, turn), held.pop_all(), headers=headers)
+            content = await self._whole(asked)
+        answer = _answer(content) if 200 <= reply.status_code < 300 else None
+        if answer is not None:
+            turn.tokens = _tokens(answer)
             return Response(content, reply.status_code, headers)
         said = httpx.Response(reply.status_code, headers=headers, content=content)
         told, content = self._error(path, said)
         return Response(content, told.status, headers | _JSON)
 
-    async def _ask(self, path: str, content: bytes, held: AsyncExitStack) -> httpx.Response:
+    async def _ask(self, path: str, content: bytes, held: AsyncExitStack) -> _Asked:
         """A reply whose head has come; `held` keeps its connection."""
         # As in `HttpClient`: one connection a client, since a pool goes through all of them.
         client = self._idle.pop() if self._idle else self._client()
@@ -82,8 +97,9 @@ class Relay:
         except BaseException:
             await client.aclose()
             raise
-        held.push_async_callback(self._leave, client, reply)
-        return reply
+        asked = _Asked(client, reply)
+        held.push_async_callback(self._leave, asked)
+        return asked
 
     def _failed(self, error: httpx.HTTPError) -> Refused:
         if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
@@ -91,11 +107,11 @@ class Relay:
         LOG.warning("%s cannot be reached (%s)", self._root, type(error).__name__)
         return refused.upstream(None, is_own=True)
 
-    async def _whole(self, reply: httpx.Response) -> bytes:
+    async def _whole(self, asked: _Asked) -> bytes:
         """All of a reply. Raises `Refused` where it breaks off, or does not end."""
         parts, length = [], 0
         try:
-            async for part in reply.aiter_bytes():
+            async for part in asked.reply.aiter_bytes():
                 length += len(part)
                 if length > MOST_BYTES:
                     raise Refused(
@@ -104,13 +120,16 @@ class Relay:
                 parts.append(part)
         except httpx.HTTPError as error:
             raise self._failed(error) from error
+        asked.is_read = True
         return b"".join(parts)
 
-    async def _events(self, reply: httpx.Response) -> AsyncGenerator[bytes, None]:
+    async def _events(self, asked: _Asked, turn: Turn) -> AsyncGenerator[bytes, None]:
         """A stream as it comes; where it breaks off, its last event is an error."""
         try:
-            async for part in reply.aiter_bytes():
+            async for part in asked.reply.aiter_bytes():
+                turn.tokens += part.count(b"data:")
                 yield part
+            asked.is_read = True
         except httpx.HTTPError as error:
             # What came may have ended within an event.
             yield b"\n\n" + sse(self._failed(error).body)
@@ -160,13 +179,12 @@ class Relay:
             trust_env=httpx.URL(self._root).host not in ("localhost", "127.0.0.1", "::1"),
         )
 
-    async def _leave(self, client: httpx.AsyncClient, reply: httpx.Response) -> None:
-        whole = reply.is_stream_consumed
-        await reply.aclose()
-        if whole:
-            self._idle.append(client)
+    async def _leave(self, asked: _Asked) -> None:
+        if asked.is_read:
+            await asked.reply.aclose()
+            self._idle.append(asked.client)
         else:
-            await client.aclose()  # and with its connection the server's work
+            await asked.client.aclose()  # and with its connection the server's work
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -185,10 +203,21 @@ def _is_stream(reply: httpx.Response) -> bool:
     return reply.status_code == 200 and kind.startswith("text/event-stream")
 
 
-def _is_answer(content: bytes) -> bool:
-    """Whether it is an object of JSON, and not an error under the status of an answer."""
+def _answer(content: bytes) -> dict[str, Any] | None:
+    """The object that an answer is; `None` for anything else, as an error under the status of an
+    answer."""
     value = _read(content)
-    return isinstance(value, dict) and not (value.get("error") and not value.get("choices"))
+    if not isinstance(value, dict) or (value.get("error") and not value.get("choices")):
+        return None
+    return value
+
+
+def _tokens(answer: dict[str, Any]) -> int:
+    """That were written, as the server counts them; 0 where it does not."""
+    usage = answer.get("usage")
+    told = usage if isinstance(usage, dict) else {}
+    written = told.get("completion_tokens", told.get("output_tokens"))
+    return written if type(written) is int and written > 0 else 0
 
 
 def _is_error(content: bytes) -> bool:
