@@ -1,6 +1,7 @@
 """What a policy is worth on problems that it does not know, and the simplest that is as good."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -138,6 +139,17 @@ def test_a_plan_is_kept_in_the_file(tmp_path):
     kept = file.load(tmp_path / "p.json").members
     assert kept[0].plan == with_a_plan().members[0].plan
     assert kept[1].plan is None
+
+
+def test_a_file_from_before_there_were_plans_is_read(tmp_path):
+    path = tmp_path / "p.json"
+    file.save(a_fit().family, path)
+    data = json.loads(path.read_text())
+    data["format"] = 5
+    for member in data["members"]:
+        del member["plan"]
+    path.write_text(json.dumps(data))
+    assert [member.plan for member in file.load(path).members] == [None] * 3
 
 
 def test_a_plan_is_run_live_whatever_it_shows():

@@ -58,7 +58,7 @@ def test_options_are_what_the_search_would_be_called_with():
         ("beam(width=4", "'beam(width=4'", "with options as in"),
         ("beam(4)", "no option '4'", "width"),
         ("beam(depth=3)", "no option 'depth'", "width, rounds, step, answer"),
-        ("majority(width=4)", "no option 'width'", "none"),
+        ("majority(width=4)", "no option 'width'", "early"),
         ("beam(width=wide)", "width='wide'", "whole number"),
         ("beam(width=2.5)", "width='2.5'", "whole number"),
         ("beam(width=)", "width=''", "whole number"),

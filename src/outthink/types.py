@@ -6,7 +6,7 @@ Nothing here knows of a tensor, a file or a server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -260,6 +260,10 @@ class Force:
     """Of the whole solution up to the end of the thought; there it is cut, and stays open."""
 
 
+Enough = Callable[[Sequence["Solution"]], bool]
+"""Whether the first rows of a request decide what the others could not change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Propose:
     """Extend each prefix once, in order; the runner sends back a list of as many solutions.
@@ -278,8 +282,15 @@ class Propose:
     """Left out: `SAMPLE` where whole solutions are drawn, `STEP` where steps are."""
     force: Force | None = None
     """What every row is made to write, and where its thought ends."""
+    enough: Enough | None = None
+    """Asked of the first row, the first two, and so on, whatever comes first. Once it says yes the
+    rows behind those are cancelled, and the search is sent the first ones alone: so what it sees
+    does not depend on the order in which rows come. What came behind them is kept and charged.
+    Every prefix is open then."""
 
     def __post_init__(self) -> None:
+        if self.enough is not None and not all(prefix.is_open for prefix in self.prefixes):
+            raise UsageError("`enough` with a prefix that has ended; leave that prefix out")
         if self.purpose is None:
             usual = Purpose.SAMPLE if self.until is END else Purpose.STEP
             object.__setattr__(self, "purpose", usual)
@@ -400,6 +411,8 @@ class Draw:
     seed: int
     force: Force | None = None
     """Of an engine that cannot be forced it raises `UsageError`."""
+    alone: bool = False
+    """It may be cancelled while others go on, so what serves it does not tie it to them."""
 
 
 def refuse_force(name: str, draws: Sequence[Draw]) -> None:

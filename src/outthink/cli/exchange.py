@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from outthink.cli import options, reads
 from outthink.cli.commands import command
+from outthink.cli.fit import price_list
 from outthink.cli.output import print_json, print_table, say
+from outthink.errors import UsageError
+
+if TYPE_CHECKING:
+    from outthink.policy.cascade import Cascade
 
 
 @command(
@@ -20,11 +25,19 @@ from outthink.cli.output import print_json, print_table, say
   outthink sweep 'lab:test?size=500' -o small.store
   outthink sweep 'lab:test?size=500' -o large.store --model lab:l --verifier none \\
     --strategies greedy --budgets 1 --oracle-samples 0
-  outthink exchange small.store large.store --ratios 0.16,0.79,22""",
+  outthink exchange small.store large.store --ratios 0.16,0.79,22
+  outthink sweep 'lab:test?size=500' -o both.store --larger lab:l \\
+    --strategies 'majority,best_of_n,best_of_n(answer=max)' --stages 'greedy(by=larger)@1'
+  outthink exchange both.store --currency flops -o exchange.html""",
 )
 @options.argument("small", "SMALL", "A store of the smaller model.", type=reads.PATH)
 @options.argument(
-    "large", "LARGE", "A store of the larger one, with greedy in it.", type=reads.PATH
+    "large",
+    "[LARGE]",
+    "A store of the larger one, with greedy in it. Left out where SMALL has stages that ask it: "
+    "then each alone is compared with the cascade of both.",
+    type=reads.PATH,
+    required=False,
 )
 @options.option(
     "--ratios",
@@ -54,19 +67,50 @@ from outthink.cli.output import print_json, print_table, say
     help="What the smaller model does.",
     usual="the policy fitted on its store",
 )
+@options.option(
+    "--currency",
+    type=click.Choice(("tokens", "seconds", "flops", "money")),
+    default="flops",
+    help="What a cascade saves.",
+)
+@options.option(
+    "--prices",
+    type=reads.PATH,
+    metavar="FILE",
+    help="For --currency money, by role the price of a million tokens, as 'outthink fit' has it.",
+)
+@options.option(
+    "--within",
+    type=reads.SHARE,
+    default=0.01,
+    metavar="X",
+    help="How far below the larger model's accuracy counts as good, of a cascade.",
+)
+@options.option(
+    "-o", "--out", type=reads.PATH, metavar="PAGE", help="A page of the cascade, in HTML."
+)
 def exchange(
     small: Path,
-    large: Path,
+    large: Path | None,
     ratios: tuple[float, ...],
     size_ratio: float | None,
     accounting: str,
     strategy: str | None,
+    currency: str,
+    prices: Path | None,
+    within: float,
+    out: Path | None,
     as_json: bool,
 ) -> None:
     """Answers one question about two measured models: with this much use ahead, buy the larger one,
     or let the smaller one think longer? Both at equal FLOPs, pretraining included; the larger one
-    answers once, greedily.
+    answers once, greedily. Of one store that has answers of both: when to ask which, and at which
+    price each alone is the better buy; pretraining is not charged there.
     """
+    if large is None:
+        return _cascade(small, currency, prices, within, out, as_json)
+    if out is not None:
+        raise UsageError("a page is made of one store with answers of both models; leave out -o")
     from outthink.measure.exchange import CHARGED, ICLR, V1
     from outthink.policy.exchange import exchange
 
@@ -79,6 +123,38 @@ def exchange(
         strategy=strategy,
     )
     return print_json(compared) if as_json else _print(compared)
+
+
+def _cascade(
+    store: Path,
+    currency: str,
+    prices: Path | None,
+    within: float,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from outthink.policy import as_json as wire
+    from outthink.policy.cascade import cascade
+    from outthink.report.cascade import write
+
+    listed = price_list(currency, prices)
+    result = cascade(store, name=currency, prices=listed, within=within)
+    if out is not None:
+        write(result, out)
+    return print_json(wire.cascade(result)) if as_json else _print_cascade(result, out)
+
+
+def _print_cascade(result: Cascade, out: Path | None) -> None:
+    from outthink.report.cascade import sentences, way_rows
+
+    head, *told = sentences(result)
+    print(head + "\n")
+    print_table(*way_rows(result))
+    print()
+    for sentence in told:
+        print(sentence)
+    if out is not None:
+        say(f"\npage: {out}")
 
 
 def _print(compared: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ def fit(
 
     if kind == "table" or (kind is None and is_small(store)):
         return _table(store, verifier, out, as_json)
-    return _sequential(store, verifier, out, currency, _prices(currency, prices), most, as_json)
+    return _sequential(store, verifier, out, currency, price_list(currency, prices), most, as_json)
 
 
 def _table(store: Path, verifier: str | None, out: Path, as_json: bool) -> None:
@@ -113,7 +113,8 @@ def _sequential(
     )
 
 
-def _prices(currency: str, path: Path | None) -> dict[str, Price] | None:
+def price_list(currency: str, path: Path | None) -> dict[str, Price] | None:
+    """What a currency needs of a file. Raises `UsageError` for money without one."""
     if path is None:
         if currency == "money":
             raise UsageError("--currency money needs a price list; give it as --prices FILE")

@@ -64,6 +64,13 @@ def _number(text: str) -> float:
         return math.nan
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise ValueError(f"{text!r} is no share of 1; give 0 or more, and less than 1")
+    return value
+
+
 def _above_0(text: str) -> float:
     if not 0 < _number(text) < math.inf:
         raise ValueError(f"{text!r} is not a number above 0")
@@ -131,6 +138,7 @@ def _more_names(incomplete: str) -> list[str]:
 WHOLE = Read("number", _whole)
 POSITIVE = Read("number", _positive)
 ABOVE_0 = Read("number", _above_0)
+SHARE = Read("share", _share)
 PRICE = Read("price", _price)
 RATIOS = Read("numbers", lambda text: tuple(map(_above_0, text.split(","))))
 BUDGETS = Read("budgets", _budgets)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from outthink.policy.promise import Kept
     from outthink.policy.results import FitResult, SequentialFit, VersusBaseline
     from outthink.policy.table import Policy
-    from outthink.study.results import Accuracies
+    from outthink.study.results import Accuracies, Accuracy, Saved
     from outthink.study.verifiers import VerifierQuality
 
 Cell = tuple[str, int, str]
@@ -40,8 +40,19 @@ def print_swept(accuracies: Accuracies) -> None:
         ]
         print("\nthe same over all problems, were those left out all wrong, and all right")
         _print_cells(bounds)
+    for row in accuracies.rows:
+        if row.saved is not None:
+            print(_saved(row, row.saved))
     if len(accuracies.verifiers) > 1:
         _print_verifiers(accuracies.verifiers)
+
+
+def _saved(row: Accuracy, saved: Saved) -> str:
+    tokens = "" if saved.tokens is None else f"{saved.tokens:,.0f} tokens and "
+    return (
+        f"{row.strategy} at {row.budget}: {saved.generations:.1f} generations a problem, which "
+        f"saves {tokens}{saved.seconds:.3g} s of engines"
+    )
 
 
 def print_accuracies(graded: int, told: Sequence[Cell]) -> None:

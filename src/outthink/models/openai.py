@@ -228,7 +228,7 @@ class OpenAIProposer:
             most = left if stop is None else min(left, row.step_left)
             ends = prefix.problem.framing.stop or self._asking.ends
             asked = Ask(messages, tuple(row.tokens), most, self._heat(draw), stop, ends)
-            completion = await self._together.ask(asked, _seed(draw.seed, parts))
+            completion = await self._asked(asked, _seed(draw.seed, parts), draw)
             told = None if stop and not asked.ends else await self._pieces(completion)
             if told is not None and asked.ends:
                 completion, told = before(completion, told, asked)
@@ -247,6 +247,11 @@ class OpenAIProposer:
             # Some readers compute for a while, and other rows are in flight.
             answer = await asyncio.to_thread(self.read, text)
         return row.drawn(answer)
+
+    async def _asked(self, ask: Ask, seed: int, draw: Draw) -> Completion:
+        if draw.alone:
+            return (await self._dialect.complete(ask, [seed]))[0]
+        return await self._together.ask(ask, seed)
 
     async def _row(self, draw: Draw) -> _Row:
         """A row with what its model is made to say."""
@@ -283,7 +288,7 @@ class OpenAIProposer:
             mark = ids if len(ids) == 1 else ()
             written = tuple(row.tokens)
             ask = Ask(messages, written, most, self._heat(draw), None, (force.end,), mark)
-            completion = await self._together.ask(ask, _seed(draw.seed, 0))
+            completion = await self._asked(ask, _seed(draw.seed, 0), draw)
             row.think(*before(completion, await self._pieces(completion), ask))
         return row.drawn(None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from outthink.measure.arrays import Floats
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
+from outthink.policy.cascade import Cascade, Crossing, Way
 from outthink.policy.frontier import Frontier, Point, over
 from outthink.policy.menu import Stage
 from outthink.policy.promise import Kept
@@ -53,6 +55,42 @@ def promises(kept: Sequence[Kept]) -> dict[str, Any]:
         for one in kept
     ]
     return {"promises": rows} if rows else {}
+
+
+def cascade(result: Cascade) -> dict[str, Any]:
+    """A ratio that is never reached is null."""
+    return {
+        "problems": result.problems,
+        "currency": result.currency,
+        "small": result.names[0],
+        "large": result.names[1],
+        "price_ratio": result.ratio,
+        "within": result.within,
+        "large_alone": _way(result.large),
+        "small_alone": [_way(way) for way in result.small],
+        "cascade": [_way(way) for way in result.both],
+        "cheaper_from": {
+            "cascade_than_large": _crossing(result.both_over_large),
+            "small_than_large": _crossing(result.small_over_large),
+            "small_than_cascade": _crossing(result.small_over_both),
+        },
+    }
+
+
+def _way(way: Way) -> dict[str, Any]:
+    return {
+        "name": way.name,
+        "cost": asdict(way.cost),
+        "accuracy": asdict(way.accuracy),
+        "samples_of_small": way.samples,
+        "answers_of_large": way.asked,
+        "difference_from_large": asdict(way.difference),
+    }
+
+
+def _crossing(one: Crossing) -> dict[str, float | None]:
+    ends = {"price_ratio": one.ratio, "low": one.low, "high": one.high}
+    return {name: value if math.isfinite(value) else None for name, value in ends.items()}
 
 
 def forecast(cost: Forecast) -> dict[str, Any]:
@@ -210,6 +248,7 @@ def _accuracy(row: Accuracy) -> dict[str, Any]:
         "decoded_tokens_per_problem": row.decoded_tokens,
         "verifier_tokens_per_problem": row.verifier_tokens,
         "verifier_computed_share": row.verifier_computed,
+        **({} if row.saved is None else {"saved": asdict(row.saved)}),
     }
 
 

@@ -25,6 +25,8 @@ from outthink.policy.table import Policy, get
 from outthink.search.select import AnswerAggregation
 
 FORMAT = 6
+WITHOUT_PLANS = 5
+"""The format before this one, which is read too: none of its members is a plan."""
 KIND = "sequential"
 _LIKELIEST = "likeliest"
 """How a plan says that its answer is the likeliest one."""
@@ -110,12 +112,14 @@ def _array(values: list[Any]) -> Floats:
 
 
 def _parse(data: Mapping[str, Any]) -> Family:
-    if get(data, "format", int) != FORMAT:
+    if get(data, "format", int) not in (FORMAT, WITHOUT_PLANS):
         raise PolicyError(
             f"format {data['format']}, this version reads {FORMAT}; fit it again on its store, "
             "with 'outthink fit'"
         )
     menu = get(data, "menu", list)
+    names = [get(entry, "stage", str) for entry in menu]
+    added: dict[str, Any] = {"plan": {}} if data["format"] == WITHOUT_PLANS else {}
     chances = get(data, "chances", dict)
     curves = get(chances, "curves", dict)
     family = Family(
@@ -133,10 +137,7 @@ def _parse(data: Mapping[str, Any]) -> Family:
             },
             _array(get(chances, "weights", list)),
         ),
-        members=tuple(
-            _member(entry, [get(one, "stage", str) for one in menu])
-            for entry in get(data, "members", list)
-        ),
+        members=tuple(_member({**added, **entry}, names) for entry in get(data, "members", list)),
         provenance=_origin(get(data, "provenance", dict)),
     )
     if not family.members or not family.menu:

@@ -2,7 +2,7 @@
 
 It runs a stage, keeps all that was drawn, looks, and decides again. Stages of samples draw more
 samples; stages of revisions go on with the chain that is begun; any other stage is run from the
-start, and its candidates stay.
+start, and its candidates stay. A plan that is a vote ends once the vote is decided.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ import numpy as np
 
 from outthink.measure.pools import NO_ANSWER
 from outthink.policy.menu import Stage
+from outthink.policy.plans import Planned
 from outthink.policy.replay import STOP, Allowed, Certain, Rule
 from outthink.policy.sequential import Sequential
 from outthink.policy.tally import Tally
 from outthink.run.events import Event, Spent
-from outthink.search import strategy
+from outthink.search import AnswerAggregation, strategy
+from outthink.search.decided import decided, is_decided
 from outthink.search.revise import WINDOW, go_on
+from outthink.study.plan import UNSCORED
 from outthink.types import (
     REVISION_VERIFIER,
     Budget,
     Choice,
+    Enough,
     OutOfTime,
     Problem,
+    Propose,
     Request,
     Scores,
     Search,
@@ -75,13 +80,15 @@ def think(rule: Rule, limits: Limits, problem: Problem, watch: Watch | None = No
     seen = _Seen(rule, limits)
     while True:
         number = int(rule.decide(seen.tally, seen.allowed())[0])
+        if seen.is_decided:
+            number = STOP
         stage = None if number == STOP else rule.menu[number]
         if watch is not None:
             watch(seen.decision(number))
         if stage is None:
             return seen.choice()
         try:
-            drawn, scores = yield from _run(stage, problem, seen.chains)
+            drawn, scores = yield from _run(stage, problem, seen.chains, seen.enough())
         except OutOfTime:
             return seen.choice()
         seen.add(number, drawn, scores)
@@ -113,7 +120,9 @@ class Thinking:
             self._watch(decision)
 
 
-def _run(stage: Stage, problem: Problem, chains: dict[str, list[Solution]]) -> _Drawn:
+def _run(
+    stage: Stage, problem: Problem, chains: dict[str, list[Solution]], enough: Enough | None
+) -> _Drawn:
     """Run one stage; its candidates, and their scores where it asked for any."""
     known = strategy(stage.strategy)
     reading = known.about.reading
@@ -128,8 +137,22 @@ def _run(stage: Stage, problem: Problem, chains: dict[str, list[Solution]]) -> _
                 scored=REVISION_VERIFIER in stage.roles,
             )
         )
-    choice: Choice = yield from known.start(problem, Budget(stage.size))
+    search = known.start(problem, Budget(stage.size))
+    choice: Choice = yield from (search if enough is None else _ending(search, enough))
     return choice.candidates, choice.scores
+
+
+def _ending(search: Search, enough: Enough) -> Search:
+    """A search of one request for samples, which ends once there are enough of them."""
+    request = next(search)
+    assert isinstance(request, Propose)
+    drawn = yield replace(request, enough=enough)
+    try:
+        search.send(drawn)
+    except StopIteration as stop:
+        choice: Choice = stop.value
+        return choice
+    raise AssertionError("a vote asks for nothing after its samples")
 
 
 @dataclass(slots=True)
@@ -162,6 +185,27 @@ class _Seen:
         ]
         return np.array([allowed])
 
+    @property
+    def _votes(self) -> int | None:
+        """Votes of a plan that is nothing but a vote; `None` for any other rule."""
+        rule = self.rule
+        if not isinstance(rule, Planned) or rule.plan.answer_by is not AnswerAggregation.MAJORITY:
+            return None
+        stages = [rule.menu[number] for number in rule.plan.stages]
+        is_vote = all(one.strategy == UNSCORED for one in stages)
+        return sum(one.size for one in stages) if is_vote else None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether nothing that is left to draw could change the answer."""
+        votes, drawn = self._votes, [one.answer for one in self._candidates]
+        return votes is not None and bool(drawn) and is_decided(drawn, votes - len(drawn))
+
+    def enough(self) -> Enough | None:
+        """What ends the next stage early; `None` where nothing does."""
+        votes, drawn = self._votes, [one.answer for one in self._candidates]
+        return None if votes is None else decided(votes - len(drawn), drawn)
+
     def add(self, number: int, drawn: Sequence[Solution], scores: Sequence[Scores]) -> None:
         """Keep what a stage gave."""
         stage = self.rule.menu[number]
@@ -177,13 +221,17 @@ class _Seen:
             chances,
             source=self._sources.index(stage.source),
             generations=stage.size,
-            cost=self.limits.costs[number],
+            cost=self.limits.costs[number] * self._part(stage, drawn),
             candidates=np.array([real]),
         )
         self._taken[stage.source] = self._taken.get(stage.source, 0) + stage.units
         self._candidates += drawn
         self._scores += scores or [Scores()] * len(drawn)
         self._chances += chances[0].tolist()
+
+    def _part(self, stage: Stage, drawn: Sequence[Solution]) -> float:
+        """The share of a stage that was run."""
+        return 1.0 if self._votes is None else len(drawn) / stage.size
 
     def _number(self, answer: str | None) -> int:
         if answer is None:

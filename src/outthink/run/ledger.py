@@ -46,6 +46,8 @@ class Meter:
         self._tokens = Usage()
         self._lengths: dict[int, tuple[int, int]] = {}
         """Parent and tokens drawn of each solution, by its number."""
+        self._late = 0
+        """Tokens of rows that were late."""
 
     def proposed(
         self,
@@ -63,6 +65,29 @@ class Meter:
             self._count_rollouts(request)
         elif not is_critique:
             self._count_rows(request, drawn)
+        if not is_critique:
+            for prefix, row in zip(request.prefixes, drawn, strict=True):
+                if prefix.is_open:
+                    self._lengths[row.solution.number] = (prefix.number, row.decoded_tokens)
+        self._count_tokens(request, drawn, seconds, shares_prompt=shares_prompt)
+
+    def late(self, request: Propose, drawn: Sequence[Drawn], seconds: float) -> None:
+        """Count rows of a request that came when they were not needed any more. They are whole
+        solutions, and have no place in the tree."""
+        self._whole += len(drawn)
+        self._late += sum(row.decoded_tokens for row in drawn)
+        self._count_tokens(request, drawn, seconds)
+
+    def _count_tokens(
+        self,
+        request: Propose,
+        drawn: Sequence[Drawn],
+        seconds: float,
+        *,
+        shares_prompt: bool = True,
+    ) -> None:
+        assert request.purpose is not None
+        is_critique = request.purpose.is_critique
         rows = 0
         prompt = cached = decoded = prompt_attended = decoded_attended = on_prompts = 0
         for prefix, row in zip(request.prefixes, drawn, strict=True):
@@ -70,8 +95,6 @@ class Meter:
                 continue
             rows += 1
             read, held, written = row.prompt_tokens, row.cached_tokens, row.decoded_tokens
-            if not is_critique:
-                self._lengths[row.solution.number] = (prefix.number, written)
             prompt += read
             cached += held
             decoded += written
@@ -147,7 +170,8 @@ class Meter:
             while number in self._lengths and number not in kept:
                 kept.add(number)
                 number = self._lengths[number][0]
-        tokens = sum(length for number, (_, length) in self._lengths.items() if number not in kept)
+        lengths = self._lengths.items()
+        tokens = self._late + sum(length for number, (_, length) in lengths if number not in kept)
         generations = self._whole + sum(tree.generations for tree in self._trees)
         return self._tokens + Usage(generations=generations, discarded_tokens=tokens)
 

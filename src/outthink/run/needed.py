@@ -6,6 +6,7 @@ make the response of all of them: numbered in the search tree, with nothing coun
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -195,9 +196,10 @@ class DrawsNeeded:
         self._prefixes = [request.prefixes[row] for row in rows]
         first = _seed_of(active, seed)
         until, temperature, force = request.until, request.temperature, request.force
+        alone = request.enough is not None
         begun = self._prefixes if asked is None else [Solution.start(asked[row]) for row in rows]
         self._draws = [
-            Draw(prefix, until, temperature, (first + row * SEED_STRIDE) & _MASK, force)
+            Draw(prefix, until, temperature, (first + row * SEED_STRIDE) & _MASK, force, alone)
             for row, prefix in zip(rows, begun, strict=True)
         ]
         self.whose = (active.job.problem.id, self._writer)
@@ -208,11 +210,32 @@ class DrawsNeeded:
         self._restored = {place for place, row in enumerate(self._rows) if row is not None}
         """Places of the rows that come from the journal."""
         self._first = active.solutions
+        self.enough = asyncio.Event()
+        """Set once the rest is not needed."""
+        self._looked: list[Solution] = []
+        """The first rows, as far as none before them is missing."""
         for place, kept in enumerate(self._rows):
             self._came(place, kept)
+        self._look()
 
     def missing(self) -> list[int]:
+        if self.enough.is_set():
+            return []
         return [place for place, row in enumerate(self._rows) if row is None]
+
+    def _look(self) -> None:
+        """Whether the first rows are enough: one after the other, so that it does not depend on
+        which came first."""
+        enough = self._request.enough
+        if enough is None:
+            return
+        while not self.enough.is_set() and len(self._looked) < len(self._rows):
+            kept = self._rows[len(self._looked)]
+            if kept is None:
+                return
+            self._looked.append(_as_told(kept))
+            if enough(self._looked):
+                self.enough.set()
 
     def ask(self, places: Sequence[int]) -> AsyncIterator[Arrival[Drawn]]:
         return self._engine.propose([self._draws[place] for place in places])
@@ -228,6 +251,7 @@ class DrawsNeeded:
         for place, row in zip(places, rows, strict=True):
             self._rows[place] = row
             self._came(place, row)
+        self._look()
 
     def _kept(self, arrival: Arrival[Drawn], prefix: Solution) -> KeptDraw:
         _, row, seconds = arrival
@@ -250,6 +274,7 @@ class DrawsNeeded:
             if row is not None:
                 self._restored.add(place)
             self._came(place, row)
+        self._look()
 
     def _came(self, place: int, kept: KeptDraw | None) -> None:
         """Note a row that is there, under the number that it will have, and tell of it."""
@@ -268,7 +293,10 @@ class DrawsNeeded:
         """What the search is sent; `verifies`: its solutions may be given to a verifier."""
         active = self._active
         first = active.solutions
+        behind = self._left_behind() if self.enough.is_set() else []
         drawn = self._counted(self._rows, verifies)
+        if behind:
+            self._count_late(behind)
         restored = self._restored
         fresh = [drawn[row] for row in self._open]
         parents = [prefix.number for prefix in self._prefixes]
@@ -285,6 +313,31 @@ class DrawsNeeded:
                 if kept is not None and kept.has_state:
                     active.stateless.add(number)
         return [row.solution for row in drawn]
+
+    def _left_behind(self) -> list[tuple[Solution, KeptDraw]]:
+        """Answer the request by its first rows; what came behind them from an engine. That was paid
+        for, and has no place in the tree; what the journal held was paid for by others."""
+        used, places = len(self._looked), range(len(self._looked), len(self._rows))
+        behind = [
+            (self._prefixes[place], row)
+            for place in places
+            if (row := self._rows[place]) is not None and place not in self._restored
+        ]
+        for place in places:
+            self._active.finished.pop(self._first + place, None)
+        self._request = replace(self._request, prefixes=self._prefixes[:used])
+        self._rows, self._open = self._rows[:used], self._open[:used]
+        self._prefixes, self.keys = self._prefixes[:used], self.keys[:used]
+        return behind
+
+    def _count_late(self, behind: Sequence[tuple[Solution, KeptDraw]]) -> None:
+        active, name, rows = self._active, self._engine.name, []
+        for prefix, kept in behind:
+            known, row = _known_tokens(active, name, prefix, kept, set()), kept.row
+            prompt, cached = row.prompt_tokens - known, row.cached_tokens + known
+            rows.append(replace(row, prompt_tokens=prompt, cached_tokens=cached))
+        request = replace(self._request, prefixes=[prefix for prefix, _ in behind])
+        active.meter.late(request, rows, sum(kept.seconds for _, kept in behind))
 
     def count_what_came(self) -> None:
         """Count the rows of a request that will not be answered."""
@@ -317,6 +370,12 @@ class DrawsNeeded:
             active.prompts_read.add(self._engine.name)
         active.meter.proposed(self._request, drawn, seconds, shares_prompt=self._prompts is None)
         return drawn
+
+
+def _as_told(kept: KeptDraw) -> Solution:
+    """What was written; truncated is not finished, whatever the engine made of it."""
+    solution = kept.row.solution
+    return solution if solution.finished else replace(solution, answer=None)
 
 
 class ScoresNeeded:

@@ -315,8 +315,9 @@ class Runner:
         asked: Sequence[Problem] | None = None,
     ) -> list[Solution]:
         needed = DrawsNeeded(active, request, self._team.writer(request.role), self._seed, asked)
+        fetching = run.fetch(needed, lambda rows: self._drew(active, request, rows))
         try:
-            await run.fetch(needed, lambda rows: self._drew(active, request, rows))
+            await (fetching if request.enough is None else _unless(needed.enough, fetching))
         except (_EngineFailed, asyncio.CancelledError):
             needed.count_what_came()
             raise
@@ -511,6 +512,21 @@ async def _all(parts: Sequence[Awaitable[None]]) -> None:
             failed = failed or error
     if failed is not None:
         raise failed
+
+
+async def _unless(enough: asyncio.Event, fetching: Coroutine[None, None, None]) -> None:
+    """Fetch rows until no more are needed; those in flight are cancelled then, and an engine that
+    fails them fails nothing."""
+    work, said = asyncio.ensure_future(fetching), asyncio.ensure_future(enough.wait())
+    try:
+        await asyncio.wait((work, said), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (work, said):
+            task.cancel()
+        await asyncio.gather(work, said, return_exceptions=True)
+    error = None if work.cancelled() else work.exception()
+    if error is not None and not (enough.is_set() and isinstance(error, _EngineFailed)):
+        raise error
 
 
 def _best_so_far(active: ActiveJob) -> Choice:

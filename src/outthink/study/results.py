@@ -12,12 +12,14 @@ from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import BINS
 from outthink.measure.intervals import Interval, interval
 from outthink.measure.steps import StepQuality
+from outthink.search import strategy
 from outthink.study.grading import cost
 from outthink.study.labels import remembered
 from outthink.study.partial import Missing
 from outthink.study.read import Study
 from outthink.study.sweep import OpenStudy
 from outthink.study.verifiers import VerifierQuality, side_by_side
+from outthink.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,21 @@ class Accuracy:
     bounds: tuple[float, float] | None = None
     """Accuracy over all problems with references, were those without this search all wrong, and all
     right; `None` where none is without."""
+    saved: Saved | None = None
+    """`None` for a search that never ends early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a search that may end early did not spend, a problem, at the mean of what it did."""
+
+    generations: float
+    """That it spent."""
+    tokens: float | None
+    """Decoded, that it did not spend; what was written of solutions that were cancelled is not
+    known. `None` where tokens are not."""
+    seconds: float
+    """Of engines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +122,21 @@ def accuracies(study: Study, bins: Integers | None = None) -> tuple[Accuracy, ..
                     verifier_computed=usage.verifier_tokens / read if read else None,
                     bins=None if bins is None else _by_bin(values, bins),
                     bounds=(lowest, lowest + 1 - share) if study.left_out else None,
+                    saved=_saved(study, name, budget, usage),
                 )
             )
     return tuple(rows)
+
+
+def _saved(study: Study, name: str, budget: int, usage: Usage) -> Saved | None:
+    if not strategy(name).options.get("early"):
+        return None
+    graded, left = len(study.problems), budget * len(study.problems) / usage.generations - 1
+    return Saved(
+        usage.generations / graded,
+        left * usage.decoded_tokens / graded if study.asked.counted else None,
+        left * usage.seconds / graded,
+    )
 
 
 def _by_bin(values: Floats, bins: Integers) -> tuple[float, ...]:
