@@ -109,6 +109,7 @@ OUTTHINK = Commands(
         "combine": ("combine:combine", "learn to weigh several verifiers of a store"),
         "forcing": ("forcing:forcing", "what longer thoughts of a reasoning model are worth"),
         "overthinking": ("overthinking:overthinking", "whether longer solutions are better"),
+        "merge": ("merge:merge", "one store of several"),
         "convert": ("convert:convert", "take over a store of the format before"),
         "exchange": ("exchange:exchange", "a larger model, or a longer-thinking one?"),
         "reproduce": ("reproduce:reproduce", "the whole paper, measured, and 45 claims"),
