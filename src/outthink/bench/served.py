@@ -116,7 +116,13 @@ class Recorder(HttpClient):
         self.decoded_tokens = 0
 
     async def post(
-        self, path: str, body: dict[str, Any], read: Callable[[Any], _T], *, rows: int = 1
+        self,
+        path: str,
+        body: dict[str, Any],
+        read: Callable[[Any], _T],
+        *,
+        rows: int = 1,
+        home: int | None = None,
     ) -> _T:
         """As `HttpClient.post`."""
 
@@ -127,7 +133,7 @@ class Recorder(HttpClient):
                 self.decoded_tokens += decoded(value)
             return result
 
-        return await super().post(path, body, kept, rows=rows)
+        return await super().post(path, body, kept, rows=rows, home=home)
 
     def forget(self) -> None:
         """Drop what was recorded."""

@@ -111,6 +111,7 @@ OUTTHINK = Commands(
         "early": ("early:early", "what ending unsure traces early would save"),
         "forcing": ("forcing:forcing", "what longer thoughts of a reasoning model are worth"),
         "overthinking": ("overthinking:overthinking", "whether longer solutions are better"),
+        "merge": ("merge:merge", "one store of several"),
         "convert": ("convert:convert", "take over a store of the format before"),
         "exchange": ("exchange:exchange", "a larger model, or a longer-thinking one?"),
         "reproduce": ("reproduce:reproduce", "the whole paper, measured, and 45 claims"),

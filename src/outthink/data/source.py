@@ -7,6 +7,7 @@ test.jsonl?size=200&seed=1                       200 problems of a file, the sam
 problems.jsonl?grader=math                       another grader than the one that seems to fit
 lab:test?size=200&seed=0                         the lab's task; streams test, calibration, train
 reasoning-gym:chain_sum?size=200&seed=1          a generator of reasoning-gym, with its options
+test.jsonl?part=2/4                              the second of four parts of any of these, in order
 
 A file whose first line is a problem of the lab's task is read as the lab's throughout. `layouts`
 says how other files are understood.
@@ -35,6 +36,9 @@ LAB = "lab:"
 MOST = 1_000_000
 """Problems that may be asked of a generator at once."""
 _KEYS = {"id", "prompt", "reference"}
+_PART = re.compile(
+    r"(?P<mark>[?&])part=(?P<part>[0-9]{1,9})/(?P<parts>[0-9]{1,9})(?P<rest>(&[^?]*)?)$"
+)
 _OPTIONS = {"prompt", "reference", "id", "grader", "size", "seed"}
 
 
@@ -66,6 +70,45 @@ class Problems(Sequence[Problem]):
 
 def read(spec: str) -> Problems:
     """The problems that `spec` names. Raises `UsageError` naming what is wrong and where."""
+    whole, part, parts = _parted(spec)
+    problems = _read(whole)
+    first, end = (len(problems) * number // parts for number in (part - 1, part))
+    if first == end:
+        raise UsageError(
+            f"{spec!r}: no problem is in it; {len(problems)} do not make {parts} parts"
+        )
+    if parts == 1:
+        return problems
+    return replace(problems, problems=problems[first:end])
+
+
+def joined(specs: Sequence[str]) -> str:
+    """One name for the problems of several: that of the whole where these are all its parts."""
+    distinct = list(dict.fromkeys(specs))
+    parted = [_parted(spec) for spec in distinct]
+    (whole, _, most), *_ = sorted(parted, key=lambda one: one[2])
+    numbers = {part for _, part, parts in parted if parts == most}
+    if {name for name, _, _ in parted} == {whole} and len(numbers) == most:
+        return whole
+    return " + ".join(distinct)
+
+
+def _parted(spec: str) -> tuple[str, int, int]:
+    """What a spec names without its part; the part, and how many there are."""
+    match = _PART.search(spec)
+    if match is None or Path(spec).exists():
+        return spec, 1, 1
+    part, parts = int(match["part"]), int(match["parts"])
+    if not 1 <= part <= parts:
+        raise UsageError(
+            f"{spec!r}: part {part} of {parts} is none; give 1/{parts} to {parts}/{parts}"
+        )
+    rest = match["rest"].removeprefix("&")
+    before = spec[: match.start()]
+    return before + (match["mark"] + rest if rest else ""), part, parts
+
+
+def _read(spec: str) -> Problems:
     if spec.startswith(LAB):
         return Problems(tuple(_generated(spec)), EXACT, "lab")
     if spec.startswith(gym.PREFIX):

@@ -175,7 +175,9 @@ class Vllm:
             rows = [_vllm_row(row, ask, self.likely) for row in _rows(value["choices"], len(seeds))]
             return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
-        return await self._client.post("/v1/completions", body, read, rows=len(seeds))
+        return await self._client.post(
+            "/v1/completions", body, read, rows=len(seeds), home=hash(ask.messages)
+        )
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"model": self._model, "tokens": list(tokens)}
@@ -209,7 +211,7 @@ class Vllm:
             computed, cached = prompt_counts(value.get("usage"), len(prompt))
             return Reread(likeliest, computed + 1, cached)
 
-        return await self._client.post("/v1/completions", body, read)
+        return await self._client.post("/v1/completions", body, read, home=hash(messages))
 
     async def _prompt(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids = self._prompts.get(messages)
@@ -326,7 +328,9 @@ class LlamaCpp:
             # Every row reports the prompt as computed; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
 
-        return await self._client.post("/completion", body, read, rows=len(seeds))
+        return await self._client.post(
+            "/completion", body, read, rows=len(seeds), home=hash(ask.messages)
+        )
 
     async def text(self, tokens: Sequence[int]) -> str:
         body = {"tokens": list(tokens)}
@@ -361,7 +365,9 @@ class LlamaCpp:
                 # probabilities are the model's all the same.
                 "logit_bias": [["0", 1000]],
             }
-            likely, counts = await self._client.post("/completion", body, _llama_likely)
+            likely, counts = await self._client.post(
+                "/completion", body, _llama_likely, home=hash(messages)
+            )
             new, old = _llama_prompt(counts, len(prompt) + place)
             likeliest.append(likely)
             computed += new + 1
@@ -509,7 +515,7 @@ class Chat:
                 rows, value.get("usage"), guessed(*(message.content for message in ask.messages))
             )
 
-        return await self._client.post("/v1/chat/completions", body, read)
+        return await self._client.post("/v1/chat/completions", body, read, home=hash(ask.messages))
 
     async def text(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode("utf-8", "replace")

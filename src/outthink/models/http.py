@@ -110,15 +110,22 @@ class HttpClient:
         return f"HttpClient({self.root!r})"
 
     async def post(
-        self, path: str, body: dict[str, Any], read: Callable[[Any], _T], *, rows: int = 1
+        self,
+        path: str,
+        body: dict[str, Any],
+        read: Callable[[Any], _T],
+        *,
+        rows: int = 1,
+        home: int | None = None,
     ) -> _T:
         """What `read` makes of the JSON in the response; `read` raises `Malformed`, `KeyError`,
         `TypeError`, `ValueError`, `IndexError` or `AttributeError` where it cannot. `rows` is how
-        many the server has to write for it.
+        many the server has to write for it; requests of one `home` begin alike, and go to one
+        server where there are several (`models.fleet`).
 
         Raises `ServerError`, `ContextError`, `ServerRefused`.
         """
-        return await self._ask("POST", path, body, read, rows)
+        return await self._ask("POST", path, body, read, rows, home)
 
     async def get(self, path: str, read: Callable[[Any], _T]) -> _T:
         """As `post`, without a body."""
@@ -155,6 +162,7 @@ class HttpClient:
         body: dict[str, Any] | None,
         read: Callable[[Any], _T],
         rows: int = 1,
+        home: int | None = None,
     ) -> _T:
         retry, trouble, waited = self._retry, "", 0.0
         cause: Exception | None = None
@@ -170,7 +178,7 @@ class HttpClient:
             tries += 1
             said = None
             try:
-                response = await self._send(method, path, body, rows)
+                response = await self._send(method, path, body, rows, home)
             except httpx.RequestError as error:
                 trouble, cause = _named(error), error
                 continue
@@ -196,7 +204,12 @@ class HttpClient:
         ) from cause
 
     async def _send(
-        self, method: str, path: str, body: dict[str, Any] | None, rows: int = 1
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        rows: int = 1,
+        home: int | None = None,
     ) -> httpx.Response:
         """One request, sent once fewer than `requests_in_flight` are open and there is room for its
         rows."""

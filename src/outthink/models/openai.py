@@ -24,8 +24,9 @@ from pathlib import PurePosixPath
 
 from outthink.errors import ServerError, ServerRefused, UsageError
 from outthink.grade import extract
+from outthink.models import fleet
 from outthink.models.asking import Asking
-from outthink.models.capabilities import Capabilities, Kind, examine
+from outthink.models.capabilities import Capabilities, Kind
 from outthink.models.dialects import (
     Ask,
     Chat,
@@ -175,6 +176,7 @@ class OpenAIProposer:
         asking: Asking = Asking(),  # noqa: B008 - frozen
     ) -> OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
+        Several addresses, with commas between them, are servers of one model (`models.fleet`).
 
         Raises `ServerRefused` where there is no server, or none that this can use, or no such
         model; the message says what would do. `read` extracts an answer as the grader does that
@@ -187,9 +189,9 @@ class OpenAIProposer:
         if asking.patience_s is not None:
             retry = replace(retry, patience_s=asking.patience_s)
         most = asking.requests_in_flight or requests_in_flight
-        client = HttpClient(url, requests_in_flight=most, retry=retry)
+        client = fleet.client(url, requests_in_flight=most, retry=retry)
         try:
-            capabilities = await examine(client, model)
+            capabilities = await fleet.examined(client, model)
         finally:
             await client.aclose()
         return cls(client, capabilities, setting, read, keep_alive, reader, asking)

@@ -14,7 +14,8 @@ from outthink.run.store import Store, team_json
 from outthink.study.plan import Plan
 from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER
 
-_META = "sweep"
+META = "sweep"
+"""The remark under which the last sweep is kept; every sweep is, with its digest behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,13 @@ class Asked:
             "sizes": dict(self.sizes),
             **({"imported": self.imported, "counted": self.counted} if self.imported else {}),
         }
-        store.set_meta(_META, json.dumps(wire))
-        store.set_meta(f"{_META} {self.digest}", json.dumps(wire))
+        store.set_meta(META, json.dumps(wire))
+        store.set_meta(f"{META} {self.digest}", json.dumps(wire))
 
     @classmethod
     def read(cls, store: Store) -> Asked:
         """What was asked last. Raises `StoreError` where no sweep made the store."""
-        text = store.get_meta(_META)
+        text = store.get_meta(META)
         if text is None:
             raise StoreError(f"{store.path}: not made by 'outthink sweep'; sweep into a new store")
         return cls._parse(text)
@@ -97,13 +98,13 @@ class Asked:
     @classmethod
     def find(cls, store: Store, digest: str) -> Asked | None:
         """The sweep of this digest, if it was ever asked for."""
-        text = store.get_meta(f"{_META} {digest}")
+        text = store.get_meta(f"{META} {digest}")
         return None if text is None else cls._parse(text)
 
     @classmethod
     def all(cls, store: Store) -> list[Asked]:
         """Every sweep that was asked for."""
-        return [cls._parse(text) for text in store.metas(f"{_META} ").values()]
+        return [cls._parse(text) for text in store.metas(f"{META} ").values()]
 
     @classmethod
     def _parse(cls, text: str) -> Asked:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from outthink.errors import ServerRefused, UsageError
+from outthink.models import fleet
 from outthink.models.asking import Asking
 from outthink.models.dialects import counted, guessed, prompt_counts
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, Malformed, RetryPolicy
@@ -111,7 +112,7 @@ class Judge:
         if asking.patience_s is not None:
             retry = replace(retry, patience_s=asking.patience_s)
         most = asking.requests_in_flight or requests_in_flight
-        client = HttpClient(url, requests_in_flight=most, retry=retry)
+        client = fleet.client(url, requests_in_flight=most, retry=retry)
         try:
             if await client.once("/v1/models") is None:
                 raise ServerRefused(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outthink.errors import ServerRefused
+from outthink.models import fleet
 from outthink.models.about import require
 from outthink.models.dialects import prompt_counts
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, Malformed, RetryPolicy
@@ -84,7 +85,7 @@ class PoolingPRM:
         The tokenizer is that of the model's name, or its folder, unless one is given. Raises
         `ServerRefused` where there is no such server, or it does not pool.
         """
-        client = HttpClient(url, requests_in_flight=requests_in_flight, retry=retry)
+        client = fleet.client(url, requests_in_flight=requests_in_flight, retry=retry)
         try:
             return await cls._connected(client, model, row, tokenizer)
         finally:

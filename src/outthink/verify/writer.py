@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from outthink.errors import ContextError, ServerRefused, UsageError
-from outthink.models import in_process
+from outthink.models import fleet, in_process
 from outthink.models.dialects import content, counted, guessed, prompt_counts
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, Malformed, RetryPolicy
 from outthink.types import (
@@ -128,7 +128,7 @@ async def connect(
 ) -> ChatWriter:
     """The model at an address; its only one, by default. Raises `ServerRefused` where there is no
     such server or model."""
-    client = HttpClient(url, requests_in_flight=REQUESTS_IN_FLIGHT, retry=retry)
+    client = fleet.client(url, requests_in_flight=REQUESTS_IN_FLIGHT, retry=retry)
     try:
         if await client.once("/v1/models") is None:
             raise ServerRefused(
