@@ -334,6 +334,8 @@ def _events(served, body):
         ({"model": "hf:scripted:evil.py:search@4"}, 400, "model"),
         ({"outthink": {"strategy": "evil.py:search"}}, 400, "model"),
         ({"outthink": {"price": 0.1}}, 400, "outthink"),
+        ({"outthink": {"answers": "os:system"}}, 400, "outthink"),
+        ({"outthink": {"answers": "tools-os:system"}}, 400, "outthink"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(scripted, more, status, param):

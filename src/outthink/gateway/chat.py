@@ -158,7 +158,8 @@ def _said_in_chat(head: reply.Head, part: Any, thoughts: dict[int, Thought]) -> 
         return [reply.sse(reply.chunk(head, number, {"reasoning_content": words}))] if words else []
     thoughts[number] = told
     lines = told.text.splitlines(keepends=True)
-    pieces = [reply.chunk(head, number, {"content": line}) for line in lines]
+    deltas = [*({"content": line} for line in lines), *reply.called(told)]
+    pieces = [reply.chunk(head, number, delta) for delta in deltas]
     last = reply.chunk(head, number, {}, reply.reason(told))
     return [*map(reply.sse, pieces), reply.sse({**last, "outthink": reply.about(told)})]
 

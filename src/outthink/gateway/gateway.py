@@ -107,7 +107,7 @@ class Gateway:
             "late": thought.late,
         }
         self.live.tell(id, {"kind": "end", **told})
-        reading = self.solver.reading(asked.answers)
+        reading = self.solver.reading_of(asked)
         problem = self.solver.problem(asked)
         self._given[id] = Given(who, problem, reading, thought.answer, thought.chance)
         while len(self._given) > _REMEMBERED:

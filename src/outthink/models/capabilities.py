@@ -7,7 +7,7 @@ it did when it was tried.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -69,6 +69,19 @@ class Capabilities:
     """It says how many tokens it read and wrote."""
     endings: bool = True
     """It tells an answer that the model ended from one that was cut off."""
+
+
+def of_chats(server: Capabilities) -> Capabilities:
+    """What a server can do that is asked for whole chats alone. Raises `ServerRefused` where it has
+    none."""
+    if not server.chat:
+        raise ServerRefused(
+            f"{server.url}: answers no chats, which tools and formats of a reply need; serve the "
+            "model with its chat template"
+        )
+    # Of the others, several answers were tried at a path of their own.
+    several = server.several and server.kind is Kind.CHAT
+    return replace(server, kind=Kind.CHAT, several=several)
 
 
 _HELLO = [{"role": "user", "content": "Write random numbers of six digits, one on each line."}]
