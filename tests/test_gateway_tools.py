@@ -242,3 +242,88 @@ def test_what_the_models_server_refuses_of_tools_is_its_own_error(upstream, serv
     status, error = _refused(served, {"messages": ASKED, "tools": TOOLS})
     assert (status, error["code"]) == (400, "upstream_refused")
     assert "no tools here" in error["message"]
+
+
+# The Responses API --------------------------------------------------------------------------------
+
+FLAT = [{"type": "function", **TOOLS[0]["function"]}]
+
+
+def respond(served, **more):
+    told = {"model": f"{MODEL}:majority@3", "input": "Weather in Bern and Ulm?", **more}
+    return served.client.responses.create(**told)
+
+
+def test_a_response_calls_tools(upstream, served):
+    upstream.replies = in_turn(calls(call("Bern"), call("Ulm", id="call_2"), content="Now."))
+    told = respond(served, tools=FLAT, tool_choice={"type": "function", "name": "weather"})
+    words, *called = told.output
+    assert words.content[0].text == "Now."
+    assert [(one.call_id, json.loads(one.arguments)["city"]) for one in called] == [
+        ("call_up", "Bern"),
+        ("call_2", "Ulm"),
+    ]
+    asked = [body for path, body in upstream.requests if path == "/v1/chat/completions"][-1]
+    assert asked["tools"] == TOOLS
+    assert asked["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
+
+
+def test_a_response_streams_its_calls(upstream, served):
+    upstream.replies = in_turn(calls(call("Bern"), call("Ulm", id="call_2")))
+    events = list(respond(served, tools=FLAT, stream=True))
+    done = [e for e in events if e.type == "response.function_call_arguments.done"]
+    said = [e.delta for e in events if e.type == "response.function_call_arguments.delta"]
+    assert [e.arguments for e in done] == said and len(said) == 2
+    items = [e.item for e in events if e.type == "response.output_item.done"]
+    assert items == events[-1].response.output
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+
+
+def test_a_response_goes_on_from_what_came_of_its_calls(upstream, served):
+    upstream.replies = in_turn({"content": "Rain."})
+    item = {"type": "function_call", "name": "weather", "arguments": "{}"}
+    turns = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Now."}]},
+        {**item, "call_id": "a"},
+        {**item, "call_id": "b"},
+        {"type": "function_call_output", "call_id": "a", "output": "rain"},
+        {"type": "function_call_output", "call_id": "b", "output": "sun"},
+    ]
+    assert respond(served, input=turns, tools=FLAT).output_text == "Rain."
+    asked = [body for path, body in upstream.requests if path == "/v1/chat/completions"][-1]
+    roles = [turn["role"] for turn in asked["messages"]]
+    assert roles == ["user", "assistant", "tool", "tool"]
+    assert [one["id"] for one in asked["messages"][1]["tool_calls"]] == ["a", "b"]
+    assert [turn.get("tool_call_id") for turn in asked["messages"][2:]] == ["a", "b"]
+
+
+def test_a_response_has_the_format_that_is_asked_for(upstream, served):
+    class City(BaseModel):
+        name: str
+
+    texts = ('{"name":"Ulm"}', '{"name": "Bern"}')
+    upstream.replies = in_turn(*({"content": text} for text in texts))
+    told = served.client.responses.parse(
+        model=f"{MODEL}:majority@3", input="Which city?", text_format=City
+    )
+    assert told.output_parsed == City(name="Bern")
+    asked = [body for path, body in upstream.requests if path == "/v1/chat/completions"][-1]
+    assert asked["response_format"]["json_schema"]["name"] == "City"
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": FLAT, "tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ({"text": {"verbosity": "low"}}, "text.verbosity"),
+        ({"text": {"format": {"type": "grammar"}}}, "response_format"),
+        ({"input": [{"type": "reasoning"}]}, "input[0]"),
+        ({"input": [{"type": "function_call_output", "call_id": "a", "output": 3}]}, "input"),
+    ],
+)
+def test_what_a_response_cannot_be_is_refused_by_name(served, more, param):
+    body = {"model": "auto", "input": "Hello", **more}
+    told = httpx.post(f"{served.url}/v1/responses", json=body)
+    assert (told.status_code, told.json()["error"]["param"]) == (400, param)

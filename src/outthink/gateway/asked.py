@@ -241,9 +241,10 @@ def _turn(message: Message, number: int) -> Turn:
     if message.audio is not None:
         raise unsupported(where, f"audio can be used with {_PASSING}")
     role = "system" if message.role == "developer" else message.role
-    whole = tools.message(message)
-    text = "" if message.content is None and whole else _text(message, where)
-    return Turn(role, text, whole)
+    if not tools.is_more_than_text(message):
+        return Turn(role, _text(message, where))
+    text = "" if message.content is None else _text(message, where)
+    return Turn(role, text, tools.message(message, text))
 
 
 _PASSING = "the model's own answer alone; give reasoning_effort 'none'"

@@ -54,12 +54,15 @@ def _format(told: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"response_format": dict(told or {})}
 
 
-def message(told: Message) -> str:
-    """A turn that is more than its text, as JSON; empty for any other."""
-    if told.role != "tool" and not told.tool_calls:
-        return ""
-    kept = told.model_dump(exclude_none=True, exclude={"reasoning_content"})
-    return json.dumps({"content": None, **kept})
+def is_more_than_text(told: Message) -> bool:
+    """Whether a message calls tools, or says what came of a call."""
+    return told.role == "tool" or bool(told.tool_calls)
+
+
+def message(told: Message, text: str) -> str:
+    """Such a message as JSON, with its text as one."""
+    kept = told.model_dump(exclude_none=True, exclude={"reasoning_content", "content"})
+    return json.dumps({**kept, "content": text or None if told.tool_calls else text})
 
 
 def reading(framing: Framing, words: str | None) -> str | None:
