@@ -177,6 +177,8 @@ class FakeServer:
     it ended."""
     headers: str = ""
     """Further ones of every answer, each ended by a new line."""
+    holds: object = None
+    """(path, body) -> an event that is waited for before the answer, or `None`."""
     hangs: object = None
     """(path, body) -> whether this request is never answered."""
     seen: set = field(default_factory=set)
@@ -242,6 +244,9 @@ class FakeServer:
             if fault == "hang" or (self.hangs is not None and self.hangs(path, body)):
                 await reader.read()
                 return False
+            held = None if self.holds is None else self.holds(path, body)
+            if held is not None:
+                await asyncio.to_thread(held.wait)
             if fault == "reset":
                 return False
             if self.lost and self.lost in json.dumps((body or {}).get("messages", "")):

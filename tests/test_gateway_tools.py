@@ -2,16 +2,20 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import httpx
 import openai
 import pytest
 from fake_server import MODEL, FakeServer
 from pydantic import BaseModel
+from sequential_fixtures import PRICES, of_votes
 from serving import Serving
 
 from outthink.gateway.settings import Settings
 from outthink.models.asking import Asking
+from outthink.policy.file import save
+from outthink.policy.menu import Stage
 from outthink.study.models import Models
 
 ASKED = [{"role": "user", "content": "What is the weather in Bern and in Ulm?"}]
@@ -327,3 +331,29 @@ def test_what_a_response_cannot_be_is_refused_by_name(served, more, param):
     body = {"model": "auto", "input": "Hello", **more}
     told = httpx.post(f"{served.url}/v1/responses", json=body)
     assert (told.status_code, told.json()["error"]["param"]) == (400, param)
+
+
+# Policies ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("votes", [True, False])
+def test_a_policy_of_votes_decides_about_tools_without_a_probability(tmp_path, votes):
+    with FakeServer("vllm") as server:
+        engines = Models(server.url).team({"proposer"}).engine_names()
+        family = of_votes(PRICES[0], engines, {})
+        if not votes:
+            family = replace(family, menu=(family.menu[0], Stage("beam", 4)))
+        save(family, tmp_path / "policy.json")
+        settings = Settings(Models(server.url), tmp_path / "policy.json")
+        with Serving(settings) as served:
+            server.replies = in_turn(calls(call("Bern")))
+            about = ask(served.client, model="auto", reasoning_effort="low").outthink
+            own = {"outthink": {"price": 0.01}}
+            told = _refused(served, {"messages": ASKED, "tools": TOOLS, **own})
+    assert about["probability"] is None
+    if votes:
+        assert about["strategy"].startswith("sequential") and told[0] == 200
+        assert {one["probability"] for one in about["decisions"]} == {None}
+    else:
+        assert (about["strategy"], about["usage"]["generations"]) == ("majority", 4)
+        assert (told[0], told[1]["param"]) == (400, "outthink")

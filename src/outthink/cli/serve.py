@@ -29,7 +29,7 @@ HOST, PORT = "127.0.0.1", 8080
   outthink serve --host 0.0.0.0 --keys keys.json --policy policy.json --store requests.store
 
 Then any client of OpenAI, with http://localhost:8080/v1 as its base URL and 'auto' as its model.
-SIGHUP reads the policy again; SIGTERM finishes the answers under way. See docs/gateway.md.""",
+SIGHUP reads policy and keys again; SIGTERM finishes the answers under way. See docs/gateway.md.""",
 )
 @options.option(
     "--policy",
@@ -89,6 +89,13 @@ SIGHUP reads the policy again; SIGTERM finishes the answers under way. See docs/
 @options.count("--waiting", 256, "Requests that may wait; others are told to come again (429).")
 @options.count("--most-budget", 256, "Generations that a request may ask a strategy for.")
 @options.option(
+    "--grace",
+    type=reads.ABOVE_0,
+    metavar="S",
+    default=60.0,
+    help="Seconds that answers under way have once it is told to stop.",
+)
+@options.option(
     "--ignore",
     multiple=True,
     metavar="NAME",
@@ -113,6 +120,7 @@ def serve(
     at_once: int,
     waiting: int,
     most_budget: int,
+    grace: float,
     ignore: tuple[str, ...],
     log_requests: bool,
     seed: int,
@@ -128,7 +136,9 @@ def serve(
 
     known, followed = _models(models, policy, strategy)
     late = known.asking.deadline_s
-    limits = Limits(at_once, waiting, most_budget, deadline_s=late or Limits().deadline_s)
+    limits = Limits(
+        at_once, waiting, most_budget, deadline_s=late or Limits().deadline_s, grace_s=grace
+    )
     settings = Settings(
         known,
         followed,

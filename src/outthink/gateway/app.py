@@ -134,7 +134,11 @@ _REFUSALS: _Refusals = {
             "key (`upstream_key`) or account (`upstream_quota`), or lacks the model "
             "(`upstream_not_found`). Only whoever runs the gateway can mend it.",
         ),
-        (503, "The model's server is overloaded, or starts (`upstream_unavailable`)."),
+        (
+            503,
+            "The model's server is overloaded, or starts (`upstream_unavailable`); or the gateway "
+            "stops (`shutting_down`).",
+        ),
         (504, "The deadline came before any answer (`deadline`), or the model took too long."),
     )
 }

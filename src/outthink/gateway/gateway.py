@@ -59,9 +59,24 @@ class Gateway:
     def new_id(self, kind: str = "chatcmpl") -> str:
         return f"{kind}-{uuid.uuid4().hex}"
 
+    @property
+    def under_way(self) -> int:
+        """Requests that are not answered yet."""
+        return self.line.running + self.line.length
+
+    def reload_keys(self) -> bool:
+        """Read the file of keys again; False where there is none. Raises `UsageError` for one that
+        cannot be read; the keys are then as they were."""
+        if self.settings.keys is None:
+            return False
+        self.keys = Keys.read(self.settings.keys)
+        return True
+
     @asynccontextmanager
     async def turn(self, who: str) -> AsyncIterator[Turn]:
-        """A turn of the line. Raises `Refused` (429) where it is full."""
+        """A turn of the line. Raises `Refused`: 429 where it is full, 503 on the way to a stop."""
+        if not self.ready:
+            raise refused.Refused(503, "this gateway stops", None, "shutting_down", 1)
         async with self.line.turn(who) as turn:
             yield turn
 

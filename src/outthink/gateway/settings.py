@@ -57,6 +57,8 @@ class Limits:
     what `--patience` says comes before it."""
     keep_alive_s: float = 10.0
     """Between two signs of life of a stream."""
+    grace_s: float = 60.0
+    """That answers under way have once it is told to stop."""
 
 
 @dataclass(frozen=True, slots=True)

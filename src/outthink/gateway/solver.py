@@ -81,16 +81,18 @@ class Solver:
     def has_verifier(self) -> bool:
         return self.settings.models.verifier != NONE
 
-    def reload(self) -> None:
-        """Read the policy's file again; what is under way goes on with the one it began with.
+    def reload(self) -> bool:
+        """Read the policy's file again; what is under way goes on with the one it began with. False
+        where no policy is served.
 
         Raises `PolicyError` for one that cannot be used; the policy is then as it was."""
-        if self.settings.policy is None:
-            raise UsageError("no policy was named, so there is none to read again; name one")
-        fresh = _policy(self.settings.policy)
-        session = self._sessions[self.reading(None), False]
-        fresh.check(session.team.engine_names())
+        if self.policy is None or self.settings.policy is None:
+            return False
+        fresh, reading = _policy(self.settings.policy), self.policy.reading()
+        fresh.reading(reading)
+        fresh.check(self._sessions[reading, False].team.engine_names())
         self.policy = fresh
+        return True
 
     def reading(self, asked: str | None) -> str:
         """The grader that finds answers."""
