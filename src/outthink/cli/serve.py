@@ -83,6 +83,13 @@ SIGHUP reads policy and keys again; SIGTERM finishes the answers under way. See 
     help="Who may ask, as 'outthink key' makes it; needed where others reach the host.",
 )
 @options.option(
+    "--spent",
+    type=reads.PATH,
+    metavar="FILE",
+    help="Keeps what users with limits have spent.",
+    usual="beside the keys",
+)
+@options.option(
     "--store", type=reads.PATH, metavar="STORE", help="Keeps all that is drawn.", usual="nowhere"
 )
 @options.count("--at-once", 64, "Requests that are answered at a time.")
@@ -116,6 +123,7 @@ def serve(
     host: str,
     port: int,
     keys: Path | None,
+    spent: Path | None,
     store: Path | None,
     at_once: int,
     waiting: int,
@@ -150,6 +158,7 @@ def serve(
         seed,
         store,
         keys,
+        spent,
         frozenset(ignore),
         limits,
     )

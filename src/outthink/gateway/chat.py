@@ -18,6 +18,7 @@ from outthink.gateway import asked as asking
 from outthink.gateway import refused, reply
 from outthink.gateway.asked import Asked, Pass
 from outthink.gateway.gateway import Gateway
+from outthink.gateway.overheard import Overheard
 from outthink.gateway.progress import Thought
 from outthink.gateway.refused import Refused, wrong
 from outthink.gateway.stream import Stream, read_body, until_gone, with_silence
@@ -212,7 +213,10 @@ def _passes(kind: Kind, body: dict[str, Any], gateway: Gateway) -> bool:
 async def _passed(kind: Kind, came: Received, gateway: Gateway, who: str) -> Response:
     assert gateway.relay is not None
     async with AsyncExitStack() as held:
-        await held.enter_async_context(gateway.turn(who))
+        turn = await held.enter_async_context(gateway.turn(who))
         response = await gateway.relay.pass_on(kind.path, came.sent, came.body)
         response.hold(held.pop_all())
+        if response.status_code < 400:
+            heard = Overheard(len(came.sent))
+            response.overheard_by(heard.hear, lambda: gateway.charge(who, turn, heard.take()))
         return response

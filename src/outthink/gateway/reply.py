@@ -109,7 +109,7 @@ def usage(thoughts: Sequence[Thought]) -> Json:
     are not in the answer count as reasoning."""
     spent = sum((thought.usage for thought in thoughts), Usage())
     cached = spent.cached_tokens + spent.verifier_cached_tokens
-    read = spent.prompt_tokens + spent.verifier_tokens + cached
+    read = total(spent) - spent.decoded_tokens
     shown = sum(thought.answer_tokens for thought in thoughts)
     return {
         "prompt_tokens": read,
@@ -123,6 +123,12 @@ def usage(thoughts: Sequence[Thought]) -> Json:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+def total(spent: Usage) -> int:
+    """All tokens of a usage: read, from a cache or not, and written."""
+    read = spent.prompt_tokens + spent.cached_tokens
+    return read + spent.verifier_tokens + spent.verifier_cached_tokens + spent.decoded_tokens
 
 
 def about(thought: Thought) -> Json:

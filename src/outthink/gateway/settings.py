@@ -81,6 +81,8 @@ class Settings:
     store: Path | None = None
     """Keeps what is drawn."""
     keys: Path | None = None
+    spent: Path | None = None
+    """Keeps what users spend; `None` for a file beside the keys."""
     ignore: frozenset[str] = frozenset()
     """Parameters that are dropped where they cannot be done, in place of being refused."""
     limits: Limits = Limits()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from outthink.policy.family import Dial, Family
 from outthink.policy.file import load
 from outthink.policy.live import Decision, Thinking
 from outthink.policy.solve import of_lab
-from outthink.run.events import Drew, Event, Scored
+from outthink.run.events import Drew, Event, Scored, Spent
 from outthink.run.journal import Job, Journal, Result
 from outthink.run.store import Store
 from outthink.search import strategy
@@ -41,7 +41,16 @@ from outthink.study.models import (
 )
 from outthink.study.plan import reads_samples, verifies
 from outthink.study.session import ModelSpec, Session, opened
-from outthink.types import LARGER, PROPOSER, REVISER, Budget, Framing, Problem, Strategy
+from outthink.types import (
+    LARGER,
+    PROPOSER,
+    REVISER,
+    Budget,
+    Framing,
+    Problem,
+    Strategy,
+    Usage,
+)
 
 TEXT = "text"
 """The grader of answers that are what a model wrote, whole."""
@@ -233,8 +242,11 @@ class Solver:
             given = Dial(price=price_of(policy, _USUAL))  # below the average, the cap alone decides
         return replace(given, most=most)
 
-    async def think(self, asked: Asked, choice: int) -> AsyncGenerator[Progress | Thought, None]:
+    async def think(
+        self, asked: Asked, choice: int, counted: Callable[[Usage], None] = lambda usage: None
+    ) -> AsyncGenerator[Progress | Thought, None]:
         """What happens, as it happens, and last what it came to. Closing it ends the spending.
+        `counted` is told what has been spent whenever it is known, be it closed or not.
 
         Raises `UsageError` and `RunError` as the runner does, `DeadlineError` where not even a
         first answer was there in time.
@@ -247,6 +259,8 @@ class Solver:
         def listen(event: Event) -> None:
             if plan.thinking is not None:
                 plan.thinking.listen(event)
+            if isinstance(event, Spent):
+                counted(event.usage)
             notice.put_nowait(event)
 
         job = Job(
@@ -263,6 +277,7 @@ class Solver:
             async with aclosing(_until_done(session, job, notice)) as happening:
                 async for event in happening:
                     if isinstance(event, Result):
+                        counted(event.outcome.usage)
                         kept = tuple(trace) if asked.trace else ()
                         thought = await _thought(event, plan, session, kept)
                         yield _called(thought) if tools.named(asked.framing) == "tools" else thought
