@@ -146,7 +146,8 @@ class FakeServer:
     key: str | None = None
     models: tuple = (MODEL,)
     lacks: frozenset = frozenset()
-    """What this server does not do: seed, n, logprobs, token_ids, cached_tokens, or a path."""
+    """What this server does not do: seed, n, logprobs, token_ids, cached_tokens, tools, or a
+    path."""
     faults: list = field(default_factory=list)
     """Of the requests to come, one each; `None` is none."""
     usage: Counter = field(default_factory=Counter)
@@ -423,6 +424,8 @@ class FakeServer:
         if most is None or ("max_tokens" in self.lacks and "max_tokens" in body):
             return 400, {"error": {"message": "use max_completion_tokens"}}
         prompt = rendered(body["messages"])
+        if "tools" in body and "tools" not in self.lacks:
+            prompt = [*ids_of(json.dumps(body["tools"])), *prompt]
         if refused := self._too_long(prompt):
             return refused
         if self.replies is not None:

@@ -239,6 +239,19 @@ def test_what_cannot_be_compared_is_refused_by_name(served, more, param):
     assert status == 400 and error["param"] == (param or "messages[1]")
 
 
+@pytest.mark.parametrize("kind", ["vllm", "chat", "llama.cpp"])
+def test_a_server_that_leaves_tools_out_is_not_asked_to_call_any(kind):
+    with (
+        FakeServer(kind, lacks=frozenset({"tools"})) as server,
+        Serving(Settings(Models(server.url, verifier="none"))) as served,
+    ):
+        status, error = _refused(served, {"messages": ASKED, "tools": TOOLS})
+        json_ = {"messages": ASKED, "response_format": {"type": "json_object"}}
+        assert _refused(served, json_)[0] == 200
+    assert (status, error["code"]) == (400, "unsupported_strategy")
+    assert "leaves tools out" in error["message"] and server.url not in error["message"]
+
+
 def test_what_the_models_server_refuses_of_tools_is_its_own_error(upstream, served):
     upstream.alter = lambda path, body, value: (
         (400, {"error": {"message": "no tools here"}}) if "tools" in (body or {}) else value

@@ -189,10 +189,10 @@ class OpenAIProposer:
         client = HttpClient(url, requests_in_flight=most, retry=retry)
         try:
             capabilities = await examine(client, model)
+            if whole:
+                capabilities = await of_chats(client, capabilities)
         finally:
             await client.aclose()
-        if whole:
-            capabilities = of_chats(capabilities)
         return cls(client, capabilities, setting, read, keep_alive, reader, asking)
 
     def __repr__(self) -> str:
@@ -216,6 +216,11 @@ class OpenAIProposer:
             raise UsageError(
                 f"{self.name} is asked by token ids and cannot be given tools or a format of its "
                 "reply; connect it for whole chats alone"
+            )
+        if not self.capabilities.tools and '"tools"' in framing.reply:
+            raise ServerRefused(
+                f"{self._client.root} leaves tools out: the chat template of its model has no "
+                "place for them; serve a model that was made to call tools"
             )
         row = await self._row(draw)
         messages = await self._messages(prefix)
