@@ -462,6 +462,22 @@ def test_a_stream_shows_signs_of_life():
     assert ": thinking" in lines and lines[-2] == "data: [DONE]"
 
 
+# Limits -----------------------------------------------------------------------------------------
+
+
+def test_an_operator_says_how_many_answers_and_calls_one_request_may_have():
+    with Serving(Settings(Scripted(), limits=Limits(choices=2, calls=6))) as served:
+        body = {"model": "hf:scripted:majority@3", "messages": SAYS}
+        assert len(ask(served.client, SAYS, body["model"], n=2).choices) == 2
+        status, error = refused(served, {**body, "n": 3})
+        assert (status, error["code"], error["param"]) == (400, "too_many_answers", "n")
+        more = {**body, "model": "hf:scripted:majority@4", "n": 2}
+        status, error = refused(served, more)
+        assert (status, error["code"]) == (400, "too_many_calls")
+        told = list(_events(served, {**more, "stream": True}))
+        assert told[-1]["error"]["code"] == "too_many_calls"
+
+
 # Who may ask -------------------------------------------------------------------------------------
 
 

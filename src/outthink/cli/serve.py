@@ -95,6 +95,8 @@ SIGHUP reads policy and keys again; SIGTERM finishes the answers under way. See 
 @options.count("--at-once", 64, "Requests that are answered at a time.")
 @options.count("--waiting", 256, "Requests that may wait; others are told to come again (429).")
 @options.count("--most-budget", 256, "Generations that a request may ask a strategy for.")
+@options.count("--most-answers", 16, "Answers that a request may ask for (n).")
+@options.count("--most-calls", 16384, "Rows that models may write for a request.")
 @options.option(
     "--grace",
     type=reads.ABOVE_0,
@@ -128,6 +130,8 @@ def serve(
     at_once: int,
     waiting: int,
     most_budget: int,
+    most_answers: int,
+    most_calls: int,
     grace: float,
     ignore: tuple[str, ...],
     log_requests: bool,
@@ -145,7 +149,13 @@ def serve(
     known, followed = _models(models, policy, strategy)
     late = known.asking.deadline_s
     limits = Limits(
-        at_once, waiting, most_budget, deadline_s=late or Limits().deadline_s, grace_s=grace
+        at_once,
+        waiting,
+        most_budget,
+        most_answers,
+        most_calls,
+        deadline_s=late or Limits().deadline_s,
+        grace_s=grace,
     )
     settings = Settings(
         known,

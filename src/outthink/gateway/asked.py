@@ -185,7 +185,11 @@ def _is_one(prompt: object) -> bool:
 def _asked(request: Sampling, prompt: str, framing: Framing, way: Way, limits: Limits) -> Asked:
     choices, options = request.n or 1, request.outthink
     if choices > limits.choices:
-        raise wrong(f"n is {choices}; {limits.choices} are allowed", "n")
+        raise wrong(
+            f"n is {choices}, and one request gets up to {limits.choices} answers; send several",
+            "n",
+            "too_many_answers",
+        )
     if options.answers not in (None, *names()):
         # Another name may be code of this machine: nothing for a stranger to choose.
         raise wrong(f"answers {options.answers!r} is none of {', '.join(names())}", "outthink")

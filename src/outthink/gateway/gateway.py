@@ -18,7 +18,7 @@ from outthink.gateway.keys import Keys
 from outthink.gateway.line import Line, Turn
 from outthink.gateway.live import Live
 from outthink.gateway.metrics import Metrics
-from outthink.gateway.progress import Progress, Thought
+from outthink.gateway.progress import Progress, Thought, Wrote
 from outthink.gateway.relay import Relay
 from outthink.gateway.settings import Settings
 from outthink.gateway.solver import Solver, thinking
@@ -122,8 +122,12 @@ class Gateway:
                 self.charge(who, turn, tokens - charged[number])
                 charged[number] = tokens
 
+            calls = 0
             async with aclosing(_together(self.solver, asked, counted)) as happening:
                 async for number, told in happening:
+                    calls += isinstance(told, Wrote)
+                    if calls > self.settings.limits.calls:
+                        raise _too_many(calls)
                     if isinstance(told, Thought):
                         self._done(id, who, asked, number, told)
                     elif number == 0:
@@ -163,6 +167,14 @@ class Gateway:
             raise refused.Refused(404, f"no answer {id!r} is remembered", "id", "not_found")
         self.metrics.verdict(right, given.chance)
         self.solver.keep_verdict(given.problem, given.reading, given.answer, right)
+
+
+def _too_many(calls: int) -> refused.Refused:
+    return refused.wrong(
+        f"{calls} calls of models are more than one request may make; ask for a smaller budget, or "
+        "fewer answers",
+        code="too_many_calls",
+    )
 
 
 async def _together(

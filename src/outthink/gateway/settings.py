@@ -48,6 +48,9 @@ class Limits:
     """Of one answer: the most that a strategy may be given."""
     choices: int = 16
     """`n`: answers of one request, each thought about on its own."""
+    calls: int = 16_384
+    """Rows that models may write for one request, all its answers together. A tree search writes
+    one for each step, and up to 40 for one generation."""
     body_bytes: int = 4 << 20
     messages: int = 1024
     deadline_s: float = 600.0
