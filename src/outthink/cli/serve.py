@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ SIGHUP reads policy and keys again; SIGTERM finishes the answers under way. See 
 @options.option(
     "--grader",
     metavar="NAME",
-    help="Finds answers: number, math, choice, code, exact, text or reasoning-gym.",
+    help="Finds answers: number, math, choice, code, exact, text, json or reasoning-gym.",
     usual="the policy's; without one text, for which an answer is all that a model wrote",
 )
 @options.option("--host", default=HOST, metavar="HOST", help="Where to listen.")
@@ -177,6 +178,7 @@ def serve(
     def started(url: str, opened: Gateway) -> None:
         if as_json:
             print_json({"url": url, "model": opened.solver.name, "policy": str(followed or "")})
+            sys.stdout.flush()  # whoever reads it waits for it
         _say(url, opened, settings)
 
     run(settings, host, port, started)

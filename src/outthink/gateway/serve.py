@@ -128,7 +128,7 @@ class _Server(uvicorn.Server):
             return
         self._opened.ready = False
         self._until = time.monotonic() + self._opened.settings.limits.grace_s
-        LOG.warning("stops when %d requests are answered", self._opened.under_way)
+        LOG.warning("stops; requests under way, which are finished: %d", self._opened.under_way)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
