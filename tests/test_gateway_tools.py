@@ -179,6 +179,45 @@ def test_what_came_of_a_call_reaches_the_model(upstream, served):
     assert asked["parallel_tool_calls"] is False
 
 
+def test_an_agent_goes_on_with_the_message_that_it_was_given(upstream, served):
+    upstream.replies = in_turn(calls(call("Bern"), content="Let me look."))
+    message = ask(served.client).choices[0].message
+    [made] = message.tool_calls
+    upstream.replies = in_turn({"content": "Rain."})
+    result = {"role": "tool", "tool_call_id": made.id, "content": "rain"}
+    told = ask(served.client, [*ASKED, message, result])
+    assert told.choices[0].message.content == "Rain."
+    asked = [body for path, body in upstream.requests if path == "/v1/chat/completions"][-1]
+    assert asked["messages"][1]["tool_calls"] == [call("Bern")]
+    assert asked["messages"][1]["content"] == "Let me look."
+
+
+def test_a_judge_chooses_among_calls(upstream):
+    with FakeServer("chat") as judge:
+        judge.says = lambda text: json.dumps({"reason": "x", "score": 9 if 'Ulm\\"' in text else 1})
+        models = Models(
+            upstream.url,
+            verifier=f"judge:{judge.url}",
+            revision_verifier="none",
+            asking=Asking(requests_in_flight=1),
+        )
+        with Serving(Settings(models)) as served:
+            upstream.replies = in_turn(calls(call("Bern")), calls(call("Ulm")), calls(call("Bern")))
+            told = ask(served.client, model=f"{MODEL}:best_of_n(answer=max)@3")
+    assert [one[1]["city"] for one in names(told.choices[0].message)] == ["Ulm"]
+    asked = [body["messages"][-1]["content"] for _, body in judge.requests[-3:]]
+    assert all("Tells it." in text for text in asked)  # it is shown the tools
+
+
+def test_a_store_keeps_what_was_drawn_with_tools(upstream, tmp_path):
+    settings = Settings(Models(upstream.url, verifier="none"), store=tmp_path / "a.store")
+    with Serving(settings) as served:
+        upstream.replies = in_turn(calls(call("Bern")))
+        first = ask(served.client, seed=3)
+        upstream.replies = in_turn(calls(call("Ulm")))
+        assert ask(served.client, seed=3).choices == first.choices
+
+
 @pytest.mark.parametrize("model", ["auto", f"{MODEL}:majority@4", f"{MODEL}:first_finish(k=3)@4"])
 def test_json_is_compared_by_its_values(upstream, served, model):
     upstream.replies = in_turn(

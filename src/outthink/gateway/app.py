@@ -126,7 +126,12 @@ _REFUSALS: _Refusals = {
         (413, "Too long, for the gateway or for the model (`upstream_refused`)."),
         (415, "No JSON."),
         (422, "The model's server cannot make sense of it (`upstream_refused`)."),
-        (429, "Too many wait (`too_many_requests`), or the model is busy (`upstream_busy`)."),
+        (
+            429,
+            "Too many wait (`too_many_requests`), the key has spent what it may within a minute or "
+            "a day (`rate_limit_exceeded`, `insufficient_quota`), or the model is busy "
+            "(`upstream_busy`).",
+        ),
         ("4XX", "Whatever else the model's own server refuses, as it says it."),
         (
             502,

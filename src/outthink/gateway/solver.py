@@ -134,16 +134,19 @@ class Solver:
 
     async def session(self, reading: str, *, whole: bool = False) -> Session:
         """The engines whose answers this grader finds; loaded when first asked for."""
+        known = reading, whole
+        if known in self._sessions:  # no need to wait for one that is being loaded
+            return self._sessions[known]
         async with self._opening:
-            if (reading, whole) not in self._sessions:
+            if known not in self._sessions:
                 grading(reading).require()
                 models = self.models(whole=whole)
                 roles = {PROPOSER, *(() if whole else (REVISER,))}
                 roles |= set() if models.larger == NONE else {LARGER}
                 spec = ModelSpec(models, reading, self.settings.seed, frozenset(roles))
                 opening = opened(spec, self._journal)
-                self._sessions[reading, whole] = await self._open.enter_async_context(opening)
-            return self._sessions[reading, whole]
+                self._sessions[known] = await self._open.enter_async_context(opening)
+            return self._sessions[known]
 
     def keep_verdict(self, problem: Problem, reading: str, answer: str | None, right: bool) -> None:
         """Keep a verdict beside what was drawn, where there is a store; `fit` learns from it."""

@@ -59,9 +59,12 @@ def is_more_than_text(told: Message) -> bool:
     return told.role == "tool" or bool(told.tool_calls)
 
 
+_NOT_SENT = {"content", "annotations", "reasoning_content"}
+
+
 def message(told: Message, text: str) -> str:
     """Such a message as JSON, with its text as one."""
-    kept = told.model_dump(exclude_none=True, exclude={"reasoning_content", "content"})
+    kept = told.model_dump(exclude_none=True, exclude=_NOT_SENT)
     return json.dumps({**kept, "content": text or None if told.tool_calls else text})
 
 
