@@ -8,7 +8,8 @@
 
 `exact` is for answers with one way to be written, `text` for those that are all of a text, `number`
 for GSM8K and its kin, `math` for MATH, `choice` for letters, `code` for programs judged by tests,
-`reasoning-gym` for its generators, `judge(rubric=FILE,model=URL)` for tasks without a reference.
+`reasoning-gym` for its generators, `judge(rubric=FILE,model=URL)` for tasks without a reference,
+`json` for JSON, `tools` for calls of tools; `tools-NAME` reads replies without a call as NAME does.
 
 It knows nothing of models or stores. `data` names the grader of a problem, `study` asks it.
 
@@ -23,13 +24,26 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from outthink.errors import UsageError
-from outthink.grade import choice, code, extract, gym, math, number, sandbox, text, worker
+from outthink.grade import (
+    calls,
+    choice,
+    code,
+    extract,
+    gym,
+    math,
+    number,
+    sandbox,
+    structured,
+    text,
+    worker,
+)
 from outthink.plugin import is_plugin, load
 from outthink.types import Grader
 
 __all__ = [
     "EXACT",
     "RECORDED",
+    "TOOLS",
     "Extractor",
     "Grading",
     "GradingCost",
@@ -46,6 +60,9 @@ EXACT = "exact"
 RECORDED = "recorded-"
 """How a grader's name begins whose verdicts came with imported samples; it reads and judges new
 answers as the grader whose name follows."""
+TOOLS = "tools-"
+"""How a grader's name begins that compares calls of tools, and words as the grader whose name
+follows."""
 
 
 class Extractor(Protocol):
@@ -101,8 +118,20 @@ _GRADINGS = {
         Grading("choice", choice.grade, choice.answer, choice.canonical),
         Grading("code", code.grade, code.answer, code.canonical, sandbox.require),
         Grading("reasoning-gym", gym.grade, gym.answer, gym.canonical, gym.require),
+        Grading("json", structured.equal, structured.answer, structured.canonical),
+        Grading("tools", text.exact, calls.answer, text.canonical),
     )
 }
+
+
+def _tools(name: str) -> Grading:
+    """Calls of tools, and replies in words as another grader reads them."""
+    words = grading(name.removeprefix(TOOLS))
+
+    def grade(answer: str, reference: str) -> bool:
+        return text.exact(answer, reference) or words.grade(answer, reference)
+
+    return Grading(name, grade, calls.reading(words.read), text.canonical, words.require)
 
 
 def _own(name: str) -> Grading:
@@ -127,6 +156,8 @@ def grading(name: str) -> Grading:
         # Of a room that stands on this one: it speaks to a model.
         judged: Grading = load("outthink.verify.open_ended:grading")(name)
         return judged
+    if name.startswith(TOOLS):
+        return _tools(name)
     if is_plugin(name):
         return _own(name)
     if name not in _GRADINGS:

@@ -216,8 +216,7 @@ class Runner:
             case Ask():
                 payload = await self._ask(active, request, run)
         active.position += 1
-        if active.job.listen is not None:
-            active.tell(Spent(active.meter.total(())))
+        _spent(active)
         try:
             yielded = active.search.send(payload)
         except StopIteration as stop:
@@ -320,6 +319,7 @@ class Runner:
             await (fetching if request.enough is None else _unless(needed.enough, fetching))
         except (_EngineFailed, asyncio.CancelledError):
             needed.count_what_came()
+            _spent(active)
             raise
         await run.committed()
         return needed.response(verifies=bool(self._team.verifiers))
@@ -340,9 +340,16 @@ class Runner:
             await run.fetch(needed)
         except (_EngineFailed, asyncio.CancelledError):
             needed.count_what_came()
+            _spent(active)
             raise
         await run.committed()
         return needed.response()
+
+
+def _spent(active: ActiveJob) -> None:
+    """Tell whoever listens what a job has spent so far."""
+    if active.job.listen is not None:
+        active.tell(Spent(active.meter.total(())))
 
 
 class _Run:
