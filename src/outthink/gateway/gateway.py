@@ -122,19 +122,10 @@ class Gateway:
         about = {"prompt": asked.prompt, "model": asked.model, "at": time.time()}
         self.live.begin(id, who, about)
         try:
-            charged = [0] * asked.choices
-
-            def counted(number: int, usage: Usage) -> None:
-                tokens = reply.total(usage)
-                self.charge(who, turn, tokens - charged[number])
-                charged[number] = tokens
-
-            calls = 0
-            async with aclosing(_together(self.solver, asked, counted)) as happening:
+            meter = _Meter(partial(self.charge, who, turn), self.settings.limits.calls)
+            async with aclosing(_together(self.solver, asked, meter.counted)) as happening:
                 async for number, told in happening:
-                    calls += isinstance(told, Wrote)
-                    if calls > self.settings.limits.calls:
-                        raise _too_many(calls)
+                    meter.saw(told)
                     if isinstance(told, Thought):
                         self._done(id, who, asked, number, told)
                     elif number == 0:
@@ -181,12 +172,31 @@ class Gateway:
         self.solver.keep_verdict(given.problem, given.reading, given.answer, right)
 
 
-def _too_many(calls: int) -> refused.Refused:
-    return refused.wrong(
-        f"{calls} calls of models are more than one request may make; ask for a smaller budget, or "
-        "fewer answers",
-        code="too_many_calls",
-    )
+@dataclass(slots=True)
+class _Meter:
+    """What one request spends, charged as it goes, and the calls that it makes."""
+
+    charge: Callable[[int], None]
+    most_calls: int
+    _calls: int = 0
+    _charged: dict[int, int] = field(default_factory=dict)
+    """Tokens of each of its answers."""
+
+    def counted(self, number: int, usage: Usage) -> None:
+        """An answer has come to this so far."""
+        tokens = reply.total(usage)
+        self.charge(tokens - self._charged.get(number, 0))
+        self._charged[number] = tokens
+
+    def saw(self, told: Progress | Thought) -> None:
+        """Raises `Refused` where there are too many calls."""
+        self._calls += isinstance(told, Wrote)
+        if self._calls > self.most_calls:
+            raise refused.wrong(
+                f"one request may make {self.most_calls} calls of models; ask for a smaller "
+                "budget, or fewer answers",
+                code="too_many_calls",
+            )
 
 
 async def _together(
