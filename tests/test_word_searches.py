@@ -450,9 +450,7 @@ def test_a_model_of_one_task_is_not_asked_in_words():
 
 
 def test_a_search_names_who_is_asked():
-    class Larger(Words):
-        name = "larger"
-
+    class Larger(Counted):
         def decode(self, tokens):
             return "said by the larger: " + super().decode(tokens)
 
@@ -461,7 +459,7 @@ def test_a_search_names_who_is_asked():
     assert solve_one("genselect", 4, Words(LEAVES), team=team).outcome.answer == "b"
     assert solve_one("genselect(by=larger)", 4, Words(LEAVES), team=team).outcome.answer == "c"
     # Each tells what its own tokens say.
-    team = {"judge": judge, "larger": Larger(Tree({"": "z"}))}
+    team = {"judge": judge, "larger": Larger(Words(Tree({"": "z"})))}
     made = Strategy("two", two_writers)
     solve_one(made, 2, Words(LEAVES), team=team)
     assert solutions_in(judge.prompts[-1]) == ["a", "said by the larger: z"]
