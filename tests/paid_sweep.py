@@ -54,7 +54,9 @@ def about_draw(draw):
     prefix = draw.prefix
     said = prefix.problem.id, prefix.tokens, prefix.step_ends, prefix.history
     forced = () if draw.force is None else (draw.force,)
-    return number_of("draw", *said, draw.until, draw.temperature, draw.seed, *forced)
+    # What is asked in words has several lines, and is another row for other words.
+    words = (prefix.problem.prompt,) if "\n" in prefix.problem.prompt else ()
+    return number_of("draw", *said, draw.until, draw.temperature, draw.seed, *forced, *words)
 
 
 def about_score(solution):

@@ -175,6 +175,26 @@ def test_a_trace_has_every_hidden_row(scripted):
     assert judged == set(range(len(wrote)))
 
 
+@pytest.mark.parametrize("way", ["self_refine", "debate", "knockout"])
+def test_a_trace_has_critiques_and_what_was_written_after_them(scripted, way):
+    own = {"outthink": {"trace": True}}
+    told = ask(scripted.client, SAYS, f"hf:scripted:{way}@4", extra_body=own).outthink
+    wrote = [event for event in told["trace"] if event["kind"] == "wrote"]
+    usage = told["usage"]
+    assert usage["generations"] == 4
+    assert len(wrote) == 4 + usage["critiques"]
+    assert sum(event["tokens"] for event in wrote) == usage["decoded_tokens"]
+    critiques = [event for event in wrote if event["purpose"] in ("feedback", "judgement")]
+    assert len(critiques) == usage["critiques"]
+    assert all("Judgement: " in event["text"] and not event["answer"] for event in critiques)
+
+
+def test_words_are_refused_of_a_model_that_knows_its_own_task_alone(lab):
+    body = {"model": "lab:s:debate@4", "messages": [{"role": "user", "content": TASK}]}
+    status, error = refused(lab, body)
+    assert status == 400 and "asks a model in words" in error["message"]
+
+
 def test_a_text_completion_is_answered_too(lab):
     told = lab.client.completions.create(model="lab:s:majority@2", prompt=TASK, seed=4)
     assert told.choices[0].text.startswith("*7=") and told.object == "text_completion"

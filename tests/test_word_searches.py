@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
+from outthink.report.study import tree as shown_tree
 from outthink.run.journal import Job
 from outthink.run.runner import Runner
 from outthink.run.store import Store
@@ -450,9 +451,7 @@ def test_a_model_of_one_task_is_not_asked_in_words():
 
 
 def test_a_search_names_who_is_asked():
-    class Larger(Words):
-        name = "larger"
-
+    class Larger(Counted):
         def decode(self, tokens):
             return "said by the larger: " + super().decode(tokens)
 
@@ -461,7 +460,7 @@ def test_a_search_names_who_is_asked():
     assert solve_one("genselect", 4, Words(LEAVES), team=team).outcome.answer == "b"
     assert solve_one("genselect(by=larger)", 4, Words(LEAVES), team=team).outcome.answer == "c"
     # Each tells what its own tokens say.
-    team = {"judge": judge, "larger": Larger(Tree({"": "z"}))}
+    team = {"judge": judge, "larger": Larger(Words(Tree({"": "z"})))}
     made = Strategy("two", two_writers)
     solve_one(made, 2, Words(LEAVES), team=team)
     assert solutions_in(judge.prompts[-1]) == ["a", "said by the larger: z"]
@@ -628,6 +627,17 @@ def test_a_killed_search_goes_on_with_the_judgements_that_are_missing(tmp_path):
     assert after[key].outcome == result.outcome
     spent = result.outcome.usage
     assert drawn > 0 and drawn + len(rest.rows) == spent.generations + spent.critiques
+
+
+def test_the_page_shows_what_begins_anew_whole(tmp_path):
+    names = ["self_refine", "revise(shown=best)"]
+    _, _, trees = run_in(tmp_path / "a.store", names, ScriptedProposer(), of=1)
+    for stored in trees.values():
+        shown = shown_tree(stored, None, lambda tokens: " ".join(map(str, tokens)))
+        texts = [node.text for node in shown.nodes]
+        assert sum(len(text.split()) for text in texts) == sum(
+            len(node.tokens) for node in stored.nodes
+        )
 
 
 def test_purposes_tell_critiques_from_solutions():

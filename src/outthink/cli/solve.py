@@ -34,7 +34,11 @@ how hard the problem is, then as much as the budget says.
 )
 @options.option("--policy", type=reads.PATH, metavar="POLICY", help="What 'outthink fit' made.")
 @options.option(
-    "--strategy", type=reads.STRATEGY, metavar="A", help="Such as beam.", usual="best_of_n"
+    "--strategy",
+    type=reads.STRATEGY,
+    metavar="A",
+    help="Such as beam or debate; docs/searches.md has all.",
+    usual="best_of_n",
 )
 @options.option(
     "--budget",

@@ -51,6 +51,8 @@ class Searched:
     step_scores: tuple[float | None, ...] | None
     finished: bool
     truncated: bool
+    critique: bool = False
+    """It is about solutions, and none itself."""
 
 
 def require(path: Path) -> None:
@@ -166,6 +168,7 @@ def _parquet(path: Path, columns: Sequence[str], rows: Iterator[dict[str, Any]])
         "finished": arrow.bool_(),
         "truncated": arrow.bool_(),
         "chosen": arrow.bool_(),
+        "critique": arrow.bool_(),
         **dict.fromkeys(("budget", "number", "parent"), arrow.int64()),
     }
     schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in columns])

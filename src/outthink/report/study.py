@@ -336,7 +336,7 @@ def tree(stored: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
     nodes: list[data.Node] = []
     last: dict[int, int] = {-1: -1}
     for node in stored.nodes:
-        above = by_number.get(node.parent)
+        above = _extended(by_number.get(node.parent))
         known = len(above.step_ends) if above else 0
         parent = last.get(node.parent, -1)
         texts = _step_texts(node, above, text)
@@ -373,6 +373,12 @@ def tree(stored: SearchTree, bin: int | None, text: Text | None) -> data.Tree:
         usage=outcome.usage,
         nodes=tuple(nodes),
     )
+
+
+def _extended(parent: Node | None) -> Node | None:
+    """The parent, where a solution goes on from it: what revises a solution that has ended, or is
+    about it, begins anew."""
+    return None if parent is None or parent.finished or parent.truncated else parent
 
 
 def _step_texts(node: Node, above: Node | None, text: Text | None) -> list[str]:

@@ -115,6 +115,7 @@ def _searched(opened: OpenStudy, jobs: Sequence[JobKey], text: Text | None) -> I
                 None if node.scores is None else node.scores.steps,
                 node.finished,
                 node.truncated,
+                node.critique,
             )
 
 
