@@ -237,9 +237,11 @@ def test_a_judge_gives_a_score_between_0_and_1_for_the_last_step():
 
 
 @pytest.mark.parametrize("said", ["no", "{}", '{"score": 11}', '{"score": "7"}', "[7]"])
-def test_a_judge_that_says_no_score_is_asked_again_and_is_then_an_error(said):
-    with pytest.raises(ServerError, match="makes no sense"):
-        judged(lambda text: said, lambda judge: judge.score(written("ab")))
+def test_a_judge_that_says_no_score_is_asked_once_more_and_there_is_then_none(said):
+    row, server = judged(lambda text: said, lambda judge: judge.score(written("ab")))
+    assert row.scores == Scores((None,))
+    assert sum("chat" in path for path, _ in server.requests) == 2
+    assert row.computed_tokens > row.written_tokens > 0
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": None}])

@@ -29,7 +29,7 @@ ASK = (
     "X. Which number is X? Think step by step, and end with one line: X = the number."
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?![\w])")
-_FOUND = re.compile(r"\bX\s*(?:=|is)\s*\**\$?\s*(-?\d[\d,]*(?:\.\d+)?)", re.IGNORECASE)
+_SAID = re.compile(r"\bX\s*(?:=|is)\s*\**\$?\s*(-?\d[\d,]*(?:\.\d+)?)", re.IGNORECASE)
 
 
 class Backward:
@@ -85,7 +85,7 @@ def masks(problem: str, most: int) -> list[tuple[str, float]]:
 
 def given_back(text: str) -> float | None:
     """The value that a reply gives to X: its last statement of it, or else its last number."""
-    said = _FOUND.findall(text) or _NUMBER.findall(text)
+    said = _SAID.findall(text) or _NUMBER.findall(text)
     return _value(said[-1]) if said else None
 
 

@@ -3,7 +3,8 @@
 It is shown a problem and a solution and answers with JSON: first why, then how likely the solution
 is right, 0 to 10, which is the score. Two solutions are compared in both orders, because judges
 favour a place (Zheng et al. 2023, arXiv 2306.05685); a judge that contradicts itself has no
-opinion. A judge reads whole solutions: only the last step has a score.
+opinion. A judge reads whole solutions: only the last step has a score. An answer without a readable
+score is asked for once more; then there is none.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from outthink.errors import ServerRefused, UsageError
 from outthink.models import fleet
 from outthink.models.asking import Asking
-from outthink.models.dialects import counted, guessed, prompt_counts
+from outthink.models.dialects import content, counted, guessed, prompt_counts
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, Malformed, RetryPolicy
 from outthink.types import Scores, Verified
 from outthink.verify.written import SolutionText
@@ -30,6 +31,8 @@ _OPTIONS = _SENDING | {
 }
 MOST = 10
 """The best mark."""
+AGAIN = 0.7
+"""Temperature at which an answer without a readable mark is asked for once more."""
 _SCORE = {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 0, "maximum": MOST}}
 _BETTER = {"reason": {"type": "string"}, "better": {"type": "string", "enum": ["A", "B", "same"]}}
 
@@ -138,15 +141,16 @@ class Judge:
             self._wording.score, problem=written.problem, solution="".join(written.steps).strip()
         )
 
-        def read(said: dict[str, Any]) -> float:
-            mark = said["score"]
-            if type(mark) not in (int, float) or not 0 <= mark <= MOST:
-                raise Malformed(f"score {mark!r} is not in 0 to {MOST}")
-            return float(mark) / MOST
-
-        score, computed, cached = await self._ask(text, _SCORE, read)
+        computed = cached = said_tokens = 0
+        score: float | None = None
+        for temperature in (None, AGAIN):
+            said, read, known, wrote = await self._answered(text, _SCORE, temperature)
+            computed, cached, said_tokens = computed + read, cached + known, said_tokens + wrote
+            score = _mark(said)
+            if score is not None:
+                break
         steps = (None,) * (len(written.steps) - 1) + (score,)
-        return Verified(Scores(steps), computed, cached)
+        return Verified(Scores(steps), computed, cached, 0, said_tokens)
 
     async def compare(self, first: SolutionText, second: SolutionText) -> float:
         """Probability that the first is the better one, of both orders: 0, 1/4, 1/2, 3/4 or 1."""
@@ -179,17 +183,36 @@ class Judge:
             prompt, cached = prompt_counts(value.get("usage"), guessed(text))
             return read(said), prompt + (counted(value.get("usage")) or guessed(answer)), cached
 
+        body = self._body(text, fields, None)
+        return await self._client.post("/v1/chat/completions", body, understood)
+
+    async def _answered(
+        self, text: str, fields: dict[str, Any], temperature: float | None
+    ) -> tuple[str, int, int, int]:
+        """An answer as it is, and the tokens computed, cached, and written of those computed."""
+
+        def understood(value: Any) -> tuple[str, int, int, int]:
+            answer = content(value["choices"][0])
+            prompt, cached = prompt_counts(value.get("usage"), guessed(text))
+            wrote = counted(value.get("usage")) or guessed(answer)
+            return answer, prompt + wrote, cached, wrote
+
+        body = self._body(text, fields, temperature)
+        return await self._client.post("/v1/chat/completions", body, understood)
+
+    def _body(self, text: str, fields: dict[str, Any], temperature: float | None) -> dict[str, Any]:
         schema = {
             "type": "object",
             "properties": fields,
             "required": list(fields),
             "additionalProperties": False,
         }
-        body = {
+        usual = self._asking.temperature or 0.0
+        body: dict[str, Any] = {
             "model": self._model,
             "messages": [*self._system(), {"role": "user", "content": text}],
             "max_tokens": self._most_tokens,
-            "temperature": self._asking.temperature or 0.0,
+            "temperature": usual if temperature is None else temperature,
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "verdict", "strict": True, "schema": schema},
@@ -197,12 +220,21 @@ class Judge:
         }
         told = {"top_p": self._asking.top_p, "reasoning_effort": self._asking.reasoning_effort}
         body |= {name: value for name, value in told.items() if value is not None}
-        body |= self._asking.fields
-        return await self._client.post("/v1/chat/completions", body, understood)
+        return body | self._asking.fields
 
     def _system(self) -> list[dict[str, str]]:
         system = self._asking.system
         return [] if system is None else [{"role": "system", "content": system}]
+
+
+def _mark(answer: str) -> float | None:
+    """The score in an answer; `None` where it has none that can be read."""
+    try:
+        mark = _object(answer)["score"]
+    except (Malformed, KeyError):
+        return None
+    is_mark = type(mark) in (int, float) and 0 <= mark <= MOST
+    return float(mark) / MOST if is_mark else None
 
 
 def _object(text: Any) -> dict[str, Any]:
