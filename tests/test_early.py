@@ -1,11 +1,15 @@
 """A vote that is decided before all solutions are in ends there: same answer, less spent."""
 
 import asyncio
+import json
 from itertools import product
 
 import numpy as np
 import pytest
+from fake_server import rows_asked
+from test_openai import jobs_of, playing, solved
 
+from outthink.cli import main
 from outthink.errors import RunError, UsageError
 from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.policy.chance import ScoreCurve
@@ -156,6 +160,24 @@ def test_the_seeds_and_the_answer_are_those_of_the_whole_vote():
     assert any(len(one.choice.candidates) < 9 for one in early.values())
 
 
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp", "chat"])
+def test_a_server_is_let_go_of_rows_that_are_in_flight(kind):
+    right = {"says": lambda text: "\\boxed{right}", "writes": lambda text: "\\boxed{right}"}
+    with playing(kind, **right) as (server, proposer):
+        [whole] = solved(proposer, jobs_of("majority", n=9, of=1))
+        drawing = [(path, body) for path, body in server.requests if body and "seed" in body]
+        seeds = sorted({seed for _, body in drawing for _, seed, _ in rows_asked(body)})
+
+    # Four of nine are never answered; five that agree decide.
+    def hangs(path, body):
+        return bool(body) and body.get("seed") in seeds[-4:]
+
+    with playing(kind, hangs=hangs, **right) as (server, proposer):
+        [early] = solved(proposer, jobs_of("majority(early=yes)", n=9, of=1))
+    assert early.outcome.answer == whole.outcome.answer == "right"
+    assert early.outcome.usage.generations == len(early.choice.candidates) == 5
+
+
 def test_a_prefix_that_has_ended_cannot_be_left_out():
     with pytest.raises(UsageError, match="has ended"):
         Propose([solution("a")], enough=lambda rows: True)
@@ -197,3 +219,17 @@ class InTurn(Arriving):
         else:
             return
         await asyncio.Event().wait()
+
+
+def test_a_sweep_says_what_ending_early_saves(tmp_path, capsys):
+    words = ["sweep", "lab:test?size=12&seed=3", "-o", str(tmp_path / "a.store"), "--budgets", "4"]
+    words += ["--verifier", "none", "--strategies", "majority,majority(early=yes)", "--pool", "4"]
+    words += ["--oracle-samples", "0", "--difficulty-samples", "0"]
+    assert main(words) == 0
+    assert "generations a problem, which saves" in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    whole, early = json.loads(capsys.readouterr().out)["rows"]
+    assert "saved" not in whole and early["saved"]["generations"] < 4
+    decoded = early["decoded_tokens_per_problem"]
+    rest = decoded * (4 / early["saved"]["generations"] - 1)
+    assert early["saved"]["tokens"] == pytest.approx(rest)

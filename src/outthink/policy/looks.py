@@ -62,7 +62,7 @@ def of_answers(tally: Tally) -> tuple[Integers, Integers, Floats]:
         *np.log1p(tally.votes_by[rows, answers]).T,
         *np.log1p(tally.used[rows]).T,
     ]
-    return rows, answers, np.stack(columns, axis=1, dtype=np.float64)
+    return rows, answers, np.stack(columns, dtype=np.float64).T
 
 
 def _rival(values: Cells, rows: Integers, own: Cells) -> Cells:

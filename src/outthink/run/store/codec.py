@@ -122,6 +122,18 @@ def scored_rows(tree: bytes) -> int:
     return int(scored)
 
 
+def last_score(wide: int, data: bytes) -> float | None:
+    """The last of what `pack_scores` packed; `None` where there is none, or it is not known."""
+    if not data:
+        return None
+    layout = _ONE_WIDE if wide else _ONE
+    value: float = layout.unpack_from(data, len(data) - layout.size)[0]
+    return None if value != value else value
+
+
+_ONE, _ONE_WIDE = struct.Struct("<f"), struct.Struct("<d")
+
+
 @dataclass(frozen=True, slots=True)
 class TreeRows:
     """The search tree of a job as numbers: solutions 0, 1, ... and their scores."""
