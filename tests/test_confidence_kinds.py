@@ -9,6 +9,7 @@ import pytest
 import torch
 from contract import Waiting, check_verifier, scored
 from fake_server import FakeServer
+from hf_fixtures import causal, saved
 from lab_fixtures import draws, random_gpt, some_problems
 
 from outthink.errors import UsageError
@@ -16,6 +17,7 @@ from outthink.lab import tokenizer
 from outthink.lab.engine import LabProposer
 from outthink.models.openai import OpenAIProposer
 from outthink.models.reread import Spread
+from outthink.models.transformers import HFProposer
 from outthink.models.uniform import from_uniform
 from outthink.types import END, Draw, Problem, Scores, Solution
 from outthink.verify.certainty import of_all, of_likeliest, self_certainty
@@ -178,3 +180,17 @@ def test_the_score_of_a_prefix_is_what_it_was_when_the_solution_goes_on():
     for kind in KINDS.values():
         one, other = scored(kind(engine), [whole, prefix])
         assert one.scores.steps[0] == pytest.approx(other.scores.steps[0], abs=1e-5)
+
+
+def test_transformers_tell_whole_distributions_too(tmp_path):
+    saved(tmp_path, causal())
+    engine = HFProposer.load(str(tmp_path))
+    draw = Draw(Solution.start(Problem("p", "1?")), END, 1.0, 7)
+    solution = engine.propose_batch([draw])[0].solution
+    (spread,) = engine.spread([solution])
+    (reread,) = engine.reread([solution], spread.vocabulary)
+    expected = [-np.mean(place) - math.log(spread.vocabulary) for place in reread.top_logprobs]
+    assert spread.divergences == pytest.approx(expected, abs=1e-5)
+    assert spread.computed_tokens == reread.computed_tokens > 0
+    (row,) = scored(self_certainty(engine), [solution])
+    assert row.scores == of_all(spread, solution.step_ends)
