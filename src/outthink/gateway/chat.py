@@ -228,8 +228,12 @@ async def _passed(kind: Kind, came: Received, gateway: Gateway, who: str) -> Res
     assert gateway.relay is not None
     async with AsyncExitStack() as held:
         turn = await held.enter_async_context(gateway.turn(who))
-        response = await gateway.relay.pass_on(kind.path, came.sent, came.body)
         heard = Overheard(len(came.sent))
+        try:
+            response = await gateway.relay.pass_on(kind.path, came.sent, came.body)
+        except asyncio.CancelledError:
+            gateway.charge(who, turn, heard.take())
+            raise
         if isinstance(response, Stream):
             response.hold(held.pop_all())
             response.overheard_by(heard.hear, lambda: gateway.charge(who, turn, heard.take()))

@@ -199,7 +199,7 @@ def _is_stream(reply: httpx.Response) -> bool:
 
 
 def _is_answer(content: bytes) -> bool:
-    """Whether it is the object that an answer is, and no error under the status of an answer."""
+    """Whether it is an object of JSON, and not an error under the status of an answer."""
     value = _read(content)
     return isinstance(value, dict) and not (value.get("error") and not value.get("choices"))
 
