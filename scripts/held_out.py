@@ -23,12 +23,13 @@ from outthink.policy.family import Dial, Family, Origin
 from outthink.policy.frontier import Frontier, best_of
 from outthink.policy.members import members_of
 from outthink.policy.menu import Stage
-from outthink.policy.read import trials
+from outthink.policy.read import menu, trials
 from outthink.policy.replay import play
 from outthink.policy.rules.fixed import Fixed
 from outthink.policy.trials import Trials
 from outthink.search import AnswerAggregation
 from outthink.study.sweep import reopened
+from outthink.types import LARGER
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 24, 32, 48, 64)
 AVERAGES = (1.5, 2, 3, 4, 6, 8, 12, 15, 24, 48)
@@ -103,7 +104,9 @@ def main() -> int:
     parser.add_argument("--splits", type=int, default=6, help="random halves of the problems")
     options = parser.parse_args()
     with reopened(options.store) as opened:
-        known = trials(opened.study)
+        # Generations of a larger model are not those of a small one.
+        small = [stage for stage in menu(opened.study) if LARGER not in stage.roles]
+        known = trials(opened.study, small)
     hows = [AnswerAggregation.MAJORITY]
     if options.votes:
         without = [replace(one, scores=np.full_like(one.scores, np.nan)) for one in known.sources]

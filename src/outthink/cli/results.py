@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from outthink.measure.arrays import Floats
     from outthink.measure.equivalence import Equivalence
     from outthink.measure.intervals import Interval
+    from outthink.policy.family import Family
     from outthink.policy.menu import Stage
     from outthink.policy.promise import Kept
     from outthink.policy.results import FitResult, SequentialFit, VersusBaseline
@@ -122,6 +123,14 @@ def print_sequential(fitted: SequentialFit) -> None:
             for saving, point in zip(fitted.savings, frontier.points, strict=True)
         ],
     )
+    if told := _plans(fitted.family):
+        print(f"\nwhere deciding was not worth one standard error more, it follows a plan: {told}")
+
+
+def _plans(family: Family) -> str:
+    """What the members do that are plans, with what each costs."""
+    plans = [(one.cost.mean, one.plan.told(family.menu)) for one in family.members if one.plan]
+    return "; ".join(f"at {cost:.3g} {told}" for cost, told in plans)
 
 
 def print_promises(kept: Sequence[Kept]) -> None:

@@ -155,6 +155,15 @@ def sequential(fit: SequentialFit) -> dict[str, Any]:
             }
             for saving, point in zip(fit.savings, frontier.points, strict=True)
         ],
+        "members": [
+            {
+                "price": member.price,
+                "promised_cost": asdict(member.cost),
+                "promised_accuracy": asdict(member.accuracy),
+                "plan": None if member.plan is None else member.plan.told(frontier.menu),
+            }
+            for member in fit.family.members
+        ],
         "baseline": frontier.baseline,
         "fixed": [
             {
