@@ -341,6 +341,14 @@ def test_what_cannot_be_done_is_refused_by_name(scripted, more, status, param):
     assert (told[0], told[1]["param"]) == (status, param)
 
 
+@pytest.mark.parametrize("more", [{"stop": ["x"]}, {"temperature": 0.7}])
+def test_what_the_labs_models_cannot_do_is_refused_by_name_with_the_way_out(lab, more):
+    status, error = refused(lab, {"model": "auto", "messages": ASKED, **more})
+    [param] = more
+    assert (status, error["param"]) == (400, param)
+    assert f"--ignore {param}" in error["message"]
+
+
 def test_what_says_nothing_is_let_through(scripted):
     ask(
         scripted.client,

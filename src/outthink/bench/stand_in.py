@@ -17,19 +17,22 @@ MODEL = "stand-in"
 _STEP = 0.6180339887498949
 """The golden ratio's part: its multiples, without their whole parts, are spread evenly."""
 _TOKENS = 64
+_MOST = 128
+"""Choices of one answer."""
 _WORDS = " ".join(["a word and another"] * 16)
 
 
 def takes_s(seed: int, mean_s: float) -> float:
     """Seconds that the answer to a request of this seed takes: from half to one and a half times
     the mean."""
-    return mean_s * (0.5 + (seed * _STEP) % 1.0)
+    return mean_s * (0.5 + (seed % (1 << 32) * _STEP) % 1.0)
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a chat: its text begins with the seed."""
-    seed, tokens = int(body.get("seed", 0)), int(body.get("max_tokens", _TOKENS))
-    count = int(body.get("n", 1))
+    """The answer to a chat: its text begins with the seed. Of what it cannot read it takes the
+    usual."""
+    seed, tokens = _number(body, "seed", 0), _number(body, "max_tokens", _TOKENS)
+    count = max(1, min(_MOST, _number(body, "n", 1)))
     message = {"role": "assistant", "content": f"{seed} {_WORDS}"}
     return {
         "id": f"chatcmpl-{seed}",
@@ -46,6 +49,11 @@ def answer(body: dict[str, Any]) -> dict[str, Any]:
             "total_tokens": 16 + count * tokens,
         },
     }
+
+
+def _number(body: dict[str, Any], name: str, usual: int) -> int:
+    value = body.get(name)
+    return value if type(value) is int else usual
 
 
 @dataclass(eq=False)

@@ -145,6 +145,12 @@ _REFUSALS: _Refusals = {
 }
 
 
+_ANSWERED: dict[str, Any] = {
+    "description": "The answer, whole or streamed.",
+    "content": {_JSON: {"schema": {"type": "object"}}, "text/event-stream": {}},
+}
+
+
 def _body(kind: type[BaseModel]) -> dict[str, Any]:
     schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
     inner = schema.pop("$defs", {})
@@ -156,7 +162,8 @@ def _body(kind: type[BaseModel]) -> dict[str, Any]:
 
 def _add_answers(made: FastAPI) -> None:
     def about(kind: type[BaseModel]) -> dict[str, Any]:
-        told = {"responses": _REFUSALS, "openapi_extra": _body(kind)}
+        answers = _REFUSALS if kind is Feedback else {200: _ANSWERED, **_REFUSALS}
+        told = {"responses": answers, "openapi_extra": _body(kind)}
         return {**told, "response_class": JSONResponse}
 
     @made.post("/v1/chat/completions", **about(ChatRequest))

@@ -199,8 +199,8 @@ def _framing(
     if heat == 0 and "temperature" not in ignore:
         raise unsupported(
             "temperature",
-            "0 draws one answer again and again; leave it out, or ask for one answer with "
-            "reasoning_effort 'none'",
+            "0 draws one answer again and again; leave it out, or have it left out (outthink serve "
+            "--ignore temperature), or ask for one answer with reasoning_effort 'none'",
         )
     framing = Framing(earlier, "", heat or None, most, stop)
     if framing.temperature == 1.0:

@@ -58,6 +58,12 @@ def unsupported(param: str, instead: str) -> Refused:
     return wrong(f"'{param}' is not supported here: {instead}", param, "unsupported_parameter")
 
 
+def unsupported_by_lab(param: str) -> Refused:
+    """A parameter that would change how the lab's models draw."""
+    instead = f"leave it out, or have it left out: outthink serve --ignore {param}"
+    return unsupported(param, f"the lab's models draw in one way; {instead}")
+
+
 def of(error: Exception) -> Refused:
     """How an error of ours is told to a client."""
     if isinstance(error, Refused):

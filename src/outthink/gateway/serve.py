@@ -158,6 +158,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host.strip("[]"), port))
+        # Whoever is told the address may ask at once.
+        listening.listen()
     except OSError as error:
         listening.close()
         raise RunError(

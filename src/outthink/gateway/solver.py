@@ -18,7 +18,7 @@ from outthink.errors import ContextError, DeadlineError, ServerError, ServerRefu
 from outthink.gateway import refused
 from outthink.gateway.asked import Asked, Fixed, Follow
 from outthink.gateway.progress import Counted, Decided, Judged, Progress, Thought, Wrote
-from outthink.gateway.refused import Refused, wrong
+from outthink.gateway.refused import Refused, unsupported_by_lab, wrong
 from outthink.gateway.settings import EFFORTS, Settings
 from outthink.grade import grading
 from outthink.models.local import is_local
@@ -128,6 +128,12 @@ class Solver:
         """The question. Raises `UsageError` for what the model does not read."""
         if self.any_text:
             return asked.problem()
+        for param, told in (
+            ("temperature", asked.framing.temperature),
+            ("stop", asked.framing.stop),
+        ):
+            if told:
+                raise unsupported_by_lab(param)
         framing = replace(asked.framing, most_tokens=None)
         if asked.framing.most_tokens and asked.framing.most_tokens < _LAB_TOKENS:
             raise wrong(f"the lab's answers take up to {_LAB_TOKENS} tokens", "max_tokens")
