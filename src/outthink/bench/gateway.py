@@ -42,7 +42,8 @@ _PATIENCE_S = 120.0
 _KEYS = {"many": 3, "few": 1}
 """Names of the keys of a crowd, and in what ratio their clients are."""
 _AT_ONCE = 64
-"""Requests that the gateway answers at a time, of a crowd."""
+"""Requests that the gateway answers at a time, of a crowd; of a small one a tenth of its clients,
+or there would be no line to share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def crowd(load: Load, for_s: float) -> dict[str, Any]:
         place = Path(held.enter_context(tempfile.TemporaryDirectory())) / "keys.json"
         keys = {name: _key(place, name) for name in _KEYS}
         words = ("--keys", str(place), "--waiting", str(load.concurrency))
-        _, gateway = _both(held, load.seconds, *words, "--at-once", str(_AT_ONCE))
+        at_once = max(1, min(_AT_ONCE, load.concurrency // 10))
+        _, gateway = _both(held, load.seconds, *words, "--at-once", str(at_once))
         return asyncio.run(_crowd(load, for_s, gateway, keys))
 
 

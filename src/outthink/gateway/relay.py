@@ -32,6 +32,16 @@ MOST_BYTES = 64 << 20
 LOG = logging.getLogger("outthink.gateway")
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A request that is under way."""
+
+    client: httpx.AsyncClient
+    reply: httpx.Response
+    is_read: bool = False
+    """To its end: the connection can take another request."""
+
+
 @dataclass(eq=False)
 class Relay:
     """To one model of one server. Which server is said where the gateway is started, never by a
@@ -61,11 +71,12 @@ class Relay:
         """
         request_body = sent if body.get("model") == self.model else self._named(body)
         async with AsyncExitStack() as held:
-            reply = await self._ask(path, request_body, held)
+            asked = await self._ask(path, request_body, held)
+            reply = asked.reply
             headers = _of_clients(reply.headers)
             if _is_stream(reply):
-                return Stream(self._events(reply, turn), held.pop_all(), headers=headers)
-            content = await self._whole(reply)
+                return Stream(self._events(asked, turn), held.pop_all(), headers=headers)
+            content = await self._whole(asked)
         answer = _answer(content) if 200 <= reply.status_code < 300 else None
         if answer is not None:
             turn.tokens = _tokens(answer)
@@ -74,7 +85,7 @@ class Relay:
         told, content = self._error(path, said)
         return Response(content, told.status, headers | _JSON)
 
-    async def _ask(self, path: str, content: bytes, held: AsyncExitStack) -> httpx.Response:
+    async def _ask(self, path: str, content: bytes, held: AsyncExitStack) -> _Asked:
         """A reply whose head has come; `held` keeps its connection."""
         # As in `HttpClient`: one connection a client, since a pool goes through all of them.
         client = self._idle.pop() if self._idle else self._client()
@@ -86,8 +97,9 @@ class Relay:
         except BaseException:
             await client.aclose()
             raise
-        held.push_async_callback(self._leave, client, reply)
-        return reply
+        asked = _Asked(client, reply)
+        held.push_async_callback(self._leave, asked)
+        return asked
 
     def _failed(self, error: httpx.HTTPError) -> Refused:
         if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
@@ -95,11 +107,11 @@ class Relay:
         LOG.warning("%s cannot be reached (%s)", self._root, type(error).__name__)
         return refused.upstream(None, is_own=True)
 
-    async def _whole(self, reply: httpx.Response) -> bytes:
+    async def _whole(self, asked: _Asked) -> bytes:
         """All of a reply. Raises `Refused` where it breaks off, or does not end."""
         parts, length = [], 0
         try:
-            async for part in reply.aiter_bytes():
+            async for part in asked.reply.aiter_bytes():
                 length += len(part)
                 if length > MOST_BYTES:
                     raise Refused(
@@ -108,14 +120,16 @@ class Relay:
                 parts.append(part)
         except httpx.HTTPError as error:
             raise self._failed(error) from error
+        asked.is_read = True
         return b"".join(parts)
 
-    async def _events(self, reply: httpx.Response, turn: Turn) -> AsyncGenerator[bytes, None]:
+    async def _events(self, asked: _Asked, turn: Turn) -> AsyncGenerator[bytes, None]:
         """A stream as it comes; where it breaks off, its last event is an error."""
         try:
-            async for part in reply.aiter_bytes():
+            async for part in asked.reply.aiter_bytes():
                 turn.tokens += part.count(b"data:")
                 yield part
+            asked.is_read = True
         except httpx.HTTPError as error:
             # What came may have ended within an event.
             yield b"\n\n" + sse(self._failed(error).body)
@@ -165,13 +179,12 @@ class Relay:
             trust_env=httpx.URL(self._root).host not in ("localhost", "127.0.0.1", "::1"),
         )
 
-    async def _leave(self, client: httpx.AsyncClient, reply: httpx.Response) -> None:
-        whole = reply.is_stream_consumed
-        await reply.aclose()
-        if whole:
-            self._idle.append(client)
+    async def _leave(self, asked: _Asked) -> None:
+        if asked.is_read:
+            await asked.reply.aclose()
+            self._idle.append(asked.client)
         else:
-            await client.aclose()  # and with its connection the server's work
+            await asked.client.aclose()  # and with its connection the server's work
 
     async def aclose(self) -> None:
         """Close all connections."""
