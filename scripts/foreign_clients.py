@@ -166,7 +166,7 @@ def by_inspect(problems, *, url, model, seed, place):
     samples = [Sample(input=one.prompt, target=one.reference, id=one.id) for one in problems]
     task = Task(dataset=MemoryDataset(samples), solver=generate(), scorer=pattern(LAST))
     asked = get_model(
-        f"openai-api/outthink/{model}", base_url=f"{url}/v1", api_key="none", memoize=False
+        f"openai-api/gateway/{model}", base_url=f"{url}/v1", api_key="none", memoize=False
     )
     [log] = evaluate(
         task,
