@@ -94,8 +94,11 @@ def is_over(served):
     return True
 
 
+DRAWING = (PATH, "/v1/completions")
+
+
 def drawn(path, body):
-    return path in (PATH, "/v1/completions")
+    return path in DRAWING
 
 
 # Clients -----------------------------------------------------------------------------------------
@@ -104,12 +107,15 @@ def drawn(path, body):
 @pytest.mark.parametrize("model", [PASSED, SEARCHED])
 @pytest.mark.parametrize("streams", [False, True])
 def test_a_client_that_goes_ends_what_its_request_spends(served, upstream, model, streams):
-    upstream.hangs = drawn
+    upstream.hangs, asked = drawn, len(upstream.requests)
     with connect(served) as connection:
         connection.sendall(written(model, {"stream": streams}))
         assert upstream.waits.wait(SECONDS)
     assert upstream.left.wait(SECONDS)
     assert is_over(served)
+    assert sum(path in DRAWING for path, _ in upstream.requests[asked:]) == 1
+    upstream.hangs = None
+    assert works(served)
 
 
 def test_a_client_that_goes_within_a_stream_ends_it(served, upstream):
