@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 MODEL = "made/up"
-EOS, ROLE, TURN_END = 0, {"system": 300, "user": 301, "assistant": 302}, 303
+EOS, ROLE, TURN_END = 0, {"system": 300, "user": 301, "assistant": 302, "tool": 304}, 303
 PIECES = {
     260: "So",
     261: ".\n\n",
@@ -54,7 +54,8 @@ def ids_of(text):
 def rendered(messages):
     ids = []
     for turn in messages:
-        ids += [ROLE[turn["role"]], *ids_of(turn["content"]), TURN_END]
+        called = json.dumps(turn["tool_calls"]) if "tool_calls" in turn else ""
+        ids += [ROLE[turn["role"]], *ids_of((turn["content"] or "") + called), TURN_END]
     return [*ids, ROLE["assistant"]]
 
 
@@ -145,7 +146,8 @@ class FakeServer:
     key: str | None = None
     models: tuple = (MODEL,)
     lacks: frozenset = frozenset()
-    """What this server does not do: seed, n, logprobs, token_ids, cached_tokens, or a path."""
+    """What this server does not do: seed, n, logprobs, token_ids, cached_tokens, tools, or a
+    path."""
     faults: list = field(default_factory=list)
     """Of the requests to come, one each; `None` is none."""
     usage: Counter = field(default_factory=Counter)
@@ -171,8 +173,13 @@ class FakeServer:
     """What a chat answers to the text of its last turn, where that is given."""
     writes: object = None
     """What the model writes after the text that it has written, in place of what is made up."""
+    replies: object = None
+    """(body, seed) -> the message of a chat, in place of what is made up; or it and the reason why
+    it ended."""
     headers: str = ""
     """Further ones of every answer, each ended by a new line."""
+    holds: object = None
+    """(path, body) -> an event that is waited for before the answer, or `None`."""
     hangs: object = None
     """(path, body) -> whether this request is never answered."""
     raw: object = None
@@ -256,6 +263,9 @@ class FakeServer:
                 writer.close()
                 await writer.wait_closed()
                 return False
+            held = None if self.holds is None else self.holds(path, body)
+            if held is not None:
+                await asyncio.to_thread(held.wait)
             if fault == "reset":
                 return False
             if self.lost and self.lost in json.dumps((body or {}).get("messages", "")):
@@ -432,8 +442,12 @@ class FakeServer:
         if most is None or ("max_tokens" in self.lacks and "max_tokens" in body):
             return 400, {"error": {"message": "use max_completion_tokens"}}
         prompt = rendered(body["messages"])
+        if "tools" in body and "tools" not in self.lacks:
+            prompt = [*ids_of(json.dumps(body["tools"])), *prompt]
         if refused := self._too_long(prompt):
             return refused
+        if self.replies is not None:
+            return 200, self._replied(body, prompt, counts)
         if self.says is None:
             rows = self._rows(prompt, body, most, None)
             texts = [text_of(tokens) for tokens, _ in rows]
@@ -451,6 +465,17 @@ class FakeServer:
             for index, (tokens, why) in enumerate(rows)
         ]
         return 200, {"choices": choices, "usage": usage}
+
+    def _replied(self, body, prompt, counts):
+        first, choices, rows = body.get("seed", 1), [], []
+        for index in range(body.get("n", 1)):
+            message = self.replies(body, first + index)
+            usual = "tool_calls" if "tool_calls" in message else "stop"
+            message, why = message if isinstance(message, tuple) else (message, usual)
+            message = {"role": "assistant", "content": None, **message}
+            choices.append({"index": index, "message": message, "finish_reason": why})
+            rows.append((ids_of(json.dumps(message)), why))
+        return {"choices": choices, "usage": self._count(counts, prompt, rows)}
 
     _vllm_chat_completions = _chat_chat_completions
     _llamacpp_chat_completions = _chat_chat_completions

@@ -122,6 +122,22 @@ def a_fit(worth: float = 0.0, count: int = PROBLEMS) -> SequentialFit:
     return SequentialFit(family, frontier, found, trials)
 
 
+def of_votes(price: float, engines: dict[str, str], spec: dict[str, str]) -> Family:
+    """A policy of one price whose stages are votes alone, fitted with these engines."""
+    family = a_fit().family
+    [member] = [one for one in family.members if one.price == price]
+    menu = (Stage("majority", 2), Stage("first_finish(k=3)", 4))
+    [curve, *_] = family.chances.curves.values()
+    return replace(
+        family,
+        menu=menu,
+        runs=(32, 32),
+        chances=Chances({stage.source: curve for stage in menu}, family.chances.weights),
+        members=(member,),
+        provenance=replace(family.provenance, engines=engines, spec=spec),
+    )
+
+
 def never(fit: SequentialFit) -> SequentialFit:
     """The same where no fixed strategy is ever as accurate on any problem."""
     fixed = tuple(replace(curve, accuracy=0.1 * curve.accuracy) for curve in fit.frontier.fixed)

@@ -65,9 +65,17 @@ def test_temperature_length_and_stop_of_a_problem_reach_the_server():
     assert all(len(solution.tokens) <= 7 for solution in candidates)
 
 
-def test_a_search_refuses_tools_by_name():
+def test_a_model_that_is_asked_by_token_ids_refuses_tools():
+    framing = Framing(reply='{"tools": [{}]}')
     with FakeServer("vllm") as server, pytest.raises(UsageError, match="tools"):
-        drawn(server.url, Problem("a", "2 + 2", framing=Framing(tools="[{}]")))
+        drawn(server.url, Problem("a", "2 + 2", framing=framing))
+
+
+def test_what_stands_around_a_prompt_is_in_its_whole_text():
+    framing = Framing(EARLIER[1:], (Turn("tool", "7", '{"role":"tool"}'),), '{"tools":[]}')
+    assert Problem("a", "2 + 2", framing=framing).whole == (
+        'user: Hello\n\nassistant: Hi.\n\n2 + 2\n\ntool: {"role":"tool"}\n\nreply: {"tools":[]}'
+    )
 
 
 def test_a_store_keeps_the_conversation_with_the_prompt(tmp_path):

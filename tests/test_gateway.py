@@ -334,6 +334,8 @@ def _events(served, body):
         ({"model": "hf:scripted:evil.py:search@4"}, 400, "model"),
         ({"outthink": {"strategy": "evil.py:search"}}, 400, "model"),
         ({"outthink": {"price": 0.1}}, 400, "outthink"),
+        ({"outthink": {"answers": "os:system"}}, 400, "outthink"),
+        ({"outthink": {"answers": "tools-os:system"}}, 400, "outthink"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(scripted, more, status, param):
@@ -466,6 +468,22 @@ def test_a_stream_shows_signs_of_life():
         with httpx.stream("POST", f"{served.url}/v1/chat/completions", json=body) as told:
             lines = list(told.iter_lines())
     assert ": thinking" in lines and lines[-2] == "data: [DONE]"
+
+
+# Limits -----------------------------------------------------------------------------------------
+
+
+def test_an_operator_says_how_many_answers_and_calls_one_request_may_have():
+    with Serving(Settings(Scripted(), limits=Limits(choices=2, calls=6))) as served:
+        body = {"model": "hf:scripted:majority@3", "messages": SAYS}
+        assert len(ask(served.client, SAYS, body["model"], n=2).choices) == 2
+        status, error = refused(served, {**body, "n": 3})
+        assert (status, error["code"], error["param"]) == (400, "too_many_answers", "n")
+        more = {**body, "model": "hf:scripted:majority@4", "n": 2}
+        status, error = refused(served, more)
+        assert (status, error["code"]) == (400, "too_many_calls")
+        told = list(_events(served, {**more, "stream": True}))
+        assert told[-1]["error"]["code"] == "too_many_calls"
 
 
 # Who may ask -------------------------------------------------------------------------------------

@@ -7,7 +7,17 @@ from outthink.errors import UsageError
 
 
 def test_every_name_has_a_grader_an_extractor_and_a_canonical_form():
-    assert grade.names() == ("exact", "text", "number", "math", "choice", "code", "reasoning-gym")
+    assert grade.names() == (
+        "exact",
+        "text",
+        "number",
+        "math",
+        "choice",
+        "code",
+        "reasoning-gym",
+        "json",
+        "tools",
+    )
     for name in grade.names():
         found = grade.grading(name)
         assert found.name == name

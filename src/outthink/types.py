@@ -28,8 +28,11 @@ class Turn:
     """One turn of a conversation."""
 
     role: str
-    """`system`, `user` or `assistant`."""
+    """`system`, `user`, `assistant` or `tool`."""
     text: str
+    message: str = ""
+    """All of it, as JSON of a chat API, where it is more than its text: calls of tools, and what
+    came of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,22 @@ class Framing:
 
     earlier: tuple[Turn, ...] = ()
     """What was said before the prompt, oldest first, system text included."""
-    tools: str = ""
-    """Functions that the model may call, as JSON of a chat API; empty for none."""
+    later: tuple[Turn, ...] = ()
+    """What was said after the prompt, oldest first: tools that were called, and what came of it."""
+    reply: str = ""
+    """How the reply has to be made, as fields of a chat API in JSON: tools that may be called, the
+    format of an answer; empty for text."""
     temperature: float | None = None
     """In place of a search's own, wherever that is above 0."""
     most_tokens: int | None = None
     """Of one solution, below what the engine allows anyway."""
     stop: tuple[str, ...] = ()
     """Ends an answer, beside the model's end mark."""
+
+    @property
+    def needs_chat(self) -> bool:
+        """Whether it can be asked of a chat API alone, and by no token ids."""
+        return bool(self.reply) or any(turn.message for turn in (*self.earlier, *self.later))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +71,13 @@ class Problem:
 
     @property
     def whole(self) -> str:
-        """The prompt, and before it what was said earlier, as one text."""
-        turns = [f"{turn.role}: {turn.text}\n\n" for turn in self.framing.earlier]
-        return "".join([*turns, self.prompt])
+        """The prompt with all that was said around it, and how the reply has to be made, as one
+        text."""
+        framing = self.framing
+        before = [f"{turn.role}: {turn.message or turn.text}\n\n" for turn in framing.earlier]
+        after = [f"\n\n{turn.role}: {turn.message or turn.text}" for turn in framing.later]
+        how = f"\n\nreply: {framing.reply}" if framing.reply else ""
+        return "".join([*before, self.prompt, *after, how])
 
 
 @dataclass(slots=True)

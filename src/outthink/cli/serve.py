@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ HOST, PORT = "127.0.0.1", 8080
   outthink serve --host 0.0.0.0 --keys keys.json --policy policy.json --store requests.store
 
 Then any client of OpenAI, with http://localhost:8080/v1 as its base URL and 'auto' as its model.
-SIGHUP reads the policy again; SIGTERM finishes the answers under way. See docs/gateway.md.""",
+SIGHUP reads policy and keys again; SIGTERM finishes the answers under way. See docs/gateway.md.""",
 )
 @options.option(
     "--policy",
@@ -65,7 +66,7 @@ SIGHUP reads the policy again; SIGTERM finishes the answers under way. See docs/
 @options.option(
     "--grader",
     metavar="NAME",
-    help="Finds answers: number, math, choice, code, exact, text or reasoning-gym.",
+    help="Finds answers: number, math, choice, code, exact, text, json or reasoning-gym.",
     usual="the policy's; without one text, for which an answer is all that a model wrote",
 )
 @options.option("--host", default=HOST, metavar="HOST", help="Where to listen.")
@@ -83,11 +84,27 @@ SIGHUP reads the policy again; SIGTERM finishes the answers under way. See docs/
     help="Who may ask, as 'outthink key' makes it; needed where others reach the host.",
 )
 @options.option(
+    "--spent",
+    type=reads.PATH,
+    metavar="FILE",
+    help="Keeps what users with limits have spent.",
+    usual="beside the keys",
+)
+@options.option(
     "--store", type=reads.PATH, metavar="STORE", help="Keeps all that is drawn.", usual="nowhere"
 )
 @options.count("--at-once", 64, "Requests that are answered at a time.")
 @options.count("--waiting", 256, "Requests that may wait; others are told to come again (429).")
 @options.count("--most-budget", 256, "Generations that a request may ask a strategy for.")
+@options.count("--most-answers", 16, "Answers that a request may ask for (n).")
+@options.count("--most-calls", 16384, "Rows that models may write for a request.")
+@options.option(
+    "--grace",
+    type=reads.ABOVE_0,
+    metavar="S",
+    default=60.0,
+    help="Seconds that answers under way have once it is told to stop.",
+)
 @options.option(
     "--ignore",
     multiple=True,
@@ -109,10 +126,14 @@ def serve(
     host: str,
     port: int,
     keys: Path | None,
+    spent: Path | None,
     store: Path | None,
     at_once: int,
     waiting: int,
     most_budget: int,
+    most_answers: int,
+    most_calls: int,
+    grace: float,
     ignore: tuple[str, ...],
     log_requests: bool,
     seed: int,
@@ -128,7 +149,15 @@ def serve(
 
     known, followed = _models(models, policy, strategy)
     late = known.asking.deadline_s
-    limits = Limits(at_once, waiting, most_budget, deadline_s=late or Limits().deadline_s)
+    limits = Limits(
+        at_once,
+        waiting,
+        most_budget,
+        most_answers,
+        most_calls,
+        deadline_s=late or Limits().deadline_s,
+        grace_s=grace,
+    )
     settings = Settings(
         known,
         followed,
@@ -140,6 +169,7 @@ def serve(
         seed,
         store,
         keys,
+        spent,
         frozenset(ignore),
         limits,
     )
@@ -148,6 +178,7 @@ def serve(
     def started(url: str, opened: Gateway) -> None:
         if as_json:
             print_json({"url": url, "model": opened.solver.name, "policy": str(followed or "")})
+            sys.stdout.flush()  # whoever reads it waits for it
         _say(url, opened, settings)
 
     run(settings, host, port, started)

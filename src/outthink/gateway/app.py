@@ -127,7 +127,12 @@ _REFUSALS: _Refusals = {
         (413, "Too long, for the gateway or for the model (`upstream_refused`)."),
         (415, "No JSON."),
         (422, "The model's server cannot make sense of it (`upstream_refused`)."),
-        (429, "Too many wait (`too_many_requests`), or the model is busy (`upstream_busy`)."),
+        (
+            429,
+            "Too many wait (`too_many_requests`), the key has spent what it may within a minute or "
+            "a day (`rate_limit_exceeded`, `insufficient_quota`), or the model is busy "
+            "(`upstream_busy`).",
+        ),
         ("4XX", "Whatever else the model's own server refuses, as it says it."),
         (
             502,
@@ -137,8 +142,8 @@ _REFUSALS: _Refusals = {
         ),
         (
             503,
-            "The model's server is overloaded, or starts (`upstream_unavailable`); or what is "
-            "drawn cannot be kept (`store`).",
+            "The model's server is overloaded, or starts (`upstream_unavailable`); what is drawn "
+            "cannot be kept (`store`); or the gateway stops (`shutting_down`).",
         ),
         (504, "The deadline came before any answer (`deadline`), or the model took too long."),
     )

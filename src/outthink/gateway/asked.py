@@ -6,9 +6,11 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from outthink.errors import UsageError
+from outthink.gateway import tools
 from outthink.gateway.refused import Refused, unsupported, wrong
 from outthink.gateway.settings import EFFORTS, Limits
 from outthink.gateway.wire import ChatRequest, CompletionRequest, Message, Options, Sampling
+from outthink.grade import names
 from outthink.policy.family import Dial
 from outthink.search import strategy
 from outthink.types import Framing, Problem, Turn
@@ -140,14 +142,25 @@ def chat(
     _refuse_chat(request, ignore)
     if len(request.messages) > limits.messages:
         raise wrong(f"{len(request.messages)} messages; {limits.messages} are allowed", "messages")
-    *earlier, last = [_turn(message, n) for n, message in enumerate(request.messages)]
-    if last.role != "user":
-        raise wrong(
-            f"the last message is of role {last.role!r}; end with one of 'user'", "messages"
-        )
+    turns = _one_system([_turn(message, n) for n, message in enumerate(request.messages)])
+    last = _question(turns)
     most = request.max_completion_tokens or request.max_tokens
-    framing = _framing(request, tuple(_one_system(earlier)), most, ignore)
-    return _asked(request, last.text, framing, way, limits)
+    framing = _framing(request, tuple(turns[:last]), most, ignore)
+    framing = replace(framing, later=tuple(turns[last + 1 :]), reply=tools.reply(request, ignore))
+    return _asked(request, turns[last].text, framing, way, limits)
+
+
+def _question(turns: list[Turn]) -> int:
+    """The place of the last turn of the user. Raises `Refused` where no answer is due."""
+    if turns[-1].role not in ("user", "tool"):
+        raise wrong(
+            f"the last message is of role {turns[-1].role!r}; end with one of 'user', or of 'tool'",
+            "messages",
+        )
+    places = [place for place, turn in enumerate(turns) if turn.role == "user"]
+    if not places:
+        raise wrong("no message is of role 'user'; add what is asked", "messages")
+    return places[-1]
 
 
 def completion(
@@ -172,7 +185,14 @@ def _is_one(prompt: object) -> bool:
 def _asked(request: Sampling, prompt: str, framing: Framing, way: Way, limits: Limits) -> Asked:
     choices, options = request.n or 1, request.outthink
     if choices > limits.choices:
-        raise wrong(f"n is {choices}; {limits.choices} are allowed", "n")
+        raise wrong(
+            f"n is {choices}, and one request gets up to {limits.choices} answers; send several",
+            "n",
+            "too_many_answers",
+        )
+    if options.answers not in (None, *names()):
+        # Another name may be code of this machine: nothing for a stranger to choose.
+        raise wrong(f"answers {options.answers!r} is none of {', '.join(names())}", "outthink")
     told = request.stream_options
     if told is not None and not request.stream:
         raise wrong("stream_options goes with 'stream': true alone", "stream_options")
@@ -202,7 +222,7 @@ def _framing(
             "0 draws one answer again and again; leave it out, or have it left out (outthink serve "
             "--ignore temperature), or ask for one answer with reasoning_effort 'none'",
         )
-    framing = Framing(earlier, "", heat or None, most, stop)
+    framing = Framing(earlier, temperature=heat or None, most_tokens=most, stop=stop)
     if framing.temperature == 1.0:
         framing = replace(framing, temperature=None)
     dropped = {name: _EMPTY[name] for name in _EMPTY if _NAMES[name] & ignore}
@@ -220,12 +240,15 @@ _NAMES = {
 def _turn(message: Message, number: int) -> Turn:
     """A message as a turn; `developer` is what `system` is called by now."""
     where = f"messages[{number}]"
-    if message.role in ("tool", "function") or message.tool_calls or message.function_call:
-        raise unsupported(where, f"tools can be used with {_PASSING}")
+    if message.role == "function" or message.function_call:
+        raise unsupported(where, "functions are called tools by now; write tool_calls")
     if message.audio is not None:
         raise unsupported(where, f"audio can be used with {_PASSING}")
     role = "system" if message.role == "developer" else message.role
-    return Turn(role, _text(message, where))
+    if not tools.is_more_than_text(message):
+        return Turn(role, _text(message, where))
+    text = "" if message.content is None else _text(message, where)
+    return Turn(role, text, tools.message(message, text))
 
 
 _PASSING = "the model's own answer alone; give reasoning_effort 'none'"
@@ -269,11 +292,8 @@ def _refuse_chat(request: ChatRequest, ignore: frozenset[str]) -> None:
 _CHAT: dict[str, tuple[object, ...]] = {
     "logprobs": (False,),
     "top_logprobs": (0,),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
     "functions": ([],),
     "function_call": ("none", "auto"),
-    "response_format": ({"type": "text"},),
     "store": (False,),
     "service_tier": ("auto", "default"),
     "modalities": (["text"],),

@@ -18,6 +18,7 @@ from outthink.gateway import asked as asking
 from outthink.gateway import refused, reply
 from outthink.gateway.asked import Asked, Pass
 from outthink.gateway.gateway import Gateway
+from outthink.gateway.overheard import Overheard
 from outthink.gateway.progress import Thought
 from outthink.gateway.refused import Refused, wrong
 from outthink.gateway.stream import GONE, Stream, read_body, until_gone, with_silence
@@ -172,7 +173,8 @@ def _said_in_chat(head: reply.Head, part: Any, thoughts: dict[int, Thought]) -> 
         return [reply.sse(reply.chunk(head, number, {"reasoning_content": words}))] if words else []
     thoughts[number] = told
     lines = told.text.splitlines(keepends=True)
-    pieces = [reply.chunk(head, number, {"content": line}) for line in lines]
+    deltas = [*({"content": line} for line in lines), *reply.called(told)]
+    pieces = [reply.chunk(head, number, delta) for delta in deltas]
     last = reply.chunk(head, number, {}, reply.reason(told))
     return [*map(reply.sse, pieces), reply.sse({**last, "outthink": reply.about(told)})]
 
@@ -226,7 +228,16 @@ async def _passed(kind: Kind, came: Received, gateway: Gateway, who: str) -> Res
     assert gateway.relay is not None
     async with AsyncExitStack() as held:
         turn = await held.enter_async_context(gateway.turn(who))
-        response = await gateway.relay.pass_on(kind.path, came.sent, came.body, turn)
+        heard = Overheard(len(came.sent))
+        try:
+            response = await gateway.relay.pass_on(kind.path, came.sent, came.body)
+        except asyncio.CancelledError:
+            gateway.charge(who, turn, heard.take())
+            raise
         if isinstance(response, Stream):
             response.hold(held.pop_all())
+            response.overheard_by(heard.hear, lambda: gateway.charge(who, turn, heard.take()))
+        elif response.status_code < 400:
+            heard.hear(bytes(response.body))
+            gateway.charge(who, turn, heard.take())
         return response

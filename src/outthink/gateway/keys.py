@@ -11,27 +11,35 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from outthink.errors import UsageError
+from outthink.gateway.spent import Allowance
 
 _PREFIX = "sk-outthink-"
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Names of users, by the hash of their key."""
+    """Names of users, by the hash of their key, and what each may spend."""
 
     by_hash: Mapping[str, str]
+    allowed: Mapping[str, Allowance]
 
     @classmethod
     def read(cls, path: Path) -> Keys:
         """The keys in a file. Raises `UsageError` where it cannot be read, or holds none."""
-        by_name = _read(path)
-        if not by_name:
+        users = _read(path)
+        if not users:
             raise UsageError(f"{path} holds no key; make one, with 'outthink key NAME -o {path}'")
-        return cls({told: name for name, told in by_name.items()})
+        by_hash = {user.key: name for name, user in users.items()}
+        return cls(by_hash, {name: user.allowance for name, user in users.items()})
+
+    @property
+    def has_limits(self) -> bool:
+        return any(one != Allowance() for one in self.allowed.values())
 
     def name(self, key: str) -> str | None:
         """Whose key this is; `None` for nobody's. Every key is compared, whichever fits."""
@@ -42,7 +50,19 @@ class Keys:
         return name
 
 
-def add(path: Path, name: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _User:
+    key: str
+    """Its hash."""
+    allowance: Allowance
+
+    @property
+    def as_json(self) -> str | dict[str, Any]:
+        limits = {name: value for name, value in asdict(self.allowance).items() if value}
+        return {"key": self.key, **limits} if limits else self.key
+
+
+def add(path: Path, name: str, allowance: Allowance = Allowance()) -> str:  # noqa: B008 - frozen
     """Make a key for a user and keep its hash; the key itself is kept nowhere.
 
     Raises `UsageError` where the user has one.
@@ -55,21 +75,30 @@ def add(path: Path, name: str) -> str:
     key = _PREFIX + secrets.token_urlsafe(32)
     part = path.with_name(f"{path.name}.part")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(json.dumps({**known, name: _hash(key)}, indent=1) + "\n")
+        users = {**known, name: _User(_hash(key), allowance)}
+        told = {name: user.as_json for name, user in users.items()}
+        file.write(json.dumps(told, indent=1) + "\n")
     os.replace(part, path)
     return key
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, _User]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        return {name: _user(told) for name, told in data.items()}
     except OSError as error:
         raise UsageError(f"cannot read keys {path}: {error.strerror}; correct the path") from error
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: is no file of keys; make one with 'outthink key'") from error
-    if not isinstance(data, dict) or not all(isinstance(told, str) for told in data.values()):
-        raise UsageError(f"{path}: is no file of keys; make one with 'outthink key'")
-    return data
+
+
+def _user(told: Any) -> _User:
+    """A user as the file has it: a hash, or a hash with limits."""
+    limits = dict(told) if isinstance(told, dict) else {"key": told}
+    key = limits.pop("key", None)
+    if not isinstance(key, str) or not all(type(n) is int and n > 0 for n in limits.values()):
+        raise ValueError("no key, or a limit that is no number above 0")
+    return _User(key, Allowance(**limits))
 
 
 def _hash(key: str) -> str:

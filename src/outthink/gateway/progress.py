@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from outthink.grade.calls import Call
 from outthink.policy.live import Decision
 from outthink.types import Scores, Usage
 
@@ -74,3 +75,5 @@ class Thought:
     number: int | None = None
     """Of the solution that was chosen, in the tree of `Wrote`."""
     trace: tuple[Wrote | Judged, ...] = field(default=(), repr=False)
+    calls: tuple[Call, ...] = ()
+    """Of tools, where the answer calls any."""

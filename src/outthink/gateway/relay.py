@@ -13,7 +13,6 @@ import httpx
 from starlette.responses import Response
 
 from outthink.gateway import refused
-from outthink.gateway.line import Turn
 from outthink.gateway.refused import Refused
 from outthink.gateway.reply import sse
 from outthink.gateway.stream import Stream
@@ -60,10 +59,9 @@ class Relay:
         secure = self._root.startswith("https")
         self._verify = httpx.create_ssl_context() if secure else False
 
-    async def pass_on(self, path: str, sent: bytes, body: dict[str, Any], turn: Turn) -> Response:
+    async def pass_on(self, path: str, sent: bytes, body: dict[str, Any]) -> Response:
         """The reply to a request whose body is `sent`, which says `body`; an error of the request's
-        own is passed on as well. `turn` is told what was written: as the server counts it, or of a
-        stream an event a token.
+        own is passed on as well.
 
         A stream is passed on as it comes, anything else once all of it is there, so that half a
         reply is an error and not an answer. Raises `Refused` for every other error, and where the
@@ -75,11 +73,9 @@ class Relay:
             reply = asked.reply
             headers = _of_clients(reply.headers)
             if _is_stream(reply):
-                return Stream(self._events(asked, turn), held.pop_all(), headers=headers)
+                return Stream(self._events(asked), held.pop_all(), headers=headers)
             content = await self._whole(asked)
-        answer = _answer(content) if 200 <= reply.status_code < 300 else None
-        if answer is not None:
-            turn.tokens = _tokens(answer)
+        if 200 <= reply.status_code < 300 and _is_answer(content):
             return Response(content, reply.status_code, headers)
         said = httpx.Response(reply.status_code, headers=headers, content=content)
         told, content = self._error(path, said)
@@ -123,11 +119,10 @@ class Relay:
         asked.is_read = True
         return b"".join(parts)
 
-    async def _events(self, asked: _Asked, turn: Turn) -> AsyncGenerator[bytes, None]:
+    async def _events(self, asked: _Asked) -> AsyncGenerator[bytes, None]:
         """A stream as it comes; where it breaks off, its last event is an error."""
         try:
             async for part in asked.reply.aiter_bytes():
-                turn.tokens += part.count(b"data:")
                 yield part
             asked.is_read = True
         except httpx.HTTPError as error:
@@ -203,21 +198,10 @@ def _is_stream(reply: httpx.Response) -> bool:
     return reply.status_code == 200 and kind.startswith("text/event-stream")
 
 
-def _answer(content: bytes) -> dict[str, Any] | None:
-    """The object that an answer is; `None` for anything else, as an error under the status of an
-    answer."""
+def _is_answer(content: bytes) -> bool:
+    """Whether it is an object of JSON, and not an error under the status of an answer."""
     value = _read(content)
-    if not isinstance(value, dict) or (value.get("error") and not value.get("choices")):
-        return None
-    return value
-
-
-def _tokens(answer: dict[str, Any]) -> int:
-    """That were written, as the server counts them; 0 where it does not."""
-    usage = answer.get("usage")
-    told = usage if isinstance(usage, dict) else {}
-    written = told.get("completion_tokens", told.get("output_tokens"))
-    return written if type(written) is int and written > 0 else 0
+    return isinstance(value, dict) and not (value.get("error") and not value.get("choices"))
 
 
 def _is_error(content: bytes) -> bool:

@@ -41,7 +41,10 @@ def chat(head: Head, thoughts: Sequence[Thought]) -> Json:
 
 
 def _choice(number: int, thought: Thought, of: int) -> Json:
-    message: Json = {"role": "assistant", "content": thought.text, "refusal": None}
+    text = thought.text if thought.text or not thought.calls else None
+    message: Json = {"role": "assistant", "content": text, "refusal": None}
+    if thought.calls:
+        message["tool_calls"] = calls(thought)
     if thought.reasoning:
         message["reasoning_content"] = thought.reasoning
     own = {"outthink": about(thought)} if of > 1 else {}
@@ -50,8 +53,28 @@ def _choice(number: int, thought: Thought, of: int) -> Json:
 
 
 def reason(thought: Thought) -> str:
-    """Why the text ended."""
-    return "length" if thought.truncated else "stop"
+    """Why the answer ended."""
+    return "length" if thought.truncated else "tool_calls" if thought.calls else "stop"
+
+
+def calls(thought: Thought) -> list[Json]:
+    """The calls of an answer as the model made them; one without an id is given one."""
+    return [
+        {**one, "id": one.get("id") or f"call_{thought.number}_{place}", "type": "function"}
+        for place, one in enumerate(thought.calls)
+    ]
+
+
+def called(thought: Thought) -> list[Json]:
+    """The deltas of a stream that make these calls: the name of each, then its arguments."""
+    deltas: list[Json] = []
+    for place, one in enumerate(calls(thought)):
+        function = one["function"]
+        arguments = function.get("arguments") or ""
+        named = {**one, "index": place, "function": {**function, "arguments": ""}}
+        said = {"index": place, "function": {"arguments": arguments}}
+        deltas += [{"tool_calls": [named]}, {"tool_calls": [said]}]
+    return deltas
 
 
 def chunk(head: Head, number: int, delta: Json, finish: str | None = None) -> Json:
@@ -86,7 +109,7 @@ def usage(thoughts: Sequence[Thought]) -> Json:
     are not in the answer count as reasoning."""
     spent = sum((thought.usage for thought in thoughts), Usage())
     cached = spent.cached_tokens + spent.verifier_cached_tokens
-    read = spent.prompt_tokens + spent.verifier_tokens + cached
+    read = total(spent) - spent.decoded_tokens
     shown = sum(thought.answer_tokens for thought in thoughts)
     return {
         "prompt_tokens": read,
@@ -100,6 +123,12 @@ def usage(thoughts: Sequence[Thought]) -> Json:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+def total(spent: Usage) -> int:
+    """All tokens of a usage: read, from a cache or not, and written."""
+    read = spent.prompt_tokens + spent.cached_tokens
+    return read + spent.verifier_tokens + spent.verifier_cached_tokens + spent.decoded_tokens
 
 
 def about(thought: Thought) -> Json:
@@ -155,9 +184,8 @@ def in_words(told: Progress) -> str:
 
 def _decision(told: Decided) -> str:
     one = told.decision
-    stands = (
-        "" if not one.spent else f"{one.answer or 'no answer'}, right with {one.chance or 0:.2f}; "
-    )
+    right = "" if one.chance is None else f", right with {one.chance:.2f}"
+    stands = f"{one.answer or 'no answer'}{right}; " if one.spent else ""
     if one.stage is None:
         return f"{stands}answers\n"
     worth = "" if one.worth is None else f", worth {one.worth:+.3f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from typing import Any
 
@@ -34,8 +34,10 @@ def _read(gateway: Gateway, body: dict[str, Any]) -> Asked:
         "top_p": request.top_p,
         "max_completion_tokens": request.max_output_tokens,
         "reasoning_effort": effort_of(body),
-        "tools": request.tools or None,
-        "tool_choice": request.tool_choice if request.tools else None,
+        "tools": None if request.tools is None else [_tool(one) for one in request.tools],
+        "tool_choice": _choice(request.tool_choice),
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "response_format": _format(request.text or {}, ignore),
         "seed": request.seed,
         "outthink": request.outthink,
     }
@@ -50,7 +52,6 @@ _REFUSED: dict[str, tuple[object, ...]] = {
     "conversation": (),
     "background": (False,),
     "include": ([],),
-    "text": ({"format": {"type": "text"}}, {}),
     "truncation": ("disabled",),
     "prompt": (),
     "top_logprobs": (0,),
@@ -70,7 +71,15 @@ def _messages(request: ResponseRequest) -> list[Json]:
     turns = [] if request.instructions is None else [_turn("system", request.instructions)]
     if isinstance(request.input, str):
         return [*turns, _turn("user", request.input)]
-    return [*turns, *(_of_item(item, n) for n, item in enumerate(request.input))]
+    for number, item in enumerate(request.input):
+        turn = _of_item(item, number)
+        if "tool_calls" in turn and turns and turns[-1]["role"] == "assistant":
+            # What a reply says and what it calls are items here, and one message there.
+            called = [*turns[-1].get("tool_calls", ()), *turn["tool_calls"]]
+            turns[-1] = {**turns[-1], "tool_calls": called}
+        else:
+            turns.append(turn)
+    return turns
 
 
 def _turn(role: str, content: Any) -> Json:
@@ -78,17 +87,62 @@ def _turn(role: str, content: Any) -> Json:
 
 
 def _of_item(item: Json, number: int) -> Json:
-    if item.get("type", "message") != "message":
-        raise unsupported(f"input[{number}]", f"an item of type {item['type']!r} is no message")
-    content = item.get("content")
-    if isinstance(content, list):
-        parts = [part if isinstance(part, dict) else {} for part in content]
-        known = ("input_text", "output_text")
-        content = [{**one, "type": "text"} if one.get("type") in known else one for one in parts]
-        content = [{"type": str(one.get("type")), "text": one.get("text")} for one in content]
+    kind = item.get("type", "message")
+    if kind == "function_call":
+        return {**_turn("assistant", None), "tool_calls": [_called(item)]}
+    if kind == "function_call_output":
+        told = _content(item.get("output"), number)
+        return {**_turn("tool", told), "tool_call_id": item.get("call_id")}
+    if kind != "message":
+        raise unsupported(f"input[{number}]", f"an item of type {kind!r} is no message")
     if not isinstance(item.get("role"), str):
         raise wrong(f"input[{number}] has no role", "input")
-    return _turn(item["role"], content)
+    return _turn(item["role"], _content(item.get("content"), number))
+
+
+def _content(told: Any, number: int) -> Any:
+    return told if isinstance(told, str) else _parts(told, number)
+
+
+def _parts(content: Any, number: int) -> list[Json]:
+    if not isinstance(content, list):
+        raise wrong(f"input[{number}] has no text", "input")
+    parts = [part if isinstance(part, dict) else {} for part in content]
+    known = ("input_text", "output_text")
+    kinds = ["text" if one.get("type") in known else str(one.get("type")) for one in parts]
+    return [{"type": kind, "text": one.get("text")} for kind, one in zip(kinds, parts, strict=True)]
+
+
+def _called(item: Json) -> Json:
+    function = {"name": item.get("name"), "arguments": item.get("arguments")}
+    return {"id": item.get("call_id"), "type": "function", "function": function}
+
+
+def _tool(tool: Json) -> Json:
+    """A tool as a chat has it: its function apart."""
+    if tool.get("type") != "function":
+        return tool
+    function = {name: tool[name] for name in tool if name != "type" and tool[name] is not None}
+    return {"type": "function", "function": function}
+
+
+def _choice(told: Any) -> Any:
+    if not isinstance(told, dict):
+        return told
+    if told.get("type") != "function":
+        raise unsupported("tool_choice", "write none, auto, required, or one function")
+    return {"type": "function", "function": {"name": told.get("name")}}
+
+
+def _format(text: Json, ignore: Collection[str]) -> Json | None:
+    """The format of an answer as a chat has it."""
+    if (other := text.keys() - {"format"}) and "text" not in ignore:
+        raise unsupported(f"text.{min(other)}", "leave it out")
+    told = text.get("format")
+    if not isinstance(told, dict) or told.get("type") != "json_schema":
+        return told
+    schema = {name: value for name, value in told.items() if name != "type" and value is not None}
+    return {"type": "json_schema", "json_schema": schema}
 
 
 # What comes back ----------------------------------------------------------------------------------
@@ -117,8 +171,28 @@ def _response(head: Head, status: str, thought: Thought | None) -> Json:
         return {**told, "usage": None}
     if thought.truncated:
         told |= {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
-    output = {"output": [_message(head, thought)], "usage": _usage(thought)}
+    output = {"output": _items(head, thought), "usage": _usage(thought)}
     return {**told, **output, "outthink": reply.about(thought)}
+
+
+def _items(head: Head, thought: Thought) -> list[Json]:
+    """What an answer says, then what it calls."""
+    said = [_message(head, thought)] if thought.text or not thought.calls else []
+    return [*said, *_calls(head, thought)]
+
+
+def _calls(head: Head, thought: Thought) -> list[Json]:
+    return [
+        {
+            "id": f"{head.id.replace('resp', 'fc', 1)}_{place}",
+            "type": "function_call",
+            "call_id": one["id"],
+            "name": one["function"].get("name"),
+            "arguments": one["function"].get("arguments") or "",
+            "status": "incomplete" if thought.truncated else "completed",
+        }
+        for place, one in enumerate(reply.calls(thought))
+    ]
 
 
 def _message(head: Head, thought: Thought | None) -> Json:
@@ -188,22 +262,39 @@ async def _streamed(
 
 
 def _said(events: _Events, head: Head, thought: Thought) -> list[bytes]:
-    message = _message(head, thought)
-    item: Json = {"item_id": message["id"], "output_index": 0}
-    where = {**item, "content_index": 0}
-    lines = thought.text.splitlines(keepends=True)
     done = _response(head, "completed", thought)
+    told: list[bytes] = []
+    for place, item in enumerate(done["output"]):
+        written = _words if item["type"] == "message" else _arguments
+        told += written(events, head, item, place)
+        told.append(events.of("response.output_item.done", output_index=place, item=item))
+    return [*told, events.of(f"response.{done['status']}", response=done)]
+
+
+def _words(events: _Events, head: Head, item: Json, place: int) -> list[bytes]:
+    [part] = item["content"]
+    where: Json = {"item_id": item["id"], "output_index": place, "content_index": 0}
+    begun = _message(head, None)
     return [
-        events.of("response.output_item.added", output_index=0, item=_message(head, None)),
+        events.of("response.output_item.added", output_index=place, item=begun),
         events.of("response.content_part.added", part=_part(""), **where),
         *(
             events.of("response.output_text.delta", delta=line, logprobs=[], **where)
-            for line in lines
+            for line in part["text"].splitlines(keepends=True)
         ),
-        events.of("response.output_text.done", text=thought.text, logprobs=[], **where),
-        events.of("response.content_part.done", part=_part(thought.text), **where),
-        events.of("response.output_item.done", output_index=0, item=message),
-        events.of(f"response.{done['status']}", response=done),
+        events.of("response.output_text.done", text=part["text"], logprobs=[], **where),
+        events.of("response.content_part.done", part=part, **where),
+    ]
+
+
+def _arguments(events: _Events, head: Head, item: Json, place: int) -> list[bytes]:
+    where: Json = {"item_id": item["id"], "output_index": place}
+    said, kind = item["arguments"], "response.function_call_arguments"
+    begun = {**item, "arguments": "", "status": "in_progress"}
+    return [
+        events.of("response.output_item.added", output_index=place, item=begun),
+        events.of(f"{kind}.delta", delta=said, **where),
+        events.of(f"{kind}.done", arguments=said, name=item["name"], **where),
     ]
 
 

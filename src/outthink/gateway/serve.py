@@ -6,16 +6,19 @@ import asyncio
 import gc
 import ipaddress
 import logging
+import math
 import resource
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.server import HANDLED_SIGNALS
 
 from outthink.errors import OutthinkError, RunError, UsageError
 from outthink.gateway.app import LOG, app
@@ -23,8 +26,6 @@ from outthink.gateway.dawdlers import let_go
 from outthink.gateway.gateway import Gateway
 from outthink.gateway.settings import Settings
 
-GRACE_S = 60
-"""Seconds that answers under way have once it is told to stop."""
 _FILES = 10_240
 """Open at once: what every system grants that grants more than it begins with."""
 
@@ -32,10 +33,11 @@ _FILES = 10_240
 def serve(
     settings: Settings, host: str, port: int, on_start: Callable[[str, Gateway], None]
 ) -> None:
-    """Serve until SIGINT or SIGTERM; answers under way are finished. SIGHUP reads the policy again.
+    """Serve until SIGINT or SIGTERM; answers under way are finished, for as long as the limits
+    allow or until a second one comes. SIGHUP reads the policy and the keys again.
 
     Raises `UsageError` without keys on an interface that others reach, `RunError` where the port is
-    taken, and as `gateway` does.
+    taken or answers were cut off, and as `gateway` does.
     """
     here = is_here(host)
     if not here and settings.keys is None:
@@ -84,45 +86,93 @@ async def _serve(
         # Its lifespan is run here, so that what is wrong with models or policy is an error of ours.
         async with made.router.lifespan_context(made):
             opened: Gateway = made.state.gateway
-            server = _Server(_config(made), opened)
-            opened.stop = server.stop
             shown = f"[{host}]" if ":" in host else host
+            url = f"http://{shown}:{listening.getsockname()[1]}"
+            config = _config(made, settings.limits.grace_s)
+            server = _Server(config, opened, lambda: on_start(url, opened))
+            opened.stop = server.stop
             with _reloading(opened):
-                on_start(f"http://{shown}:{listening.getsockname()[1]}", opened)
                 _keep_out_of_collections()
                 looking = asyncio.create_task(let_go(server.server_state.connections))
                 try:
                     await server.serve(sockets=[listening])
                 finally:
                     looking.cancel()
+    if server.cut_off:
+        raise RunError(f"{server.cut_off} answers were cut off; give them longer, with --grace")
 
 
-def _config(made: FastAPI) -> uvicorn.Config:
+def _config(made: FastAPI, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         made,
         access_log=False,
         log_config=None,
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=math.ceil(grace_s),
     )
 
 
 class _Server(uvicorn.Server):
-    """Says that it is not ready any more, and lets pages go, before it waits for answers."""
+    """Told to stop, it goes on listening, says that it is not ready, takes no more requests, and
+    ends when none is under way."""
 
-    def __init__(self, config: uvicorn.Config, opened: Gateway) -> None:
+    def __init__(
+        self, config: uvicorn.Config, opened: Gateway, on_start: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._opened = opened
+        self._on_start = on_start
+        self._until = math.inf
+        self.cut_off = 0
+        """Requests that were not finished."""
 
     def stop(self) -> None:
         """To be called from anywhere."""
         self._opened.ready = False
         self.should_exit = True
 
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Unlike uvicorn's, signals are not raised again at the end: the store is to be closed."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {one: signal.signal(one, self.handle_exit) for one in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        asyncio.get_running_loop().call_soon_threadsafe(self._told)
+
+    def _told(self) -> None:
+        """To stop; a second time, at once."""
+        if not self._opened.ready:
+            self._until = 0.0
+            return
         self._opened.ready = False
-        super().handle_exit(sig, frame)
+        self._until = time.monotonic() + self._opened.settings.limits.grace_s
+        LOG.warning("stops; requests under way, which are finished: %d", self._opened.under_way)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        if not self._opened.ready and not self._opened.under_way:
+            self.should_exit = True
+        elif time.monotonic() >= self._until:
+            self._cut()
+        return await super().on_tick(counter)
+
+    def _cut(self) -> None:
+        self.cut_off = self._opened.under_way
+        self.should_exit = self.force_exit = True
+        for task in list(self.server_state.tasks):
+            task.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._opened.live.close()
@@ -131,7 +181,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _reloading(opened: Gateway) -> Iterator[None]:
-    """SIGHUP reads the policy again, where this is the thread that gets signals."""
+    """SIGHUP reads the policy and the keys again, where this is the thread that gets signals."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
         yield
         return
@@ -144,11 +194,12 @@ def _reloading(opened: Gateway) -> Iterator[None]:
 
 
 def _reload(opened: Gateway) -> None:
-    try:
-        opened.solver.reload()
-        LOG.warning("read the policy again")
-    except OutthinkError as error:
-        LOG.error("the policy is as it was: %s", error)
+    for what, read in (("policy", opened.solver.reload), ("keys", opened.reload_keys)):
+        try:
+            if read():
+                LOG.warning("read the %s again", what)
+        except OutthinkError as error:
+            LOG.error("goes on with the old %s: %s", what, error)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -158,8 +209,6 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host.strip("[]"), port))
-        # Whoever is told the address may ask at once.
-        listening.listen()
     except OSError as error:
         listening.close()
         raise RunError(

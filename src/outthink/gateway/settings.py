@@ -48,6 +48,9 @@ class Limits:
     """Of one answer: the most that a strategy may be given."""
     choices: int = 16
     """`n`: answers of one request, each thought about on its own."""
+    calls: int = 16_384
+    """Rows that models may write for one request, all its answers together. A tree search writes
+    one for each step, and up to 40 for one generation."""
     body_bytes: int = 4 << 20
     messages: int = 1024
     deadline_s: float = 600.0
@@ -57,6 +60,8 @@ class Limits:
     what `--patience` says comes before it."""
     keep_alive_s: float = 10.0
     """Between two signs of life of a stream."""
+    grace_s: float = 60.0
+    """That answers under way have once it is told to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Settings:
     store: Path | None = None
     """Keeps what is drawn."""
     keys: Path | None = None
+    spent: Path | None = None
+    """Keeps what users spend; `None` for a file beside the keys."""
     ignore: frozenset[str] = frozenset()
     """Parameters that are dropped where they cannot be done, in place of being refused."""
     limits: Limits = Limits()

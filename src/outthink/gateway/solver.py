@@ -9,31 +9,48 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from outthink.errors import ContextError, DeadlineError, ServerError, ServerRefused, UsageError
-from outthink.gateway import refused
+from outthink.gateway import refused, tools
 from outthink.gateway.asked import Asked, Fixed, Follow
 from outthink.gateway.progress import Counted, Decided, Judged, Progress, Thought, Wrote
-from outthink.gateway.refused import Refused, unsupported_by_lab, wrong
+from outthink.gateway.refused import Refused, unsupported, unsupported_by_lab, wrong
 from outthink.gateway.settings import EFFORTS, Settings
-from outthink.grade import grading
+from outthink.grade import calls, grading
 from outthink.models.local import is_local
 from outthink.models.thinking import parted
 from outthink.policy.family import Dial, Family
 from outthink.policy.file import load
 from outthink.policy.live import Decision, Thinking
 from outthink.policy.solve import of_lab
-from outthink.run.events import Drew, Event, Scored
+from outthink.run.events import Drew, Event, Scored, Spent
 from outthink.run.journal import Job, Journal, Result
 from outthink.run.store import Store
 from outthink.search import strategy
-from outthink.study.models import NONE, OWN_VERIFIER, is_served, reads_any_text, require_verifier
+from outthink.study.models import (
+    NONE,
+    OWN_VERIFIER,
+    Models,
+    is_served,
+    reads_any_text,
+    require_verifier,
+)
+from outthink.study.plan import reads_samples, verifies
 from outthink.study.session import ModelSpec, Session, opened
-from outthink.types import LARGER, PROPOSER, REVISER, Budget, Framing, Problem, Strategy
+from outthink.types import (
+    LARGER,
+    PROPOSER,
+    REVISER,
+    Budget,
+    Framing,
+    Problem,
+    Strategy,
+    Usage,
+)
 
 TEXT = "text"
 """The grader of answers that are what a model wrote, whole."""
@@ -48,6 +65,8 @@ class Plan:
     budget: int
     thinking: Thinking | None = None
     currency: str = "generations"
+    is_sure: bool = True
+    """Whether the probabilities of the policy are of such answers."""
 
 
 @dataclass(eq=False)
@@ -60,7 +79,7 @@ class Solver:
     policy: Family | None
     _journal: Journal | None
     _open: AsyncExitStack
-    _sessions: dict[str, Session] = field(default_factory=dict)
+    _sessions: dict[tuple[str, bool], Session] = field(default_factory=dict)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -71,16 +90,18 @@ class Solver:
     def has_verifier(self) -> bool:
         return self.settings.models.verifier != NONE
 
-    def reload(self) -> None:
-        """Read the policy's file again; what is under way goes on with the one it began with.
+    def reload(self) -> bool:
+        """Read the policy's file again; what is under way goes on with the one it began with. False
+        where no policy is served.
 
         Raises `PolicyError` for one that cannot be used; the policy is then as it was."""
-        if self.settings.policy is None:
-            raise UsageError("no policy was named, so there is none to read again; name one")
-        fresh = _policy(self.settings.policy)
-        session = self._sessions[self.reading(None)]
-        fresh.check(session.team.engine_names())
+        if self.policy is None or self.settings.policy is None:
+            return False
+        fresh, reading = _policy(self.settings.policy), self.policy.reading()
+        fresh.reading(reading)
+        fresh.check(self._sessions[reading, False].team.engine_names())
         self.policy = fresh
+        return True
 
     def reading(self, asked: str | None) -> str:
         """The grader that finds answers."""
@@ -89,23 +110,43 @@ class Solver:
         usual = TEXT if self.any_text else "exact"
         return asked or self.settings.grader or usual
 
-    async def session(self, reading: str) -> Session:
+    def reading_of(self, asked: Asked) -> str:
+        """The grader that finds the answers to a request. Answers to one of a chat API alone are no
+        policy's."""
+        if not asked.framing.needs_chat:
+            return self.reading(asked.answers)
+        return tools.reading(asked.framing, asked.answers) or TEXT
+
+    def models(self, *, whole: bool) -> Models:
+        """The models; `whole`: as they are asked for whole chats alone, which tell no confidence
+        and revise nothing."""
+        models = self.settings.models
+        if models.verifier == NONE and models.revision_verifier == OWN_VERIFIER:
+            # A server that tells no log probabilities revises all the same.
+            models = replace(models, revision_verifier=NONE)
+        if is_served(models.proposer) and models.asking.patience_s is None:
+            patient = replace(models.asking, patience_s=self.settings.limits.patience_s)
+            models = replace(models, asking=patient)
+        if not whole:
+            return models
+        is_own = models.verifier.partition("?")[0] == OWN_VERIFIER
+        return replace(models, whole=True, verifier=NONE if is_own else models.verifier)
+
+    async def session(self, reading: str, *, whole: bool = False) -> Session:
         """The engines whose answers this grader finds; loaded when first asked for."""
+        known = reading, whole
+        if known in self._sessions:  # no need to wait for one that is being loaded
+            return self._sessions[known]
         async with self._opening:
-            if reading not in self._sessions:
+            if known not in self._sessions:
                 grading(reading).require()
-                models = self.settings.models
-                if models.verifier == NONE and models.revision_verifier == OWN_VERIFIER:
-                    # A server that tells no log probabilities revises all the same.
-                    models = replace(models, revision_verifier=NONE)
-                roles = {PROPOSER, REVISER, *([] if models.larger == NONE else [LARGER])}
-                if is_served(models.proposer) and models.asking.patience_s is None:
-                    patient = replace(models.asking, patience_s=self.settings.limits.patience_s)
-                    models = replace(models, asking=patient)
+                models = self.models(whole=whole)
+                roles = {PROPOSER, *(() if whole else (REVISER,))}
+                roles |= set() if models.larger == NONE else {LARGER}
                 spec = ModelSpec(models, reading, self.settings.seed, frozenset(roles))
                 opening = opened(spec, self._journal)
-                self._sessions[reading] = await self._open.enter_async_context(opening)
-            return self._sessions[reading]
+                self._sessions[known] = await self._open.enter_async_context(opening)
+            return self._sessions[known]
 
     def keep(self) -> None:
         """Have all that was drawn in the store, where there is one.
@@ -126,6 +167,12 @@ class Solver:
 
     def problem(self, asked: Asked) -> Problem:
         """The question. Raises `UsageError` for what the model does not read."""
+        if asked.framing.needs_chat and not is_served(self.settings.models.proposer):
+            raise unsupported(
+                tools.named(asked.framing),
+                f"{self.name} runs in this process and reads text alone; leave it out, or serve a "
+                "model with vLLM, llama.cpp or any other chat API",
+            )
         if self.any_text:
             return asked.problem()
         for param, told in (
@@ -144,29 +191,42 @@ class Solver:
     def check(self, asked: Asked) -> None:
         """Raises what would be raised before anything is drawn."""
         self.keep()
-        self.reading(asked.answers)
+        self.reading_of(asked)
         self.plan(asked, self.problem(asked), asyncio.Queue())
 
     def plan(self, asked: Asked, problem: Problem, notice: asyncio.Queue[object]) -> Plan:
         """How a request is thought about; decisions go to `notice`."""
-        way, policy = asked.way, self.policy
+        way, whole = asked.way, asked.framing.needs_chat
         if isinstance(way, Fixed):
-            return self._fixed(way.strategy, way.budget)
+            return self._fixed(way.strategy, way.budget, whole=whole)
         if not isinstance(way, Follow):
             greedy = asked.framing.temperature == 0
-            return self._fixed("greedy" if greedy else "majority", 1)
-        if policy is None:
-            if way.dial != Dial():
-                raise wrong(
-                    "no policy is served, so there is no price; name a strategy", "outthink"
-                )
-            return self._fixed(self.strategy, _budget(self.settings.budget, way.effort))
+            return self._fixed("greedy" if greedy else "majority", 1, whole=whole)
+        policy = self.policy
+        if policy is None or (whole and not _draws_whole(policy, self.models(whole=True))):
+            return self._unpriced(way, whole=whole)
         dial = self.dial(policy, way)
         limits, member = policy.limits(dial), policy.member(dial, problem, self.settings.seed)
         rule = policy.rule(member)
-        thinking = Thinking(rule, limits, lambda made: notice.put_nowait(Decided(made)))
+        thinking = Thinking(rule, limits, lambda made: notice.put_nowait(_decided(made, whole)))
         made = Strategy(rule.name, thinking.start)
-        return Plan(made, max(1, round(limits.most)), thinking, policy.currency)
+        return Plan(made, max(1, round(limits.most)), thinking, policy.currency, not whole)
+
+    def _unpriced(self, way: Follow, *, whole: bool) -> Plan:
+        """A fixed strategy, where there is no policy for such answers."""
+        if way.dial != Dial():
+            why = (
+                "the policy is of other answers" if whole and self.policy else "no policy is served"
+            )
+            raise wrong(f"{why}, so there is no price; name a strategy", "outthink")
+        named = self.strategy
+        if whole and not (_is_whole(named) and self._can(named)):
+            named = "majority"
+        return self._fixed(named, _budget(self.settings.budget, way.effort), whole=whole)
+
+    def _can(self, name: str) -> bool:
+        """Whether a strategy has the verifier that it needs, of whole answers."""
+        return self.models(whole=True).verifier != NONE or not verifies(name)
 
     @property
     def strategy(self) -> str:
@@ -174,8 +234,16 @@ class Solver:
         usual = "majority" if self.settings.models.verifier == NONE else "best_of_n"
         return strategy(self.settings.strategy or usual).name
 
-    def _fixed(self, name: str, budget: int) -> Plan:
-        require_verifier(self.settings.models, (name,))
+    def _fixed(self, name: str, budget: int, *, whole: bool = False) -> Plan:
+        if whole and not _is_whole(name):
+            raise wrong(
+                f"{name} goes on with what is half written, or revises it, which cannot be done "
+                "where tools may be called or the answer has a format; name majority, best_of_n, "
+                "first_finish, last_finish or greedy",
+                "model",
+                "unsupported_strategy",
+            )
+        require_verifier(self.models(whole=whole), (name,))
         return Plan(strategy(name), budget)
 
     def dial(self, policy: Family, way: Follow) -> Dial:
@@ -193,8 +261,11 @@ class Solver:
             given = Dial(price=price_of(policy, _USUAL))  # below the average, the cap alone decides
         return replace(given, most=most)
 
-    async def think(self, asked: Asked, choice: int) -> AsyncGenerator[Progress | Thought, None]:
+    async def think(
+        self, asked: Asked, choice: int, counted: Callable[[Usage], None] = lambda usage: None
+    ) -> AsyncGenerator[Progress | Thought, None]:
         """What happens, as it happens, and last what it came to. Closing it ends the spending.
+        `counted` is told what has been spent whenever it is known, be it closed or not.
 
         Raises `UsageError` and `RunError` as the runner does, `DeadlineError` where not even a
         first answer was there in time.
@@ -208,6 +279,8 @@ class Solver:
         def listen(event: Event) -> None:
             if plan.thinking is not None:
                 plan.thinking.listen(event)
+            if isinstance(event, Spent):
+                counted(event.usage)
             notice.put_nowait(event)
 
         job = Job(
@@ -224,8 +297,10 @@ class Solver:
             async with aclosing(_until_done(session, job, notice)) as happening:
                 async for event in happening:
                     if isinstance(event, Result):
+                        counted(event.outcome.usage)
                         kept = tuple(trace) if asked.trace else ()
-                        yield await _thought(event, plan, session, kept)
+                        thought = await _thought(event, plan, session, kept)
+                        yield _called(thought) if tools.named(asked.framing) == "tools" else thought
                         continue
                     told = await telling.of(event)
                     if asked.trace and isinstance(told, Wrote | Judged):
@@ -239,7 +314,8 @@ class Solver:
     async def _session(self, asked: Asked) -> Session:
         """As `session`; a server that fails as it is examined is no fault of the request."""
         try:
-            return await self.session(self.reading(asked.answers))
+            whole = asked.framing.needs_chat
+            return await self.session(self.reading_of(asked), whole=whole)
         except (ServerError, ServerRefused) as error:
             raise _upstream(error, None) from error
 
@@ -329,7 +405,9 @@ async def _thought(
     if late and not choice.candidates:
         raise DeadlineError(outcome.error.partition(": ")[2] if outcome.error else "")
     decisions: tuple[Decision, ...] = (
-        () if plan.thinking is None else tuple(plan.thinking.decisions)
+        ()
+        if plan.thinking is None
+        else tuple(_decided(one, not plan.is_sure).decision for one in plan.thinking.decisions)
     )
     index = choice.index
     if index is None:
@@ -343,7 +421,7 @@ async def _thought(
         answer=choice.answer,
         text=said.answer.strip("\n") if said.thought else whole.strip("\n"),
         reasoning=said.thought.strip(),
-        chance=choice.chance,
+        chance=choice.chance if plan.is_sure else None,
         strategy=plan.made.name,
         usage=outcome.usage,
         answer_tokens=len(chosen.tokens) if chosen else 0,
@@ -354,6 +432,28 @@ async def _thought(
         number=chosen.number if chosen else None,
         trace=trace,
     )
+
+
+def _called(thought: Thought) -> Thought:
+    """An answer whose text may hold calls of tools, with these apart."""
+    said = calls.parted(thought.text)
+    return replace(thought, text=said.words, calls=said.calls)
+
+
+def _decided(made: Decision, is_unsure: bool) -> Decided:
+    """A decision without the probability of answers that its policy was not fitted on."""
+    return Decided(replace(made, chance=None) if is_unsure else made)
+
+
+def _is_whole(name: str) -> bool:
+    """Whether a strategy draws whole answers, each on its own."""
+    return reads_samples(name) or name.partition("(")[0] == "greedy"
+
+
+def _draws_whole(policy: Family, models: Models) -> bool:
+    """Whether all that a policy may run draws whole answers, with models that are there."""
+    named = [stage.strategy for stage in policy.menu]
+    return all(map(_is_whole, named)) and (models.verifier != NONE or not any(map(verifies, named)))
 
 
 def _worth(result: Result, place: int) -> tuple[bool, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import TypeVar
 
@@ -47,6 +47,14 @@ class Stream(Response):
         self.raw_headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
         self._parts = parts
         self._held = held
+        self._hear: Callable[[bytes], None] = lambda part: None
+        self._end: Callable[[], None] = lambda: None
+
+    def overheard_by(self, hear: Callable[[bytes], None], end: Callable[[], None]) -> None:
+        """Tell somebody of every part before it is sent, and of the end: before the client is told
+        of it, or when the client has gone, and maybe twice."""
+        self._hear, self._end = hear, end
+        self._held.callback(end)
 
     def hold(self, more: AsyncExitStack) -> None:
         """Let go of this too."""
@@ -69,8 +77,10 @@ class Stream(Response):
             }
         )
         async for part in self._parts:
+            self._hear(part)
             async with asyncio.timeout(TAKES_S):
                 await send({"type": "http.response.body", "body": part, "more_body": True})
+        self._end()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -28,6 +28,8 @@ class Message(_Body):
     tool_call_id: str | None = None
     function_call: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
+    annotations: list[dict[str, Any]] | None = None
+    """Of an earlier answer; they are for its reader, and not sent to a model again."""
     reasoning_content: str | None = None
     """What came back with an earlier answer; it is not sent to a model again."""
 

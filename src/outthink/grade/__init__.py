@@ -8,7 +8,8 @@
 
 `exact` is for answers with one way to be written, `text` for those that are all of a text, `number`
 for GSM8K and its kin, `math` for MATH,
-`choice` for letters, `code` for programs judged by tests, `reasoning-gym` for its generators.
+`choice` for letters, `code` for programs judged by tests, `reasoning-gym` for its generators,
+`json` for JSON, `tools` for calls of tools; `tools-NAME` reads replies without a call as NAME does.
 
 It knows nothing of models or stores. `data` names the grader of a problem, `study` asks it.
 
@@ -22,17 +23,42 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from outthink.errors import UsageError
-from outthink.grade import choice, code, extract, gym, math, number, sandbox, text, worker
+from outthink.grade import (
+    calls,
+    choice,
+    code,
+    extract,
+    gym,
+    math,
+    number,
+    sandbox,
+    structured,
+    text,
+    worker,
+)
 from outthink.plugin import is_plugin, load
 from outthink.types import Grader
 
-__all__ = ["EXACT", "RECORDED", "Extractor", "Grading", "extractor", "grader", "grading", "names"]
+__all__ = [
+    "EXACT",
+    "RECORDED",
+    "TOOLS",
+    "Extractor",
+    "Grading",
+    "extractor",
+    "grader",
+    "grading",
+    "names",
+]
 
 EXACT = "exact"
 """The grader of the lab's task, and of stores that name none."""
 RECORDED = "recorded-"
 """How a grader's name begins whose verdicts came with imported samples; it reads and judges new
 answers as the grader whose name follows."""
+TOOLS = "tools-"
+"""How a grader's name begins that compares calls of tools, and words as the grader whose name
+follows."""
 
 
 class Extractor(Protocol):
@@ -75,8 +101,20 @@ _GRADINGS = {
         Grading("choice", choice.grade, choice.answer, choice.canonical),
         Grading("code", code.grade, code.answer, code.canonical, sandbox.require),
         Grading("reasoning-gym", gym.grade, gym.answer, gym.canonical, gym.require),
+        Grading("json", structured.equal, structured.answer, structured.canonical),
+        Grading("tools", text.exact, calls.answer, text.canonical),
     )
 }
+
+
+def _tools(name: str) -> Grading:
+    """Calls of tools, and replies in words as another grader reads them."""
+    words = grading(name.removeprefix(TOOLS))
+
+    def grade(answer: str, reference: str) -> bool:
+        return text.exact(answer, reference) or words.grade(answer, reference)
+
+    return Grading(name, grade, calls.reading(words.read), text.canonical, words.require)
 
 
 def _own(name: str) -> Grading:
@@ -97,6 +135,8 @@ def grading(name: str) -> Grading:
     """
     if name.startswith(RECORDED):
         return replace(grading(name.removeprefix(RECORDED)), name=name)
+    if name.startswith(TOOLS):
+        return _tools(name)
     if is_plugin(name):
         return _own(name)
     if name not in _GRADINGS:

@@ -7,12 +7,12 @@ it did when it was tried.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
 from outthink.errors import ServerRefused
-from outthink.models.dialects import content, counted, known_ending
+from outthink.models.dialects import content, counted, known_ending, told
 from outthink.models.http import HttpClient, Malformed, status
 
 
@@ -69,8 +69,32 @@ class Capabilities:
     """It says how many tokens it read and wrote."""
     endings: bool = True
     """It tells an answer that the model ended from one that was cut off."""
+    tools: bool = True
+    """Not seen to leave tools out: llama.cpp does, where a chat template has no place for them."""
 
 
+async def of_chats(client: HttpClient, server: Capabilities) -> Capabilities:
+    """What a server can do that is asked for whole chats alone. Raises `ServerRefused` where it has
+    none."""
+    if not server.chat:
+        raise ServerRefused(
+            f"{server.url}: answers no chats, which tools and formats of a reply need; serve the "
+            "model with its chat template"
+        )
+    # Of the others, several answers were tried at a path of their own.
+    several = server.several and server.kind is Kind.CHAT
+    tools = await _Examination(client).reads_tools(server)
+    return replace(server, kind=Kind.CHAT, several=several, tools=tools)
+
+
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "random_number",
+        "description": "A random number of so many digits.",
+        "parameters": {"type": "object", "properties": {"digits": {"type": "integer"}}},
+    },
+}
 _HELLO = [{"role": "user", "content": "Write random numbers of six digits, one on each line."}]
 _FEW = 12
 _EXTRAS = {"/v1/embeddings", "/pooling"}
@@ -258,6 +282,14 @@ class _Examination:
         answer: dict[str, Any] | None = await self._try("/v1/chat/completions", body)
         rows = answer and answer.get("choices")
         return answer if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+
+    async def reads_tools(self, server: Capabilities) -> bool:
+        """Whether a prompt is longer with tools. True where the server refuses them for now, since
+        it then says so, and where it does not count."""
+        self._model, self._length_field = server.model, server.length_field
+        answers = [await self._takes({}), await self._takes({"tools": [_TOOL]})]
+        lengths = [told(one.get("usage"), "prompt_tokens") if one else None for one in answers]
+        return None in lengths or lengths[0] != lengths[1]
 
     async def _several(self) -> bool:
         answer = await self._takes({"n": 2})

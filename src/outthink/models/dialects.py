@@ -18,6 +18,7 @@ aborted, are refused (`Malformed`).
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from outthink.errors import ContextError
+from outthink.grade import calls
 from outthink.models.asking import ANSWER, QUESTION, Asking
 from outthink.models.http import HttpClient, Malformed
 from outthink.models.thinking import joined, parted
@@ -36,6 +38,8 @@ class Message:
 
     role: str
     content: str
+    whole: str = ""
+    """All of it as JSON, where it is more than its content."""
 
 
 class Ending(Enum):
@@ -61,6 +65,8 @@ class Ask:
     """Ends an answer, or a thought; it stays in the row, or a part of it."""
     end_ids: tuple[int, ...] = ()
     """Tokens that do the same."""
+    reply: str = ""
+    """How the reply has to be made, as fields of a chat API in JSON. Chats alone can do it."""
 
 
 Likely = Sequence[float]
@@ -518,9 +524,14 @@ class Chat:
         if len(seeds) > 1:
             body["n"] = len(seeds)
         body |= self._asking.fields
+        reply = json.loads(ask.reply) if ask.reply else {}
+        body |= reply
 
         def read(value: Any) -> list[Completion]:
-            rows = [_chat_row(row) for row in _rows(value["choices"], len(seeds))]
+            rows = [
+                _chat_row(row, tools="tools" in reply)
+                for row in _rows(value["choices"], len(seeds))
+            ]
             return _counted(
                 rows, value.get("usage"), guessed(*(message.content for message in ask.messages))
             )
@@ -534,21 +545,43 @@ class Chat:
         return tuple(text.encode())
 
 
-def _chat_row(choice: Any) -> _Said:
-    text = content(choice)
+def _chat_row(choice: Any, *, tools: bool) -> _Said:
+    text = content(choice, tools=tools)
     data = text.encode()
     pieces = tuple(data[i : i + 1] for i in range(len(data)))
-    return _Said(_ending(choice.get("finish_reason")), tuple(data), text, pieces, None)
+    reason = choice.get("finish_reason")
+    called = tools and _word(reason) in _CALLED and calls.parted(text).calls
+    ending = Ending.END if called else _ending(reason)
+    return _Said(ending, tuple(data), text, pieces, None)
 
 
-def content(choice: Any) -> str:
-    """The text of an answer in a chat, its thought before it; empty where there is none."""
+def content(choice: Any, *, tools: bool = False) -> str:
+    """The text of an answer in a chat, its thought before it and, where it may call `tools`, its
+    calls behind it (`grade.calls`); empty where there is none."""
     message = choice.get("message") or {}
     text = _content(message.get("content")) or _content(choice.get("text"))
+    if tools:
+        text = calls.joined(text, _calls(message.get("tool_calls")))
     thought = _content(message.get("reasoning_content")) or _content(message.get("reasoning"))
     if thought and not parted(text).thought:
         return joined(thought, text)
     return text or _content(message.get("refusal"))
+
+
+def _calls(told: Any) -> list[calls.Call]:
+    """Calls of tools; some servers give arguments as an object, which is a text."""
+    if told is None:
+        return []
+    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        raise Malformed("tool_calls that are no list of objects")
+    return [_call(one) for one in told]
+
+
+def _call(one: calls.Call) -> calls.Call:
+    function = one.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), dict):
+        return one
+    return {**one, "function": {**function, "arguments": json.dumps(function["arguments"])}}
 
 
 def _content(value: Any) -> str:
@@ -575,6 +608,7 @@ class _Said(NamedTuple):
 
 _ENDED = {"stop", "eos", "eos_token", "end", "end_turn", "stop_sequence", "completed"}
 _CUT = {"length", "max_tokens", "max_output_tokens", "model_length"}
+_CALLED = {"tool_calls", "function_call"}
 _FAILED = {"abort", "aborted", "cancelled", "canceled", "error"}
 """The server aborted the row; another try may succeed."""
 
@@ -691,8 +725,13 @@ def _rows(rows: Any, count: int) -> list[Any]:
     return ([numbered[name] for name in names] if numbered.keys() == {*names} else rows)[:count]
 
 
-def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    return [
+        json.loads(message.whole)
+        if message.whole
+        else {"role": message.role, "content": message.content}
+        for message in messages
+    ]
 
 
 def _plain(messages: Sequence[Message]) -> str:

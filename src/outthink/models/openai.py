@@ -25,7 +25,7 @@ from pathlib import PurePosixPath
 from outthink.errors import ServerError, ServerRefused, UsageError
 from outthink.grade import extract
 from outthink.models.asking import Asking
-from outthink.models.capabilities import Capabilities, Kind, examine
+from outthink.models.capabilities import Capabilities, Kind, examine, of_chats
 from outthink.models.dialects import (
     Ask,
     Chat,
@@ -52,6 +52,7 @@ from outthink.types import (
     Problem,
     Solution,
     State,
+    Turn,
 )
 
 MOST_TOKENS = 2048
@@ -169,14 +170,16 @@ class OpenAIProposer:
         keep_alive: object = None,
         reader: str = "",
         asking: Asking = Asking(),  # noqa: B008 - frozen
+        whole: bool = False,
     ) -> OpenAIProposer:
         """Find out what the server at `url` can do, and use its `model` (the only one, by default).
 
         Raises `ServerRefused` where there is no server, or none that this can use, or no such
         model; the message says what would do. `read` extracts an answer as the grader does that
         will judge it (`outthink.grade.grading`), and `reader` is that grader's name; by default an
-        answer is taken as it is declared. The proposer refers to `keep_alive` as long as it exists:
-        a server of this process, which ends when nothing refers to it.
+        answer is taken as it is declared. `whole`: ask for whole chats alone, even where the server
+        takes token ids; tools and formats of a reply need that. The proposer refers to `keep_alive`
+        as long as it exists: a server of this process, which ends when nothing refers to it.
         """
         if asking.request_s is not None:
             retry = replace(retry, request_s=asking.request_s)
@@ -186,6 +189,8 @@ class OpenAIProposer:
         client = HttpClient(url, requests_in_flight=most, retry=retry)
         try:
             capabilities = await examine(client, model)
+            if whole:
+                capabilities = await of_chats(client, capabilities)
         finally:
             await client.aclose()
         return cls(client, capabilities, setting, read, keep_alive, reader, asking)
@@ -206,9 +211,16 @@ class OpenAIProposer:
                 "budget forcing need; use greedy, majority, best_of_n or revise, or serve the "
                 "model with vLLM or llama.cpp"
             )
-        if prefix.problem.framing.tools:
+        framing = prefix.problem.framing
+        if framing.needs_chat and not isinstance(dialect, Chat):
             raise UsageError(
-                f"{self.name} cannot be given tools in a search; ask the model for one answer"
+                f"{self.name} is asked by token ids and cannot be given tools or a format of its "
+                "reply; connect it for whole chats alone"
+            )
+        if not self.capabilities.tools and '"tools"' in framing.reply:
+            raise ServerRefused(
+                f"{self._client.root} leaves tools out: the chat template of its model has no "
+                "place for them; serve a model that was made to call tools"
             )
         row = await self._row(draw)
         messages = await self._messages(prefix)
@@ -222,8 +234,9 @@ class OpenAIProposer:
                 break
             stop = None if draw.until is END else self._setting.step_end
             most = left if stop is None else min(left, row.step_left)
-            ends = prefix.problem.framing.stop or self._asking.ends
-            asked = Ask(messages, tuple(row.tokens), most, self._heat(draw), stop, ends)
+            ends = framing.stop or self._asking.ends
+            heat, written = self._heat(draw), tuple(row.tokens)
+            asked = Ask(messages, written, most, heat, stop, ends, reply=framing.reply)
             completion = await self._together.ask(asked, _seed(draw.seed, parts))
             told = None if stop and not asked.ends else await self._pieces(completion)
             if told is not None and asked.ends:
@@ -356,7 +369,7 @@ class OpenAIProposer:
         wording, examples = self._setting.wording, self._asking.examples
         problem = prefix.problem
         turns = wording.messages(problem.prompt, earlier, examples)
-        said = [Message(turn.role, turn.text) for turn in problem.framing.earlier]
+        said, later = map(_said, (problem.framing.earlier, problem.framing.later))
         if wording.system is not None and said and said[0].role == "system":
             # Templates know one system text; that of the conversation follows the model's own.
             first, *said = said
@@ -365,7 +378,7 @@ class OpenAIProposer:
             turns, said = (said[0], *turns), said[1:]
         # Examples come before the conversation, the prompt and what revises it after.
         begun = (turns[0].role == "system") + 2 * len(examples)
-        return (*turns[:begun], *said, *turns[begun:])
+        return (*turns[:begun], *said, turns[begun], *later, *turns[begun + 1 :])
 
     def _most(self, problem: Problem) -> int:
         """Tokens of one solution."""
@@ -375,6 +388,10 @@ class OpenAIProposer:
         """The temperature of a row."""
         framed = draw.prefix.problem.framing.temperature
         return draw.temperature and (framed or self._asking.at(draw.temperature))
+
+
+def _said(turns: Sequence[Turn]) -> list[Message]:
+    return [Message(turn.role, turn.text, turn.message) for turn in turns]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """All that the job has spent, whenever one of its requests was answered."""
+    """All that the job has spent, whenever one of its requests was answered, failed or was
+    cancelled."""
 
     usage: Usage
 

@@ -209,8 +209,7 @@ class Runner:
         else:
             payload = await self._verify(active, request, run)
         active.position += 1
-        if active.job.listen is not None:
-            active.tell(Spent(active.meter.total(())))
+        _spent(active)
         try:
             yielded = active.search.send(payload)
         except StopIteration as stop:
@@ -291,6 +290,7 @@ class Runner:
             await run.fetch(needed, lambda rows: self._drew(active, request, rows))
         except (_EngineFailed, asyncio.CancelledError):
             needed.count_what_came()
+            _spent(active)
             raise
         await run.committed()
         return needed.response(verifies=bool(self._team.verifiers))
@@ -311,9 +311,16 @@ class Runner:
             await run.fetch(needed)
         except (_EngineFailed, asyncio.CancelledError):
             needed.count_what_came()
+            _spent(active)
             raise
         await run.committed()
         return needed.response()
+
+
+def _spent(active: ActiveJob) -> None:
+    """Tell whoever listens what a job has spent so far."""
+    if active.job.listen is not None:
+        active.tell(Spent(active.meter.total(())))
 
 
 class _Run:

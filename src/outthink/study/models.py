@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from outthink.data import source
 from outthink.errors import UsageError
-from outthink.grade import EXACT, grading
+from outthink.grade import EXACT, TOOLS, grading
 from outthink.models.asking import Asking, of_json
 from outthink.models.local import LOCAL, is_local, serve
 from outthink.plugin import is_plugin, load
@@ -72,6 +72,9 @@ class Models:
 
     asking: Asking = field(default_factory=Asking)
     """How models of any text are asked; its `most_tokens` comes before the one above."""
+    whole: bool = False
+    """Ask servers for whole chats alone, even where they take token ids: for tools and formats of a
+    reply."""
 
     def __post_init__(self) -> None:
         if self.asking.most_tokens is not None:
@@ -177,7 +180,7 @@ class Models:
 
     def _writer(self, name: str, known: Sequence[str], grader: str) -> Proposer | BatchProposer:
         if reads_any_text(name):
-            return writer(name, self.most_tokens, grader, self.asking)
+            return writer(name, self.most_tokens, grader, self.asking, whole=self.whole)
         if lacking := self.asking.given.keys() - {"patience_s", "deadline_s"}:
             raise UsageError(
                 f"{name} is asked in the lab's own way and cannot do "
@@ -226,6 +229,8 @@ def writer(
     most_tokens: int,
     grader: str,
     asking: Asking = Asking(),  # noqa: B008 - frozen
+    *,
+    whole: bool = False,
 ) -> Proposer | BatchProposer:
     """The model of any text of that name, asked for answers of this grader's kind."""
     setting = asked(setting_of(name, most_tokens, grader), asking)
@@ -244,6 +249,7 @@ def writer(
             reader=grader,
             keep_alive=server,
             asking=asking,
+            whole=whole,
         )
         return asyncio.run(connecting)
     require_in_process(name, asking)
@@ -283,7 +289,13 @@ def setting_of(name: str, most_tokens: int, grader: str) -> Setting:
     told = about(name.removeprefix(IN_PROCESS))
     if told.trained_for is not None:
         return replace(told.setting, most_tokens=most_tokens)
-    return Setting(most_tokens, wording={"code": PROGRAMS, "text": PLAIN}.get(grader, Wording()))
+    if grader in _AS_ASKED or grader.startswith(TOOLS):
+        return Setting(most_tokens, wording=PLAIN)
+    return Setting(most_tokens, wording=PROGRAMS if grader == "code" else Wording())
+
+
+_AS_ASKED = ("text", "json", "tools")
+"""Graders of answers to what is no problem with a final answer: nothing is added to the prompt."""
 
 
 def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:
