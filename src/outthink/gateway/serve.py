@@ -152,6 +152,8 @@ class _Server(uvicorn.Server):
         """To stop; a second time, at once."""
         if not self._opened.ready:
             self._until = 0.0
+            if self.should_exit:  # nothing looks at the time any more
+                self._cut()
             return
         self._opened.ready = False
         self._until = time.monotonic() + self._opened.settings.limits.grace_s
