@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +24,7 @@ CHECKS = (
     "content_type_conformance",
     "response_schema_conformance",
 )
-HOOKS = Path(__file__).with_name("fuzz_hooks.py")
+HOOKS = Path(__file__).resolve().with_name("fuzz_hooks.py")
 EACH = 400
 """Examples an operation, of one run."""
 
@@ -41,12 +42,13 @@ def main():
         serving = python("outthink", "serve", "--model", upstream, "--verifier", "none")
         serving += ["--strategy", "majority", "--grader", "text", "--port", "0", "--json"]
         url = json.loads(held.enter_context(running(serving)).stdout.readline())["url"]
-        outcome = fuzzed(told, url)
+        place = held.enter_context(tempfile.TemporaryDirectory())
+        outcome = fuzzed(told, url, place)
     print(json.dumps(outcome) if told.json else outcome)
     return 1 if outcome["failed"] else 0
 
 
-def fuzzed(told, url):
+def fuzzed(told, url, place):
     seen = {"cases": 0, "failed": 0, "runs": 0}
     while seen["cases"] < told.cases:
         command = [told.schemathesis, "run", f"{url}/openapi.json", "--checks", ",".join(CHECKS)]
@@ -57,6 +59,7 @@ def fuzzed(told, url):
             capture_output=True,
             text=True,
             env=os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)},
+            cwd=place,  # it leaves notes
         )
         counted = re.search(r"(\d+) generated(?:, (\d+) found)?.*", ran.stdout)
         if counted is None:
