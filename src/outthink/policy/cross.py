@@ -12,7 +12,7 @@ fits; only how likely answers are is fitted by half once more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -31,6 +31,10 @@ ORDERS_WITHIN = 2
 """Random orders in which contenders are played to choose among them."""
 
 
+Winner = Plan | int
+"""A plan, or the number of the price at which a sequential policy was fitted."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
     """Every contender on problems that it was not fitted on."""
@@ -40,28 +44,35 @@ class Contest:
     of_prices: tuple[Played, ...]
     """The sequential policy at each price."""
 
-    def winner(self, number: int, price: float) -> Plan | None:
-        """The simplest contender within one standard error of the best at a price, the one of this
-        number; `None` for the sequential policy."""
-        ranks = [
-            [n for n, plan in enumerate(self.plans) if plan.is_fitted is is_fitted]
-            for is_fitted in (False, True)
+    def winner(self, price: float) -> Winner:
+        """The simplest contender within one standard error of the best at a price. A policy that
+        was fitted at one price may be the best at another: where problems are few, what it spends
+        is not what its price says."""
+        both: list[tuple[Played, Winner]] = [*self._plans]
+        both += [(played, number) for number, played in enumerate(self.of_prices)]
+        ways: list[tuple[Floats, Winner]] = [(_worth(came, price), one) for came, one in both]
+        ranked = [
+            max(alike, key=lambda way: float(way[0].mean()))
+            for rank in range(3)
+            if (alike := [way for way in ways if _rank(way[1]) == rank])
         ]
-        worths = [_worth(played, price) for played in self.of_plans]
-        best_plans = [max(rank, key=lambda n: float(worths[n].mean())) for rank in ranks if rank]
-        best = max(
-            [*(worths[n] for n in best_plans), _worth(self.of_prices[number], price)],
-            key=lambda worth: float(worth.mean()),
-        )
-        near = (n for n in best_plans if _is_near(worths[n], best))
-        simplest = next(near, None)
-        return None if simplest is None else self.plans[simplest]
+        best = max((worth for worth, _ in ranked), key=lambda worth: float(worth.mean()))
+        return next(winner for worth, winner in ranked if _is_near(worth, best))
 
-    def played(self, number: int, winner: Plan | None) -> Played:
-        """What a winner at the price of this number came to."""
-        if winner is None:
-            return self.of_prices[number]
+    @property
+    def _plans(self) -> Iterator[tuple[Played, Plan]]:
+        return zip(self.of_plans, self.plans, strict=True)
+
+    def played(self, winner: Winner) -> Played:
+        """What a winner came to."""
+        if isinstance(winner, int):
+            return self.of_prices[winner]
         return self.of_plans[self.plans.index(winner)]
+
+
+def _rank(winner: Winner) -> int:
+    """From the simplest up."""
+    return 2 if isinstance(winner, int) else int(winner.is_fitted)
 
 
 def _worth(played: Played, price: float) -> Floats:
@@ -83,7 +94,7 @@ class CrossFitted:
     prices: tuple[float, ...]
     points: tuple[Point, ...]
     """On problems that neither the policy nor the choice among contenders saw."""
-    winners: tuple[Plan | None, ...]
+    winners: tuple[Winner, ...]
     """By all problems."""
     of_plans: Mapping[Plan, Point]
     """Every plan on problems that what it says of answers was not fitted on."""
@@ -109,15 +120,13 @@ def cross_fitted(trials: Trials, *, most: float, seed: int) -> CrossFitted:
         fitted = fit_halves(learnt, most=most, seed=seed, prices=prices)
         within = _within(fitted, learnt, tried, most, seed)
         contests.append(_played(fitted.policies, left, tried, most, ORDERS, seed))
-        chosen.append(
-            [contests[-1].played(n, within.winner(n, price)) for n, price in enumerate(prices)]
-        )
+        chosen.append([contests[-1].played(within.winner(price)) for price in prices])
     whole = _joined(contests, halves)
     points = [
         Point.of(f"price {price:.3g}", _in_order(parts, halves))
         for price, *parts in zip(prices, *chosen, strict=True)
     ]
-    winners_of_all = [whole.winner(n, price) for n, price in enumerate(prices)]
+    winners_of_all = [whole.winner(price) for price in prices]
     of_plans = {
         plan: Point.of("", played) for plan, played in zip(whole.plans, whole.of_plans, strict=True)
     }

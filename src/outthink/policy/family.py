@@ -55,6 +55,8 @@ class Member:
     tables: tuple[Table, ...] = ()
     plan: Plan | None = None
     """What it does whatever it sees; `first`, `values` and `tables` are empty then."""
+    fitted_at: float | None = None
+    """The price that its values are for, where that is another than the one it is best at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Family:
         return Sequential(
             self.menu,
             self.chances,
-            member.price,
+            member.fitted_at or member.price,
             np.array(self.costs),
             member.first,
             member.values,

@@ -72,6 +72,7 @@ def save(family: Family, path: str | Path) -> None:
         "members": [
             {
                 "price": member.price,
+                "fitted_at": member.fitted_at or member.price,
                 "cost": asdict(member.cost),
                 "accuracy": asdict(member.accuracy),
                 "first": _numbers(member.first),
@@ -119,7 +120,7 @@ def _parse(data: Mapping[str, Any]) -> Family:
         )
     menu = get(data, "menu", list)
     names = [get(entry, "stage", str) for entry in menu]
-    added: dict[str, Any] = {"plan": {}} if data["format"] == WITHOUT_PLANS else {}
+    is_old = data["format"] == WITHOUT_PLANS
     chances = get(data, "chances", dict)
     curves = get(chances, "curves", dict)
     family = Family(
@@ -137,7 +138,10 @@ def _parse(data: Mapping[str, Any]) -> Family:
             },
             _array(get(chances, "weights", list)),
         ),
-        members=tuple(_member({**added, **entry}, names) for entry in get(data, "members", list)),
+        members=tuple(
+            _member(_with_plan(entry) if is_old else entry, names)
+            for entry in get(data, "members", list)
+        ),
         provenance=_origin(get(data, "provenance", dict)),
     )
     if not family.members or not family.menu:
@@ -154,7 +158,13 @@ def _member(data: Mapping[str, Any], menu: Sequence[str]) -> Member:
         _interval(get(data, "accuracy", dict)),
         tuple(_table(entry, len(menu)) for entry in get(data, "tables", list)),
         _plan(get(data, "plan", dict), menu),
+        get(data, "fitted_at", float),
     )
+
+
+def _with_plan(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A member as it is written now."""
+    return {**data, "plan": {}, "fitted_at": get(data, "price", float)}
 
 
 def _plan(data: Mapping[str, Any], menu: Sequence[str]) -> Plan | None:

@@ -37,8 +37,10 @@ def members_of(
     policies = fit(trials, most=most, seed=seed, prices=crossed.prices)
     making = _Making(trials, crossed, frontier, most, seed)
     made = [
-        making.sequential(policy) if plan is None else making.planned(plan, policy.price)
-        for policy, plan in zip(policies, crossed.winners, strict=True)
+        making.sequential(policies[winner], price)
+        if isinstance(winner, int)
+        else making.planned(winner, price)
+        for winner, price in zip(crossed.winners, crossed.prices, strict=True)
     ]
     kept = _rising(made)
     between = [one for pair in pairwise(kept) for one in making.between(*pair)]
@@ -61,12 +63,18 @@ class _Making:
     most: float
     seed: int
 
-    def sequential(self, policy: Sequential) -> Member:
+    def sequential(self, policy: Sequential, price: float) -> Member:
         played = play(policy, self.trials, orders=2, most=self.most, seed=self.seed)
         point = Point.of(policy.name, played)
         accuracy = _held_out(self.frontier, point)
         return Member(
-            policy.price, policy.first, policy.values, point.mean_cost, accuracy, policy.tables
+            price,
+            policy.first,
+            policy.values,
+            point.mean_cost,
+            accuracy,
+            policy.tables,
+            fitted_at=policy.price,
         )
 
     def planned(self, plan: Plan, price: float) -> Member:
