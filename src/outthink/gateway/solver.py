@@ -206,7 +206,7 @@ class Solver:
             return self._fixed("greedy" if greedy else "majority", 1, whole=whole)
         policy = self.policy
         if policy is None or (whole and not _draws_whole(policy, self.models(whole=True))):
-            return self._unpriced(way, whole=whole)
+            return self._unpriced(asked, way, whole=whole)
         dial = self.dial(policy, way)
         limits, member = policy.limits(dial), policy.member(dial, problem, self.settings.seed)
         rule = policy.rule(member)
@@ -214,14 +214,14 @@ class Solver:
         made = Strategy(rule.name, thinking.start)
         return Plan(made, max(1, round(limits.most)), thinking, policy.currency, not whole)
 
-    def _unpriced(self, way: Follow, *, whole: bool) -> Plan:
+    def _unpriced(self, asked: Asked, way: Follow, *, whole: bool) -> Plan:
         """A fixed strategy, where there is no policy for such answers."""
         if way.dial != Dial():
             why = (
                 "the policy is of other answers" if whole and self.policy else "no policy is served"
             )
             raise wrong(f"{why}, so there is no price; name a strategy", "outthink")
-        named = self.strategy
+        named = self._usual(self.reading_of(asked))
         if whole and not (_is_whole(named) and self._can(named)):
             named = "majority"
         return self._fixed(named, _budget(self.settings.budget, way.effort), whole=whole)
@@ -233,7 +233,14 @@ class Solver:
     @property
     def strategy(self) -> str:
         """What `auto` means without a policy."""
-        usual = "majority" if self.settings.models.verifier == NONE else "best_of_n"
+        return self._usual(self.reading(None))
+
+    def _usual(self, reading: str) -> str:
+        """The strategy for answers that this grader finds. Free text has no two answers alike to
+        be voted on, so the model says which one most of the others agree with."""
+        usual = "usc" if reading == TEXT else "majority"
+        if self.settings.models.verifier != NONE:
+            usual = "best_of_n"
         return strategy(self.settings.strategy or usual).name
 
     def _fixed(self, name: str, budget: int, *, whole: bool = False) -> Plan:
