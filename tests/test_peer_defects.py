@@ -95,6 +95,7 @@ from contract import (
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import SEARCHES, AnswerAggregation, StepAggregation, strategy
 from outthink.search.particles import Resampling
+from outthink.search.revise import Shown
 from outthink.types import Problem
 
 
@@ -185,16 +186,27 @@ OPTIONS = {
     "mark": ["</think>", "."],
     "begin": ["<think>"],
     "k": [1, 3, 99],
+    "group": [2, 5, 99],
+    "entrants": [2, 5, 99],
+    "agents": [2, 3, 99],
+    "criteria": ["brevity"],
+    "sure": [0.0, 0.5, 1.0],
+    "shown": list(Shown),
+    "early": ["yes", "no"],
+    "warmup": [1, 4, 99],
+    "keep": [0.1, 1.0],
 }
 
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_13_and_27_every_value_of_every_option_runs_and_is_passed_on(name):
     parameters = inspect.signature(SEARCHES[name]).parameters.values()
-    options = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    options = {p.name: p.annotation for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     assert set(options) <= set(OPTIONS), "list values for the new option"
-    for option in options:
+    for option, kind in options.items():
         for value in OPTIONS[option]:
+            if value == "sqrt" and kind == "int":
+                continue
             chosen = strategy(f"{name}({option}={value})")
             given = {"yes": True, "no": False}.get(value, value)
             assert chosen.options in ({option: given}, {})

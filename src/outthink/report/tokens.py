@@ -75,15 +75,25 @@ def tokens(report: Report, styles: Styles) -> Section | None:
 
 def _each_generation(spending: Sequence[Spending], styles: Styles) -> str:
     """What a generation really costs, by search."""
+    columns: list[tuple[str, Sequence[float]]] = [
+        ("decoded", [spent.usage.decoded_tokens for spent in spending]),
+        ("of it discarded", [spent.usage.discarded_tokens for spent in spending]),
+        ("of it in critiques", [spent.usage.critique_tokens for spent in spending]),
+        ("verifier calls", [spent.usage.verifier_calls for spent in spending]),
+        ("verifier tokens", [spent.usage.verifier_tokens for spent in spending]),
+        ("of it written", [spent.written_tokens for spent in spending]),
+    ]
+    told = [(name, amounts) for name, amounts in columns if name not in _RARE or any(amounts)]
     rows = [
-        [styles[spent.strategy].label, whole(spent.budget), *map(whole, _each(spent))]
-        for spent in spending
+        [
+            styles[spent.strategy].label,
+            whole(spent.budget),
+            *(whole(round(amounts[at] / spent.usage.generations, 1)) for _, amounts in told),
+        ]
+        for at, spent in enumerate(spending)
         if spent.usage.generations
     ]
-    heads = [
-        *("strategy", "generations", "decoded", "of it discarded", "in critiques"),
-        *("verifier calls", "verifier tokens", "of it written"),
-    ]
+    heads = ["strategy", "generations", *(name for name, _ in told)]
     said = (
         "What a generation really costs: budgets count generations, and a generation of one search "
         "takes more tokens than one of another. A verifier call is a solution or a prefix scored."
@@ -92,17 +102,8 @@ def _each_generation(spending: Sequence[Spending], styles: Styles) -> str:
     return tag("p", escape(said)) + table(heads, rows, caption=caption)
 
 
-def _each(spent: Spending) -> list[float]:
-    usage = spent.usage
-    amounts = (
-        usage.decoded_tokens,
-        usage.discarded_tokens,
-        usage.critique_tokens,
-        usage.verifier_calls,
-        usage.verifier_tokens,
-        spent.written_tokens,
-    )
-    return [round(amount / usage.generations, 1) for amount in amounts]
+_RARE = ("of it in critiques", "of it written")
+"""Columns that are left out where all of them is 0."""
 
 
 def _kinds(spending: Sequence[Spending]) -> tuple[tuple[str, str], ...]:
