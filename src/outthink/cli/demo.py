@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from outthink.policy.results import Reported
 
 PLAN = Plan(
-    ("greedy", "majority", "best_of_n(answer=max)", "best_of_n", "beam", "revise(sequential=8)"),
+    (
+        *("greedy", "majority", "best_of_n(answer=max)", "best_of_n", "beam"),
+        # Both ways to choose, so that the policy is compared with the better one.
+        *("revise(sequential=8)", "revise(sequential=8,answer=max)"),
+    ),
     (1, 4, 8, 16),
     pool=128,
     chains=16,
@@ -26,7 +30,7 @@ PLAN = Plan(
     stages=("beam(width=2)@2", "beam@4", "greedy(scored=yes)@1", "revise(sequential=8)@8"),
     trials=4,
 )
-PROBLEMS = 225
+PROBLEMS = 300
 STORE = Path("runs/demo.store")
 REAL = Path("runs/real.store")
 

@@ -38,6 +38,8 @@ DIFFICULTY_SAMPLES = 4
 
 FLAT = tuple(name.replace(")", ",answer=majority)") for name in REVISIONS)
 """The splits of revisions with a majority vote over all answers in place of the verifier."""
+MOST = tuple(name.replace(")", ",answer=max)") for name in REVISIONS[:5])
+"""Splits of revisions that answer by the best score alone, the stronger way for long chains."""
 STEPS = tuple(f"best_of_n(step={how})" for how in ("min", "prod", "mean"))
 """Best-of-N weighted by other aggregations of step scores."""
 LABELS = ("soft", "hard", "once")
@@ -197,7 +199,7 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
         prompted = Models("lab:s", "none", weights, "lab:s", "none")
         shown = Models("lab:s", "lab:prm", weights, "lab:s", "lab:prm")
         until_sure = only(PARALLEL, REFINED, budgets=(REFINED_AT,))
-        fixed = ("greedy", UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5])
+        fixed = ("greedy", UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5], *MOST)
         staged = replace(
             only(*fixed, budgets=scale.budgets[:3], pool=scale.pool, chains=scale.chains),
             stages=STAGES,
