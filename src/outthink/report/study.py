@@ -49,6 +49,13 @@ LABELS = {
         )
         for length in (1, 2, 4, 8, 16, 32, 64)
     },
+    **{
+        strategy(f"revise(sequential={length},answer=max)").name: (
+            f"Revisions ({length} in a row), best",
+            f"as revisions ({length} in a row), and the best-scored answer of all",
+        )
+        for length in (2, 4, 8, 16, 32, 64)
+    },
 }
 """By strategy name: the label on the page, and one line for the glossary."""
 
