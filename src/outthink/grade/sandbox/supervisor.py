@@ -97,7 +97,10 @@ def watch(task: dict[str, Any]) -> dict[str, Any]:
     gate.close_read()
     try:
         _open_gate(guard, status, gate)
-        result = _follow(status, {"stdout": output, "stderr": errors}, limits)
+        init = _message(status)["init"]
+        handle = os.pidfd_open(init)  # its number may belong to another process once it has ended
+        os.write(gate.write, b"1")
+        result = _follow(init, handle, status, {"stdout": output, "stderr": errors}, limits)
         os.waitpid(guard, 0)
         return result
     except BaseException:
@@ -179,10 +182,14 @@ def _message(status: Pipe) -> dict[str, Any]:
     return message
 
 
-def _follow(status: Pipe, streams: dict[str, Pipe], limits: dict[str, Any]) -> dict[str, Any]:
+def _follow(
+    init: int,
+    handle: int,
+    status: Pipe,
+    streams: dict[str, Pipe],
+    limits: dict[str, Any],
+) -> dict[str, Any]:
     """Read what the program writes until all its processes have ended; kill it at a limit."""
-    init = _message(status)["init"]
-    handle = os.pidfd_open(init)  # its number may belong to another process once it has ended
     _message(status)  # the program is about to start
     began = time.monotonic()
     kept = {name: bytearray() for name in streams}
@@ -265,7 +272,8 @@ def keep(task: dict[str, Any], output: Pipe, errors: Pipe, status: Pipe, gate: P
     identities = os.read(gate.read, 1)
     init = os.fork()
     if init == 0:
-        _become(lambda: live(task, output, errors, status, as_nobody=identities == b"2"), status)
+        as_nobody = identities == b"2"
+        _become(lambda: live(task, output, errors, status, gate, as_nobody=as_nobody), status)
     output.close_write()
     errors.close_write()
     _tell(status, {"init": init})
@@ -281,10 +289,18 @@ def _tell(status: Pipe, message: dict[str, Any]) -> None:
 
 
 def live(
-    task: dict[str, Any], output: Pipe, errors: Pipe, status: Pipe, *, as_nobody: bool
+    task: dict[str, Any],
+    output: Pipe,
+    errors: Pipe,
+    status: Pipe,
+    gate: Pipe,
+    *,
+    as_nobody: bool,
 ) -> None:
     """Build the program's file system, start the program, and report how it ended."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not os.read(gate.read, 1):  # wait until the supervisor knows init and can kill it
+        raise Refused("the supervisor ended before the program began")
     os.setsid()
     _build(task)
     given = os.open(f"{BOX}/.stdin", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
