@@ -150,7 +150,8 @@ class Fleet(HttpClient):
         awake = awake or [min(self._loads, key=lambda server: server.until_s)]
         usual_s = min((one.pace_s for one in self._loads if one.pace_s is not None), default=0.0)
         waits = {id(server): server.wait_s(rows, usual_s) for server in awake}
-        least = min(awake, key=lambda server: (waits[id(server)], server.rows))
+        # Of two that are alike the one that was never asked, or its pace would never be known.
+        least = min(awake, key=lambda one: (waits[id(one)], one.pace_s is not None, one.rows))
         if home is None:
             return least
         server = self._homes.pop(home, least)

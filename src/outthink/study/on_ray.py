@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,11 +50,13 @@ def hired(wanted: Wanted) -> Iterator[RayWorkers]:
     `RunError` where there is no cluster.
     """
     ray = _ray()
-    _begin(ray, wanted)
-    try:
-        yield RayWorkers(ray, wanted)
-    finally:
-        ray.shutdown()
+    # Ray talks of tasks that it tries again on standard output, where only results belong.
+    with redirect_stdout(sys.stderr):
+        _begin(ray, wanted)
+        try:
+            yield RayWorkers(ray, wanted)
+        finally:
+            ray.shutdown()
 
 
 def _ray() -> Any:
