@@ -96,7 +96,7 @@ Hire = Callable[[], AbstractContextManager[Workers]]
 
 def beside(store: Path) -> Path:
     """The folder of a store's shards."""
-    return store.with_name(f"{store.name}.shards")
+    return store.parent / f"{store.name}.shards"
 
 
 def shard_stores(store: Path) -> list[Path]:
@@ -259,7 +259,7 @@ class _Run:
         unfinished = sum(size[task.number] for task in left)
         failed: list[OutthinkError] = []
         total = sum(size.values())
-        label = f"sweep, {workers.count} workers"
+        label = f"sweep, {workers.count} workers" if workers.count > 1 else "sweep, 1 worker"
         with Progress(label, total, "generations", done=total - unfinished) as bar:
             board = _Board(bar, self._pace)
             for told in workers.run(left):
