@@ -65,7 +65,9 @@ def test_several_servers_answer_as_one_does(servers):
     assert answers(searched(servers(3))) == answers(searched(servers(1)))
 
 
-def test_requests_of_a_problem_go_to_one_server(servers):
+def test_requests_of_a_problem_go_to_one_server(servers, monkeypatch):
+    # On a busy machine one of them may seem slow.
+    monkeypatch.setattr(fleet, "_AND_S", 600.0)
     running = servers(3)
     searched(running)
     homes = defaultdict(Counter)
@@ -177,3 +179,61 @@ def test_command_line_takes_addresses_with_commas(servers, tmp_path, monkeypatch
         for server in running
     ]
     assert [sum("+" in text for text in texts) for texts in asked] == [1, 1]
+
+
+def test_doctor_tries_every_server(servers, capsys):
+    running = servers(2)
+    addresses = ",".join(server.url for server in running)
+    assert main(["doctor", addresses]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.endswith(f" at {running[0].url} and {running[1].url}, model {MODEL}")
+    assert all(drawn(server) for server in running)
+
+
+def test_doctor_names_the_server_that_is_not_as_the_others(servers, capsys):
+    (one,), (other,) = servers(1), servers(1, context=512)
+    assert main(["doctor", f"{one.url},{other.url}"]) == 2
+    assert "context is 512 there, and 4096 here" in capsys.readouterr().err
+
+
+def test_request_that_failed_is_asked_of_another_server_without_a_wait(servers):
+    one, other = servers(2)
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    client = fleet.Fleet([one.url, other.url], sleep=sleep)
+    one.raw = lambda path, body: b""
+
+    async def ask():
+        await client.get("/v1/models", lambda value: value["data"])
+        await client.aclose()
+
+    asyncio.run(ask())
+    assert (len(one.requests), len(other.requests), waits) == (1, 1, [])
+
+
+def test_problem_leaves_a_server_that_would_keep_it_far_longer(servers):
+    slow, quick = servers(2)
+    now = [0.0]
+    client = fleet.Fleet([slow.url, quick.url], retry=QUICK, clock=lambda: now[0])
+
+    def takes_long(path, body):
+        now[0] += 10.0
+
+    slow.raw = takes_long
+
+    async def ask(home):
+        await client.post("/v1/completions", BODY, lambda value: value["choices"], home=home)
+
+    async def run():
+        for home in (1, 2, 1, 1):
+            await ask(home)
+        await client.aclose()
+
+    asyncio.run(run())
+    assert [len(drawn(server)) for server in (slow, quick)] == [1, 3]
+
+
+BODY = {"model": MODEL, "prompt": [301, 97, 303, 302], "seed": 1, "max_tokens": 8}

@@ -7,7 +7,8 @@
     |   |-- WeightsError        weights that do not match their configuration
     |   |-- MissingPackage      a package of an extra that is not installed
     |   |-- ServerRefused       a server that will not serve this: key, model, what it cannot do
-    |   `-- StoreError          a store of another version, another run, or in use elsewhere
+    |   `-- StoreError          a store of another version, of another run
+    |       `-- StoreInUse          a store that another process writes
     `-- RunError            what the world did: disk full, an engine that failed (exit code 1)
         |-- DeadlineError       a problem that took longer than it may
         |-- DiskError           a store whose disk is full, or fails
@@ -86,11 +87,16 @@ _EXTRAS: dict[str, tuple[tuple[str, str], ...]] = {
     "uvicorn": _SERVE,
     "pydantic": _SERVE,
     "prometheus_client": _SERVE,
+    "ray": (("ray", "sweeps on many machines"),),
 }
 
 
 class StoreError(UsageError):
     """A store is of another version, belongs to another run, or is being written elsewhere."""
+
+
+class StoreInUse(StoreError):
+    """A store is being written by another process."""
 
 
 class RunError(OutthinkError):

@@ -21,10 +21,14 @@ _WORDS = {True: "yes", False: "no", None: "?"}
 \b
   outthink doctor local
   outthink doctor http://localhost:8000
+  outthink doctor http://a:8000,http://b:8000
   outthink doctor https://api.example.org/v1#small-model""",
 )
 @options.argument(
-    "url", "URL", "Its address, with #MODEL where it has several; or local, or local:MODEL.gguf."
+    "url",
+    "URL",
+    "Its address, with #MODEL where it has several; addresses of several servers of one model with "
+    "commas between them; or local, or local:MODEL.gguf.",
 )
 @asked.asking
 def doctor(url: str, asking: Told, as_json: bool) -> None:
@@ -38,7 +42,8 @@ def doctor(url: str, asking: Told, as_json: bool) -> None:
 
 
 def _print(outcome: dict[str, Any]) -> None:
-    print(f"{outcome['server']} at {outcome['url']}, model {outcome['model']}")
+    places = " and ".join(outcome["servers"]) if len(outcome["servers"]) > 1 else outcome["url"]
+    print(f"{outcome['server']} at {places}, model {outcome['model']}")
     context = f"context of {outcome['context']} tokens" if outcome["context"] else "context unknown"
     print(f"{context}; runs {outcome['strategies']}\n")
     wide = max(len(finding["what"]) for finding in outcome["findings"])

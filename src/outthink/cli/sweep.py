@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,69 @@ from outthink.cli.results import print_promises, print_swept
 from outthink.errors import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from outthink.cli.named import NamedModels, Planned
     from outthink.policy.promise import Promises
     from outthink.study.forecast import Forecast
+    from outthink.study.on_ray import Wanted
     from outthink.study.results import Accuracies
+    from outthink.study.sweep import OpenStudy, Sweep, Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to sweep, as options say it."""
+
+    ray: str | None
+    workers: int | None
+    worker_cores: int
+    worker_gpus: float
+    shards: int | None
+
+    @property
+    def wanted(self) -> Wanted | None:
+        """`None` for this process."""
+        from outthink.study.on_ray import Wanted
+
+        if self.ray is None:
+            return None
+        return Wanted(self.ray, self.workers, self.worker_cores, self.worker_gpus)
+
+    def check(self) -> None:
+        """Raises `UsageError` for what only workers have, where there are none."""
+        own = self.workers, self.shards, self.worker_cores, self.worker_gpus
+        if self.ray is None and own != (None, None, 1, 0.0):
+            raise UsageError(
+                "--workers, --shards, --worker-cores and --worker-gpus are of a sweep on Ray; add "
+                "--ray"
+            )
 
 
 def _price(name: str, what: str) -> options.Decorator:
     help = f"Money for a million tokens that are {what}."
     return options.option(name, type=reads.PRICE, metavar="X", help=help)
+
+
+_ON_RAY = options.together(
+    "cluster",
+    Cluster,
+    options.option(
+        "--ray",
+        is_flag=False,
+        flag_value="local",
+        metavar="[ADDRESS]",
+        help="Sweep with workers on a Ray cluster, each in a process of its own: of this machine, "
+        "started for this run, where no address is given; else HOST:PORT, ray://HOST:PORT, or auto "
+        "for the one that runs here. See docs/clusters.md.",
+    ),
+    options.count("--workers", None, "Workers at once.", usual="as many as there is room for"),
+    options.count("--worker-cores", 1, "Cores of each worker."),
+    options.option(
+        "--worker-gpus", type=reads.PRICE, default=0.0, metavar="X", help="GPUs of each worker."
+    ),
+    options.count("--shards", None, "Parts of the problems.", usual="four for each worker"),
+)
 
 
 @command(
@@ -30,7 +85,8 @@ twice.
 
 \b
   outthink sweep 'lab:test?size=200&seed=1' -o test.store
-  outthink sweep problems.jsonl -o mine.store --strategies 'best_of_n,beam(width=8)'""",
+  outthink sweep problems.jsonl -o mine.store --strategies 'best_of_n,beam(width=8)'
+  outthink sweep problems.jsonl -o mine.store --model http://a:8000,http://b:8000 --ray""",
 )
 @options.argument(
     "problems",
@@ -50,6 +106,7 @@ twice.
 @named.models()
 @named.plan()
 @options.seed
+@_ON_RAY
 @options.flag(
     "--dry-run",
     "Print how many generations, tokens, seconds, bytes and how much money it will take, as far as "
@@ -65,6 +122,7 @@ def sweep(
     models: NamedModels,
     planned: Planned,
     seed: int,
+    cluster: Cluster,
     dry_run: bool,
     yes: bool,
     price_in: float | None,
@@ -78,23 +136,41 @@ def sweep(
     from outthink.study.ahead import Pace, ahead
     from outthink.study.forecast import Prices
     from outthink.study.results import measured
-    from outthink.study.sweep import Sweep, swept
+    from outthink.study.sweep import Sweep
 
     engines = models.models(problems=problems)
     asked = Sweep(problems, planned.plan(engines), engines, seed)
     store = store or Path(f"{called(problems)}.store")
+    cluster.check()
     forecast = ahead(asked, store, Prices(price_in, price_out))
     if dry_run and as_json:
         return print_json(wire.forecast(forecast))
     if dry_run:
         return print("\n".join([*forecast.sentences(), *forecast.objections()]))
     _object_to(forecast, yes)  # before models are loaded and servers asked
-    with swept(asked, store, Pace(forecast, lambda known: _consider(known, yes))) as opened:
+    pace = Pace(forecast, lambda known: _consider(known, yes))
+    with _swept(asked, store, pace, cluster) as opened:
         outcome = measured(opened)
         held = promises(opened.study)
     if as_json:
         return print_json({**wire.sweep(outcome), **wire.promises(held.kept)})
     return _print(outcome, held, store)
+
+
+def _swept(
+    asked: Sweep, store: Path, pace: Watch, cluster: Cluster
+) -> AbstractContextManager[OpenStudy]:
+    """Here, or by workers."""
+    from outthink.study.shards import gather, swept_in_shards
+    from outthink.study.sweep import swept
+
+    wanted = cluster.wanted
+    if wanted is None:
+        gather(store)  # what workers left when they were stopped
+        return swept(asked, store, pace)
+    from outthink.study.on_ray import hired
+
+    return swept_in_shards(asked, store, lambda: hired(wanted), pace, shards=cluster.shards)
 
 
 def _object_to(forecast: Forecast, meant: bool) -> None:

@@ -72,13 +72,17 @@ def read(spec: str) -> Problems:
     """The problems that `spec` names. Raises `UsageError` naming what is wrong and where."""
     whole, part, parts = _parted(spec)
     problems = _read(whole)
-    first, end = (len(problems) * number // parts for number in (part - 1, part))
-    if first == end:
+    if len(problems) < parts and not len(part_of(problems, part, parts)):
         raise UsageError(
             f"{spec!r}: no problem is in it; {len(problems)} do not make {parts} parts"
         )
-    if parts == 1:
-        return problems
+    return part_of(problems, part, parts)
+
+
+def part_of(problems: Problems, part: int, parts: int) -> Problems:
+    """One of so many parts of nearly equal size, counted from 1, in order; none of them is empty
+    where there are as many problems."""
+    first, end = (len(problems) * number // parts for number in (part - 1, part))
     return replace(problems, problems=problems[first:end])
 
 

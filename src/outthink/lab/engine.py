@@ -29,6 +29,7 @@ from outthink.errors import UsageError
 from outthink.lab import tokenizer
 from outthink.lab.gpt import GPT, Cache, gather
 from outthink.models.chance import hashed
+from outthink.models.cores import cores
 from outthink.models.reread import Reread, Spread
 from outthink.models.shape import ModelShape
 from outthink.models.uniform import from_uniform
@@ -45,7 +46,7 @@ from outthink.types import (
 
 Part = TypeVar("Part")
 
-WORKERS = os.cpu_count() or 1
+WORKERS = cores()
 ROWS = 256
 """Most rows of one forward pass: enough to fill the cores, and small enough for their caches."""
 

@@ -6,24 +6,29 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
+from outthink.models import fleet
 from outthink.models.asking import Asking
-from outthink.models.capabilities import Capabilities, examine
+from outthink.models.capabilities import Capabilities
 from outthink.models.examine import findings, strategies
 from outthink.models.families import suggestions
-from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy
+from outthink.models.http import REQUESTS_IN_FLIGHT, RetryPolicy
 from outthink.models.local import is_local, serve
 from outthink.models.openai import MOST_TOKENS, STEP_END, Wording, refuse
 
 
 def doctor(url: str, asking: Asking = Asking()) -> dict[str, Any]:  # noqa: B008 - frozen
     """What the server at an address, or a model in this process, can do, and how it would be asked.
-    Raises `ServerRefused` where there is none, or where it cannot be asked so."""
+    Of several addresses every server is tried, and what is told is of all of them.
+
+    Raises `ServerRefused` where there is none, where it cannot be asked so, or where one of several
+    is not as the others are."""
     server = serve(url) if is_local(url) else None
     address, _, model = (server.url if server else url).partition("#")
     seen = asyncio.run(_examined(address, model or None))
     refuse(seen, asking)
     return {
         "url": seen.url,
+        "servers": [part.strip() for part in address.split(",") if part.strip()],
         "server": seen.server,
         "dialect": seen.kind.value,
         "model": seen.model,
@@ -37,9 +42,9 @@ def doctor(url: str, asking: Asking = Asking()) -> dict[str, Any]:  # noqa: B008
 
 
 async def _examined(address: str, model: str | None) -> Capabilities:
-    client = HttpClient(address)
+    client = fleet.client(address)
     try:
-        return await examine(client, model)
+        return await fleet.examined(client, model)
     finally:
         await client.aclose()
 

@@ -1,17 +1,20 @@
 """Several servers of one model that look like one.
 
 Requests about one problem go to one server, whose prefix cache has what they begin with; a new
-problem goes to the server with the fewest rows in flight, so a slow one gets fewer. A problem moves
-where its server has far more to do than another. A server that fails rests, longer each time, and
-what it was asked for is asked of the others.
+problem goes where it will wait least, by what is in flight there and how long answers took. A
+problem moves where its server would keep it far longer than another. A server that fails rests,
+longer each time; what it was asked for is asked of another one at once, and after its rest it is
+tried with one request.
 
 After prefix-affine, load-aware routing as in SGLang's router (Zheng et al. 2024, arXiv 2312.07104).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -20,13 +23,57 @@ from outthink.errors import ServerRefused
 from outthink.models.capabilities import Capabilities, examine
 from outthink.models.http import REQUESTS_IN_FLIGHT, HttpClient, RetryPolicy, status
 
-_FAR_MORE = 2.0
-"""Times the rows of the server with the fewest, and `_ROWS` on top, from which a problem moves."""
-_ROWS = 32
+_FAR_MORE, _AND_S = 2.0, 0.5
+"""Times the seconds to wait at the best server, and seconds on top, from which a problem moves."""
+_SHARE = 0.1
+"""What the last answer counts in the mean of how long answers take."""
+_SLOWER = 1.02
+"""By how much the quickest answer of a server is forgotten with each of its answers."""
 _REST_S, _LONGEST_REST_S = 1.0, 60.0
 """How long a server rests after it failed: twice as long each time, until it answers."""
 _PROBLEMS = 65_536
 """Problems whose server is remembered."""
+
+
+@dataclass(slots=True)
+class _Server:
+    """One server, as its answers show it."""
+
+    client: HttpClient
+    rows: int = 0
+    """In flight."""
+    pace_s: float | None = None
+    """Seconds that an answer took, by the rows that were in flight with it; a mean of the last."""
+    quickest_s: float = 0.0
+    rest_s: float = 0.0
+    """Of the last rest; 0 where the last request was answered."""
+    until_s: float = 0.0
+    """When the rest ends, by the clock."""
+
+    def wait_s(self, rows: int, usual_s: float) -> float:
+        """Seconds until it will have answered a request of so many rows, by Little's law; at the
+        usual pace where it has not answered any."""
+        pace_s = usual_s if self.pace_s is None else self.pace_s
+        return max(self.quickest_s, pace_s * (self.rows + rows))
+
+    def answered(self, seconds: float, rows: int) -> None:
+        """Take in an answer, and how many rows were in flight when it was asked for."""
+        self.rest_s = 0.0
+        pace_s = seconds / rows
+        if self.pace_s is None:
+            self.pace_s, self.quickest_s = pace_s, seconds
+        self.pace_s += _SHARE * (pace_s - self.pace_s)
+        self.quickest_s = min(seconds, _SLOWER * self.quickest_s)
+
+    def is_awake(self, now: float) -> bool:
+        """Whether it may be asked: after a rest, for one answer that shows that it is back."""
+        return self.until_s <= now and not (self.rest_s and self.rows)
+
+    def rest(self, now: float) -> None:
+        """Be left alone for a while. Requests that fail together are one failure."""
+        if self.until_s <= now:
+            self.rest_s = min(max(_REST_S, 2 * self.rest_s), _LONGEST_REST_S)
+            self.until_s = now + self.rest_s
 
 
 class Fleet(HttpClient):
@@ -50,12 +97,8 @@ class Fleet(HttpClient):
         ]
         self.root = ", ".join(server.root for server in self.servers)
         self._clock = clock
-        self._rows = [0] * len(self.servers)
-        """In flight at each server."""
-        self._rests = [0.0] * len(self.servers)
-        """Seconds of the last rest of each."""
-        self._until = [0.0] * len(self.servers)
-        self._homes: dict[int, int] = {}
+        self._loads = [_Server(client) for client in self.servers]
+        self._homes: dict[int, _Server] = {}
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -70,45 +113,54 @@ class Fleet(HttpClient):
         rows: int = 1,
         home: int | None = None,
     ) -> httpx.Response:
-        place = self._place(home)
-        self._rows[place] += rows
+        for _ in self.servers[1:]:
+            server = self._place(rows, home)
+            try:
+                response = await self._asked(server, method, path, body, rows)
+            except httpx.RequestError:
+                continue
+            if status(response) < 500:
+                return response
+        return await self._asked(self._place(rows, home), method, path, body, rows)
+
+    async def _asked(
+        self, server: _Server, method: str, path: str, body: dict[str, Any] | None, rows: int
+    ) -> httpx.Response:
+        """One request of one server, and what it shows of it."""
+        server.rows += rows
+        began, together = self._clock(), server.rows
         try:
-            response = await self.servers[place]._send(method, path, body, rows)
+            response = await server.client._send(method, path, body, rows)
         except (httpx.RequestError, TimeoutError):
-            self._rest(place)
+            server.rest(self._clock())
             raise
         finally:
-            self._rows[place] -= rows
+            server.rows -= rows
         if status(response) >= 500:
-            self._rest(place)
+            server.rest(self._clock())
         else:
-            self._rests[place] = 0.0
+            server.answered(self._clock() - began, together)
         return response
 
-    def _place(self, home: int | None) -> int:
+    def _place(self, rows: int, home: int | None) -> _Server:
         """The server for a request about `home`."""
         now = self._clock()
-        awake = [place for place, until in enumerate(self._until) if until <= now]
+        awake = [server for server in self._loads if server.is_awake(now)]
         # Where all rest, the one that has rested longest is tried.
-        awake = awake or [min(range(len(self._until)), key=self._until.__getitem__)]
-        least = min(awake, key=self._rows.__getitem__)
+        awake = awake or [min(self._loads, key=lambda server: server.until_s)]
+        usual_s = min((one.pace_s for one in self._loads if one.pace_s is not None), default=0.0)
+        waits = {id(server): server.wait_s(rows, usual_s) for server in awake}
+        # Of two that are alike the one that was never asked, or its pace would never be known.
+        least = min(awake, key=lambda one: (waits[id(one)], one.pace_s is not None, one.rows))
         if home is None:
             return least
-        place = self._homes.pop(home, least)
-        if place not in awake or self._rows[place] > _FAR_MORE * self._rows[least] + _ROWS:
-            place = least
+        server = self._homes.pop(home, least)
+        if waits.get(id(server), math.inf) > _FAR_MORE * waits[id(least)] + _AND_S:
+            server = least
         if len(self._homes) >= _PROBLEMS:
             del self._homes[next(iter(self._homes))]
-        self._homes[home] = place
-        return place
-
-    def _rest(self, place: int) -> None:
-        """Leave a server alone for a while."""
-        rest = min(max(_REST_S, 2 * self._rests[place]), _LONGEST_REST_S)
-        # Requests that fail together are one failure.
-        if self._until[place] <= self._clock():
-            self._rests[place] = rest
-            self._until[place] = self._clock() + rest
+        self._homes[home] = server
+        return server
 
 
 async def examined(client: HttpClient, model: str | None = None) -> Capabilities:

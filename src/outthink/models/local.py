@@ -11,7 +11,6 @@ solutions.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass, replace
 from glob import escape
@@ -22,6 +21,7 @@ from urllib.parse import parse_qsl
 from weakref import WeakValueDictionary
 
 from outthink.errors import UsageError, WeightsError
+from outthink.models.cores import cores
 from outthink.models.fingerprint import fingerprint
 
 LOCAL = "local"
@@ -65,7 +65,7 @@ class LocalServer:
         # A name without the file's place: the same model is the same wherever it lies.
         asked.model_alias = {f"{fingerprint(_files(model))}/{model.stem}"}
         asked.n_parallel, asked.n_ctx = options.slots, options.slots * options.context
-        threads = options.threads or max(1, _cores() - 1)
+        threads = options.threads or max(1, cores() - 1)
         asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = threads
         asked.cache_ram_mib = _CACHE_MIB
         asked.endpoint_metrics, asked.ui, asked.warmup = True, False, False
@@ -165,10 +165,3 @@ def _files(model: Path) -> list[Path]:
     if part is None:
         return [model]
     return sorted(model.parent.glob(f"{escape(part['stem'])}-*-of-{part['parts']}.gguf"))
-
-
-def _cores() -> int:
-    """How many cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

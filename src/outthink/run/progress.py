@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from outthink.run.journal import Job
 from outthink.types import END, MAX_ROUNDS, Propose
@@ -19,6 +19,22 @@ from outthink.types import END, MAX_ROUNDS, Propose
 _QUIET_S = 2.0
 _REDRAW_S = 0.2
 _LINE_S = 15.0
+
+
+class Bar(Protocol):
+    """What is told of work as it is done."""
+
+    def advance(self, amount: float, note: str = "") -> None:
+        """So much more is done; `note` says of what."""
+        ...
+
+
+class Shown(Bar, Protocol):
+    """The same, where it is shown elsewhere."""
+
+    def start(self, label: str, total: float, done: float) -> None:
+        """So much there is to do, and so much of it was done before."""
+        ...
 
 
 class Progress:
@@ -54,6 +70,11 @@ class Progress:
     ) -> None:
         if self._shown or self._clock() - self._start > _QUIET_S:
             self._draw(end="\n")
+
+    def skip(self, amount: float) -> None:
+        """So much more was done before."""
+        self._begun += amount
+        self._done += amount
 
     def set_total(self, total: float) -> None:
         """What there is to do, where it was not known at first."""
@@ -117,7 +138,7 @@ class SweepProgress:
     have ended; what is then missing of a search, or was never to be drawn, is counted at its end.
     """
 
-    def __init__(self, bar: Progress, generations: Callable[[Job], int]) -> None:
+    def __init__(self, bar: Bar, generations: Callable[[Job], int]) -> None:
         self._bar = bar
         self._generations = generations
         self.drawn_so_far = 0.0

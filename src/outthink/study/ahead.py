@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from outthink.data import source
 from outthink.errors import StoreError
 from outthink.run.store import JobKey, Store
 from outthink.study.forecast import FASTEST, FASTEST_LAB, Drawn, Forecast, Prices
@@ -16,6 +15,7 @@ from outthink.study.models import reads_any_text
 from outthink.study.plan import generations
 from outthink.study.record import Asked
 from outthink.study.run import key
+from outthink.study.shards import shard_stores
 from outthink.study.sweep import PACE, Sweep, require
 from outthink.types import Usage
 
@@ -25,14 +25,16 @@ def ahead(sweep: Sweep, store: Path, prices: Prices) -> Forecast:
 
     Raises as `swept` does of what it sees.
     """
-    problems, plan = source.read(sweep.problems), sweep.plan
+    problems, plan = sweep.read(), sweep.plan
     require(sweep, problems)
     jobs, drawn = list(plan.jobs(problems)), Drawn()
-    undone = jobs
-    if store.is_file():
-        with Store.open(store, write=False) as opened:
-            done, drawn = _done(sweep, opened), _drawn(opened)
-            undone = [job for job in jobs if key(job) not in done]
+    done: set[JobKey] = set()
+    for place in (store, *shard_stores(store)):
+        if place.is_file():
+            with Store.open(place, write=False) as opened:
+                done |= _done(sweep, opened)
+                drawn += _drawn(opened)
+    undone = [job for job in jobs if key(job) not in done]
     any_text = reads_any_text(sweep.models.proposer)
     return Forecast(
         problems=len(problems),

@@ -50,6 +50,15 @@ class Drawn:
     pace: float | None = None
     """Generations a second; `None` where no run was timed."""
 
+    def __add__(self, other: Drawn) -> Drawn:
+        return Drawn(
+            self.generations + other.generations,
+            self.read + other.read,
+            self.written + other.written,
+            self.bytes + other.bytes,
+            self.pace if other.pace is None else other.pace,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:

@@ -40,29 +40,31 @@ def merge(stores: Sequence[Path], out: Path) -> list[Part]:
         for store in stores:
             with Store.open(store, write=False) as opened:
                 asked.append(Asked.read(opened))
-                parts.append(Part(store, _rows(into, opened)))
-                _remarks(into, opened)
+                parts.append(Part(store, rows(into, opened)))
+                remarks(into, opened, failures.PREFIX)
+                remarks(into, opened, f"{META} ")
         _whole(asked, into).write(into)
     return parts
 
 
-def _rows(into: Store, opened: Store) -> Merged:
+def rows(into: Store, opened: Store) -> Merged:
+    """Add the rows of a store, and say how far that is."""
     with Progress(f"merging {opened.path.name}", len(opened.problems()), "problems") as bar:
         return merge_rows(into, opened, bar.advance)
 
 
-def _remarks(into: Store, opened: Store) -> None:
-    """What searches failed of, and every sweep that was asked of a store."""
-    for prefix in (failures.PREFIX, f"{META} "):
-        for name, value in opened.metas(prefix).items():
-            if into.get_meta(prefix + name) is None:
-                into.set_meta(prefix + name, value)
+def remarks(into: Store, opened: Store, prefix: str) -> None:
+    """Add the remarks whose names begin so and are not there: what searches failed of, or every
+    sweep that was asked of a store."""
+    for name, value in opened.metas(prefix).items():
+        if into.get_meta(prefix + name) is None:
+            into.set_meta(prefix + name, value)
 
 
 def _whole(asked: Sequence[Asked], into: Store) -> Asked:
     """The last sweep of the first store, over the problems of all that asked the same."""
     first = asked[0]
-    same = [one for one in asked if _but_for_problems(one) == _but_for_problems(first)]
+    same = [one for one in asked if but_for_problems(one) == but_for_problems(first)]
     ids = tuple(dict.fromkeys(name for one in same for name in one.problem_ids))
     by_id = {problem.id: problem for problem in into.problems()}
     missing = [name for name in ids if name not in by_id]
@@ -76,5 +78,6 @@ def _whole(asked: Sequence[Asked], into: Store) -> Asked:
     return replace(first, problems=spec, problem_ids=ids, problems_digest=digest)
 
 
-def _but_for_problems(asked: Asked) -> Asked:
+def but_for_problems(asked: Asked) -> Asked:
+    """What was asked, of whatever problems."""
     return replace(asked, problems="", problem_ids=(), problems_digest="")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
+from functools import partial
 
 from outthink.errors import RunError
 from outthink.run.journal import Job, Writer
-from outthink.run.progress import Progress, SweepProgress
+from outthink.run.progress import Progress, Shown, SweepProgress
 from outthink.run.runner import ROWS_IN_FLIGHT, Runner
 from outthink.run.store import JobKey, Store, View
 from outthink.run.team import Team
@@ -38,11 +39,13 @@ async def run(
     rows_in_flight: int = ROWS_IN_FLIGHT,
     deadline_s: float | None = None,
     observe: Callable[[float, Usage], None] | None = None,
+    bar: Shown | None = None,
 ) -> None:
     """Run whatever of the plan is not in the store yet, and judge what was never judged.
 
     `deadline_s` is what one search may take. `observe` is told of every search that ended, with the
-    generations drawn by then, and what it raises ends the run. Cancelled or killed, the same call
+    generations drawn by then, and what it raises ends the run. `bar` shows how far it is, in place
+    of a line on standard error. Cancelled or killed, the same call
     goes on. Raises `RunError` where searches failed, once all others are done; what is done stays.
     """
     store.add_problems(problems)
@@ -55,8 +58,11 @@ async def run(
     label = "sweep" if work == total else f"sweep, from {1 - work / total:.0%} on"
     failed: list[Outcome] = []
     in_a_row = 0
-    with Progress(label, total, "generations", done=total - work) as bar:
-        progress = SweepProgress(bar, generations)
+    if bar is not None:
+        bar.start(label, total, total - work)
+    own = partial(Progress, label, total, "generations", done=total - work)
+    with own() if bar is None else nullcontext(bar) as shown:
+        progress = SweepProgress(shown, generations)
         runner = Runner(
             team,
             grader=grader,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Protocol
 from outthink.data import source
 from outthink.errors import UsageError
 from outthink.grade import Grading, grading
+from outthink.run.progress import Shown
 from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.study.grading import charge, graded
@@ -39,6 +40,12 @@ class Sweep:
     plan: Plan
     models: Models = Models()  # noqa: RUF009 - frozen
     seed: int = 0
+    part: tuple[int, int] = (1, 1)
+    """Which part of the problems, and of how many parts."""
+
+    def read(self) -> source.Problems:
+        """Its problems. Raises as `outthink.data.source.read`."""
+        return source.part_of(source.read(self.problems), *self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +92,27 @@ PACE = "generations a second"
 """The remark in a store that tells how fast its last run was."""
 
 
+Load = Callable[[Models, Collection[str], str], Team]
+"""The engines of some models that answer some roles, for a grader: `Models.team`."""
+
+
 @contextmanager
-def swept(sweep: Sweep, store: Path | Store, pace: Watch | None = None) -> Iterator[OpenStudy]:
+def swept(
+    sweep: Sweep,
+    store: Path | Store,
+    pace: Watch | None = None,
+    *,
+    load: Load = Models.team,
+    bar: Shown | None = None,
+) -> Iterator[OpenStudy]:
     """A sweep, with whatever of it is missing in the store run first.
 
-    Where all of it is there, no model is loaded. `pace` is told of what is drawn.
+    Where all of it is there, no model is loaded. `pace` is told of what is drawn, and `bar`, in
+    place of a line on standard error, of how far it is.
     """
-    ready = None if _is_there(store) else _loaded(sweep, source.read(sweep.problems))
+    ready = None if _is_there(store) else _loaded(sweep, sweep.read(), load)
     with _opened(store) as opened:
-        asyncio.run(_run(sweep, opened, ready, pace))
+        asyncio.run(_run(sweep, opened, ready, pace, load, bar))
         yield _study(opened, Asked.read(opened))
 
 
@@ -102,7 +121,7 @@ async def swept_async(sweep: Sweep, store: Path) -> AsyncIterator[OpenStudy]:
     """The same from a running event loop, which goes on with whatever else it does."""
     ready = None
     if not _is_there(store):
-        ready = await asyncio.to_thread(_loaded, sweep, source.read(sweep.problems))
+        ready = await asyncio.to_thread(_loaded, sweep, sweep.read())
     with _opened(store) as opened:
         await _run(sweep, opened, ready)
         yield _study(opened, Asked.read(opened))
@@ -140,23 +159,38 @@ def _opened(store: Path | Store) -> Iterator[Store]:
         yield opened
 
 
+def remembered(sweep: Sweep, problems: source.Problems, store: Store) -> Asked | None:
+    """A sweep of these problems as its store remembers it, if it was ever asked for."""
+    judged_by = grading(problems.grader).name
+    spec, digest = sweep.models.spec, source.digest(problems)
+    return Asked.find(store, typed(sweep.plan, digest, judged_by, spec, sweep.seed))
+
+
+def finished(sweep: Sweep, problems: source.Problems, store: Store) -> Asked | None:
+    """The same, where nothing of it is missing and it is known which models it was of."""
+    known = remembered(sweep, problems, store) if sweep.models.spec else None
+    return None if known is None or _study(store, known).missing is not None else known
+
+
 async def _run(
-    sweep: Sweep, store: Store, ready: _Loaded | None, pace: Watch | None = None
+    sweep: Sweep,
+    store: Store,
+    ready: _Loaded | None,
+    pace: Watch | None = None,
+    load: Load = Models.team,
+    bar: Shown | None = None,
 ) -> None:
     """Run what is missing of a sweep, and remember that it was asked for. `ready` is the sweep
     where it was loaded already."""
-    problems = source.read(sweep.problems)
-    spec = sweep.models.spec
-    judged_by = grading(problems.grader).name
-    digest = typed(sweep.plan, source.digest(problems), judged_by, spec, sweep.seed)
-    known = Asked.find(store, digest) if spec else None
-    if known is not None and _study(store, known).missing is None:
+    problems = sweep.read()
+    known = finished(sweep, problems, store)
+    if known is not None:
         known.write(store)
         await judge_again(known, store)
         return
     # Loading reads files, or asks a server in an event loop of its own.
     if ready is None:
-        ready = await asyncio.to_thread(_loaded, sweep, problems)
+        ready = await asyncio.to_thread(_loaded, sweep, problems, load)
     store.add_problems(problems)  # refused where one of them changed
     if pace is not None:
         pace.begin()
@@ -172,6 +206,7 @@ async def _run(
             store=store,
             deadline_s=sweep.models.asking.deadline_s,
             observe=pace,
+            bar=bar,
         )
     finally:
         charge(store, ready.judge)
@@ -203,10 +238,10 @@ def require(sweep: Sweep, problems: source.Problems) -> Grading:
     return judge
 
 
-def _loaded(sweep: Sweep, problems: source.Problems) -> _Loaded:
+def _loaded(sweep: Sweep, problems: source.Problems, load: Load = Models.team) -> _Loaded:
     plan, models = sweep.plan, sweep.models
     judge = require(sweep, problems)
-    team = models.team(plan.roles, judge.name)
+    team = load(models, plan.roles, judge.name)
     asked = Asked(
         plan,
         sweep.problems,

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from outthink.errors import DiskError, StoreError
+from outthink.errors import DiskError, StoreError, StoreInUse
 from outthink.run.store.schema import APPLICATION
 
 _MAGIC, _APPLICATION_AT = b"SQLite format 3\0", 68
@@ -120,7 +120,7 @@ def lock(path: Path) -> int:
         except BlockingIOError as error:
             holder = os.read(held, 30).decode() or "another process"
             os.close(held)
-            raise StoreError(
+            raise StoreInUse(
                 f"{path}: being written by {holder}; wait for it, or stop it"
             ) from error
         except OSError as error:

@@ -9,7 +9,7 @@ problems are told, and left as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,14 @@ class Merged:
         )
 
 
-def merge(into: Store, source: Store, advance: Callable[[int], None]) -> Merged:
-    """Add everything that `source` holds; `advance` is told of problems as they are done.
+def merge(
+    into: Store,
+    source: Store,
+    advance: Callable[[int], None],
+    only: Container[str] | None = None,
+) -> Merged:
+    """Add everything that `source` holds, or what it holds of `only` these problems; `advance` is
+    told of problems as they are done.
 
     Raises `StoreError` where a problem has another prompt or reference in the two, `RunError` where
     the disk fails.
@@ -61,6 +67,8 @@ def merge(into: Store, source: Store, advance: Callable[[int], None]) -> Merged:
         problems = source._db.execute("SELECT id, name FROM problem ORDER BY id").fetchall()
     merged = Merged()
     for problem, name in problems:
+        if only is not None and name not in only:
+            continue
         with source._guard("read"), into._writing():
             merged += _Problem(into, source, names, problem, name).add()
         advance(1)
