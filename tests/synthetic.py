@@ -25,7 +25,7 @@ from outthink.paper.evidence import (
     Scale,
 )
 from outthink.paper.simulate import Binormal, Revision
-from outthink.search.revise import pool_lengths
+from outthink.search.chains import pool_lengths
 from outthink.search.select import StepAggregation
 from outthink.study.plan import REVISIONS, STRATEGIES, Plan
 from outthink.study.read import Study
