@@ -118,6 +118,7 @@ class Planned:
     trials: int
 
     def plan(self, models: Models) -> Plan:
+        from outthink.study.every import ALL, every
         from outthink.study.models import reads_any_text
         from outthink.study.plan import STRATEGIES, Plan, verifies
 
@@ -126,7 +127,9 @@ class Planned:
         able = (name for name in STRATEGIES if models.verifier != "none" or not verifies(name))
         pool = usual if self.pool is None else self.pool
         return Plan(
-            strategies=self.strategies or tuple(able),
+            strategies=(
+                every(models) if self.strategies == (ALL,) else self.strategies or tuple(able)
+            ),
             budgets=self.budgets,
             pool=max(pool, self.budgets[-1]),
             chains=self.chains,
@@ -142,7 +145,7 @@ _SEARCHES = (
         "--strategies",
         type=STRATEGIES,
         metavar="A,B",
-        help="What to compare.",
+        help="What to compare; all stands for every search that the models can run.",
         usual="those of the seven below that the verifier allows",
     ),
     option(
