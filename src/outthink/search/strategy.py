@@ -32,6 +32,7 @@ from outthink.search.early_end import early_end
 from outthink.search.first_finish import first_finish
 from outthink.search.genselect import genselect
 from outthink.search.gensynthesis import gensynthesis
+from outthink.search.gibbs import gibbs
 from outthink.search.greedy import greedy
 from outthink.search.groupwise import groupwise
 from outthink.search.knockout import knockout
@@ -60,6 +61,7 @@ SEARCHES: dict[str, Callable[..., Search]] = {
     "dvts": dvts,
     "rebase": rebase,
     "particles": particles,
+    "gibbs": gibbs,
     "best_first": best_first,
     "mcts": mcts,
     "revise": revise,
