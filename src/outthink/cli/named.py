@@ -25,6 +25,7 @@ class NamedModels:
     reviser: str | None
     revision_verifier: str | None
     larger: str | None
+    judge: str | None
     most_tokens: int | None
     weights: Path | None
     asking: Told
@@ -78,6 +79,13 @@ _OTHERS = (
         metavar="NAME",
         help="A larger model, for stages and strategies that ask one, such as 'greedy(by=larger)'.",
         usual="none",
+    ),
+    option(
+        "--judge",
+        metavar="NAME",
+        help="Who is asked in words about solutions, by strategies such as genselect and "
+        "self_refine: a model of any text.",
+        usual="the model itself",
     ),
     count(
         "--most-tokens",
