@@ -15,12 +15,15 @@ from outthink.paper import simulate
 from outthink.paper.evidence import (
     BASELINE,
     BEAMS,
+    BY_MEAN,
+    CORRECTED,
     FLAT,
     LABELS,
     PARALLEL,
     REFINED,
     REFINED_AT,
     STEPS,
+    TREES,
     Evidence,
     Scale,
 )
@@ -119,6 +122,7 @@ def evidence(world: World, scale: Scale) -> Evidence:
         shapes=SHAPES,
         pretraining_tokens=100_000,
         refined={"S": make.study(of(PARALLEL, REFINED, budgets=(REFINED_AT,)), few)},
+        searches=make.study(of(*TREES, *BY_MEAN, *CORRECTED, budgets=scale.budgets), few),
     )
 
 
