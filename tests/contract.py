@@ -84,6 +84,8 @@ SPENDS: dict[str, Callable[[int], int]] = {
     "rebase(temperature=0.0)": all_of_it,
     "particles": all_of_it,
     "particles(resampling=multinomial,temperature=0.5)": all_of_it,
+    "gibbs": all_of_it,
+    "gibbs(passes=3,resampling=multinomial,temperature=0.5)": all_of_it,
     "best_first": all_of_it,
     "best_first(width=1)": all_of_it,
     "mcts": all_of_it,
@@ -126,7 +128,7 @@ SPENDS: dict[str, Callable[[int], int]] = {
 }
 """Every strategy under contract, and the generations it spends of a budget of N."""
 
-_BY_STEPS = ("beam", "lookahead", "dvts", "rebase", "particles", "best_first", "mcts")
+_BY_STEPS = ("beam", "lookahead", "dvts", "rebase", "particles", "gibbs", "best_first", "mcts")
 STEPWISE = [name for name in SPENDS if name.startswith(_BY_STEPS)]
 
 

@@ -15,17 +15,20 @@ from outthink.paper import simulate
 from outthink.paper.evidence import (
     BASELINE,
     BEAMS,
+    BY_MEAN,
+    CORRECTED,
     FLAT,
     LABELS,
     PARALLEL,
     REFINED,
     REFINED_AT,
     STEPS,
+    TREES,
     Evidence,
     Scale,
 )
 from outthink.paper.simulate import Binormal, Revision
-from outthink.search.revise import pool_lengths
+from outthink.search.chains import pool_lengths
 from outthink.search.select import StepAggregation
 from outthink.study.plan import REVISIONS, STRATEGIES, Plan
 from outthink.study.read import Study
@@ -119,6 +122,7 @@ def evidence(world: World, scale: Scale) -> Evidence:
         shapes=SHAPES,
         pretraining_tokens=100_000,
         refined={"S": make.study(of(PARALLEL, REFINED, budgets=(REFINED_AT,)), few)},
+        searches=make.study(of(*TREES, *BY_MEAN, *CORRECTED, budgets=scale.budgets), few),
     )
 
 

@@ -11,7 +11,9 @@ from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.run.journal import Job, NoJournal
 from outthink.run.store import Store
 from outthink.run.team import Team
-from outthink.search import strategy
+from outthink.search import SEARCHES, strategy
+from outthink.study.every import every
+from outthink.study.models import Models
 from outthink.study.plan import Plan
 from outthink.study.sweep import Sweep
 from outthink.types import Budget
@@ -44,6 +46,35 @@ def test_strategies_compares_pairs_on_the_same_problems():
             assert pair["budget"] == 1 or pair["difference"] == pytest.approx(difference)
         else:
             assert (pair["bins"], pair["problems"]) == ([3, 4], 4)
+
+
+def test_strategies_tells_what_is_above_beam_and_what_is_not():
+    found = strategies(Sweep("lab:test?size=10&seed=5", PLAN, seed=5), store=None)
+    accuracy = {(row["strategy"], row["budget"]): row for row in found["rows"]}
+    assert [(row["strategy"], row["budget"]) for row in found["against"]] == [
+        (name, budget) for name in PLAN.strategies[:-1] for budget in PLAN.budgets
+    ]
+    for row in found["against"]:
+        ours, beams = accuracy[row["strategy"], row["budget"]], accuracy["beam", row["budget"]]
+        assert (row["low"] > 0, row["high"] < 0) == (
+            row["verdict"] == "above",
+            row["verdict"] == "below",
+        )
+        assert [one["problems"] for one in row["bins"]] == [2] * 5
+        if row["budget"] > 1:
+            for one, a, b in zip(row["bins"], ours["bins"], beams["bins"], strict=True):
+                assert one["difference"] == pytest.approx(a - b)
+
+
+def test_all_strategies_are_those_that_the_models_can_run():
+    lab, text = every(Models()), every(Models(proposer="http://localhost:1"))
+    assert {name.partition("(")[0] for name in text} == set(SEARCHES)
+    in_words = {"debate", "genselect", "gensynthesis", "groupwise", "usc"}
+    left_out = set(SEARCHES) - {name.partition("(")[0] for name in lab}
+    assert left_out == in_words | {"budget_forcing"}
+    assert "knockout(by=verifier)" in lab and "knockout" in text
+    assert "beam" not in every(Models(verifier="none"))
+    Plan(lab), Plan(text)
 
 
 def test_strategies_wants_a_problem_a_bin():

@@ -16,7 +16,7 @@ from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.run.journal import Job
 from outthink.run.team import Team
 from outthink.search import strategy
-from outthink.search.revise import pool_lengths
+from outthink.search.chains import pool_lengths
 from outthink.search.select import AnswerAggregation
 from outthink.study.plan import CHAINS
 from outthink.types import Budget

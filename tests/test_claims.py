@@ -1,5 +1,6 @@
 """The claims, judged where the right verdict is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,31 @@ def test_thirty_claims_at_least_are_not_left_to_others(all_judged):
     assert {each.claim.id for each in outside} == {"C03", "C40", "C45"}
     tested = [j for j in all_judged if j.judgement.verdict is not Verdict.NOT_TESTABLE]
     assert len(tested) >= 30
+
+
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
+        ("C17", ("dvts(step=mean)", "rebase(step=mean)", "mcts(step=mean)")),
+        ("C28", ("dvts(step=mean)", "rebase(step=mean)", "mcts(step=mean)")),
+        ("C34", ("dvts at", "rebase at", "particles at", "mcts at")),
+        ("C35", ("dvts, rebase, particles, mcts",)),
+        ("C41", ("self-refine of", "revision_beam of", "ab_mcts of")),
+    ],
+)
+def test_searches_that_came_after_the_paper_are_evidence(all_judged, claim, named):
+    [judgement] = [each.judgement for each in all_judged if each.claim.id == claim]
+    for name in named:
+        assert any(name in figure.name for figure in judgement.figures)
+
+
+def test_a_run_without_those_searches_is_judged_by_the_papers_alone(all_judged):
+    without = Findings(replace(evidence(World(problems=100), SMALL), searches=None))
+    by_id = {each.claim.id: each.judgement for each in all_judged}
+    for name in ("C17", "C28", "C35", "C41"):
+        alone = BY_ID[name].judge(without)
+        assert alone.verdict is by_id[name].verdict
+        assert set(alone.figures) < set(by_id[name].figures)
 
 
 def test_the_same_evidence_is_judged_the_same(all_judged):

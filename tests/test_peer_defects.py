@@ -94,8 +94,8 @@ from contract import (
 
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import SEARCHES, AnswerAggregation, StepAggregation, strategy
+from outthink.search.chain import Shown
 from outthink.search.particles import Resampling
-from outthink.search.revise import Shown
 from outthink.types import Problem
 
 

@@ -14,7 +14,7 @@ from outthink.run.progress import Progress, SweepProgress, compact, duration
 from outthink.run.runner import Runner, run_jobs
 from outthink.run.team import Team
 from outthink.search import strategy
-from outthink.search.revise import pool_lengths
+from outthink.search.chains import pool_lengths
 from outthink.types import Budget, Propose, Solution
 
 

@@ -28,7 +28,8 @@ from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.run.journal import Job
 from outthink.run.team import Team
 from outthink.search import strategy
-from outthink.search.revise import WINDOW, pool_lengths
+from outthink.search.chain import WINDOW
+from outthink.search.chains import pool_lengths
 from outthink.search.select import MAJORITY
 from outthink.study.plan import CHAINS, UNSCORED_CHAINS
 from outthink.types import REVISER, Budget, Drawn, Propose, Solution, Strategy, Verify

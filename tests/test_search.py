@@ -51,6 +51,7 @@ TRACES = {
     "dvts-8": ("dvts", 8),
     "rebase-8": ("rebase", 8),
     "particles-8": ("particles", 8),
+    "gibbs-8": ("gibbs", 8),
     "particles-8-multinomial": ("particles(resampling=multinomial)", 8),
     "best-first-8": ("best_first", 8),
     "mcts-8": ("mcts", 8),

@@ -32,7 +32,7 @@ from outthink.run.runner import Runner
 from outthink.run.store import Store
 from outthink.run.team import Team
 from outthink.search import strategy
-from outthink.search.revise import go_on
+from outthink.search.chain import go_on
 from outthink.study.plan import Plan
 from outthink.study.run import run
 from outthink.testing import check_search

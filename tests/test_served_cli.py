@@ -384,3 +384,53 @@ def test_doctor_shows_how_a_server_is_asked_and_refuses_what_it_cannot_do(
     assert (told["top_k"], told["top_p"], told["delimiter"]) == (20, 1.0, "\n\n")
     with FakeServer("chat") as server:
         assert "cannot do top_k" in refused("doctor", server.url, "--asking", str(path))
+
+
+# A judge -----------------------------------------------------------------------------------------
+
+
+def asked_to_judge(server):
+    return [body for _, body in server.requests if body and "Judgement: X" in json.dumps(body)]
+
+
+def test_a_judge_that_is_named_is_asked_in_words_and_the_model_is_not(problems, tmp_path, capsys):
+    store = str(tmp_path / "a.store")
+    with FakeServer("chat") as server, FakeServer("chat") as judge:
+        words = ["sweep", problems, "-o", store, "--model", server.url, *PLAN[:-1]]
+        words += ["groupwise(group=2)", "--judge", judge.url]
+        assert main([*words, "--json"]) == 0
+        asked, others = len(asked_to_judge(judge)), len(asked_to_judge(server))
+        assert asked > 0 and others == 0
+        assert main([*words, "--json"]) == 0  # again, and nothing is asked twice
+        assert len(asked_to_judge(judge)) == asked
+        assert reopened_models(store).judge == judge.url
+        capsys.readouterr()
+        words = ["solve", "problem 1", "--model", server.url, "--strategy", "groupwise(group=2)"]
+        words += ["--verifier", "none"]
+        assert main([*words, "--budget", "4", "--judge", judge.url, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["usage"]["critiques"] > 0
+        assert len(asked_to_judge(judge)) > asked and asked_to_judge(server) == []
+        assert main([*words, "--budget", "4"]) == 0
+        assert asked_to_judge(server) != []  # without one, the model judges
+
+
+def test_another_judge_is_asked_anew(problems, tmp_path):
+    words = ["sweep", problems, "-o", str(tmp_path / "a.store"), *PLAN[:-1], "groupwise(group=2)"]
+    with FakeServer("chat") as server, FakeServer("chat") as judge:
+        words += ["--model", server.url, "--judge"]
+        assert main([*words, judge.url]) == 0
+        with FakeServer("chat", models=("made/other",)) as other:
+            assert main([*words, other.url]) == 0
+            assert asked_to_judge(other) and not asked_to_judge(server)
+
+
+def reopened_models(store):
+    with reopened(Path(store)) as opened:
+        return Models.of(opened.asked.spec)
+
+
+def test_a_judge_that_reads_no_words_is_refused(problems, refused, tmp_path):
+    words = ["sweep", problems, "-o", tmp_path / "a.store", "--model", "http://127.0.0.1:1"]
+    line = refused(*words, "--strategies", "genselect", "--judge", "lab:l")
+    assert "lab:l knows nothing but its own task" in line
+    assert not (tmp_path / "a.store").exists()

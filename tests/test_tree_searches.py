@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from contract import (
@@ -190,6 +191,44 @@ def test_other_draws_are_resampled_otherwise_and_the_same_draws_alike():
 
     assert trace(1) == trace(1)
     assert len({tuple(trace(seed)) for seed in range(5)}) > 1
+
+
+# Particle Gibbs ----------------------------------------------------------------------------------
+
+
+@same_every_time
+@given(seed=seeds, n=st.integers(1, 12), how=st.sampled_from(Resampling))
+def test_gibbs_of_one_pass_is_particle_filtering(seed, n, how):
+    world = RandomTree(seed, holes=0.2)
+    ours, asked = search(f"gibbs(passes=1,resampling={how})", n, world)
+    filtered, same = search(f"particles(resampling={how})", n, world)
+    assert asked == same
+    assert (ours.outcome.answer, ours.choice) == (filtered.outcome.answer, filtered.choice)
+    assert ours.outcome.usage == replace(filtered.outcome.usage, seconds=ours.outcome.usage.seconds)
+
+
+def test_a_second_pass_goes_on_from_the_path_that_the_first_kept():
+    # Of the second pass's own first steps none is worth anything; the kept path is.
+    values = {"a": 0.999, "b": 0.0, "c": 0.0, "d": 0.0}
+    world = Tree({"": "abcd", **dict.fromkeys("abcd", "wxyz")}, values)
+    result, asked = search("gibbs", 4, world)
+    assert drawn_from(asked) == [[""] * 4, ["a"] * 2, ["a"] * 2]
+    assert candidates(result) == ["aw", "ax", "ay", "az"]
+    assert result.outcome.usage.generations == 4
+
+
+def test_a_kept_path_is_never_drawn_again_and_votes_once():
+    values = {"a": 0.999, "b": 0.0, "c": 0.999, "d": 0.999, "aw": 0.9, "ax": 0.9}
+    world = Tree({"": "abcd", **dict.fromkeys("abcd", "wxyz")}, values)
+    result, asked = search("gibbs(passes=4)", 4, world)
+    assert len(drawn_from(asked)) == 5  # the first steps, then one row a pass
+    assert len(candidates(result)) == 4
+    assert result.outcome.usage.generations == 4
+
+
+def test_gibbs_without_a_pass_is_refused():
+    with pytest.raises(UsageError, match="passes=0"):
+        strategy("gibbs(passes=0)")
 
 
 # Trees grown one prefix at a time ----------------------------------------------------------------

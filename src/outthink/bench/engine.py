@@ -37,8 +37,11 @@ from outthink.types import (
 )
 
 COMPARED = (("best_of_n", "majority"), ("beam", "best_of_n"), ("best_of_n(answer=max)", "majority"))
-"""Pairs compared at every budget; beside them every other search is compared with `BEAM`."""
+"""Pairs compared at every budget."""
 BEAM = "beam"
+"""What every search is held against."""
+ABOVE, BELOW, UNTOLD = "above", "below", "not told apart"
+"""What an interval of 95 % says of a difference."""
 MIDDLE = (3, 4)
 """Bins in which beam search is expected to win (Snell et al. 2024, section 5.3)."""
 
@@ -68,14 +71,13 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
             "verifier": result.asked.verifier,
             **as_json.accuracies(len(study.problems), accuracies(study, numbers)),
             "pairs": list(_pairs(study, numbers)),
+            "against": list(_against(study, numbers)),
         }
 
 
 def _pairs(study: Study, numbers: np.ndarray[Any, Any] | None) -> Iterator[dict[str, Any]]:
     grid = study.grid
-    known = {name for pair in COMPARED for name in pair}
-    others = [(name, BEAM) for name in grid.strategies if name not in known]
-    for first, second in (*COMPARED, *others):
+    for first, second in COMPARED:
         if not {first, second} <= set(grid.strategies):
             continue
         a, b = (grid.accuracy[grid.strategies.index(name)] for name in (first, second))
@@ -86,6 +88,30 @@ def _pairs(study: Study, numbers: np.ndarray[Any, Any] | None) -> Iterator[dict[
                 inside = np.isin(numbers + 1, MIDDLE)
                 difference = _difference(a[column][inside], b[column][inside])
                 yield {**named, "bins": list(MIDDLE), **difference}
+
+
+def _against(study: Study, numbers: np.ndarray[Any, Any] | None) -> Iterator[dict[str, Any]]:
+    """Every search but `BEAM` against it, at every budget, and by bin where there are bins."""
+    grid = study.grid
+    if BEAM not in grid.strategies:
+        return
+    beams = grid.accuracy[grid.strategies.index(BEAM)]
+    for name, values in zip(grid.strategies, grid.accuracy, strict=True):
+        for budget, ours, theirs in zip(grid.budgets, values, beams, strict=True):
+            if name == BEAM or np.isnan(ours).all():
+                continue
+            row = {"strategy": name, "budget": budget, **_difference(ours, theirs)}
+            row["verdict"] = _verdict(row)
+            if numbers is not None:
+                inside = [numbers == number for number in range(BINS)]
+                row["bins"] = [_difference(ours[one], theirs[one]) for one in inside]
+            yield row
+
+
+def _verdict(difference: dict[str, Any]) -> str:
+    if difference["low"] > 0:
+        return ABOVE
+    return BELOW if difference["high"] < 0 else UNTOLD
 
 
 def _difference(a: Floats, b: Floats) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def _print(outcome: dict[str, Any]) -> None:
     if outcome["pairs"]:
         print("\ndifference in points, same problems, 95 % interval")
         print_table(("pair", "N", "bins", "difference"), map(_pair, outcome["pairs"]))
+    if outcome["against"]:
+        _print_against(outcome["against"])
 
 
 def _by_bin(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -70,5 +72,31 @@ def _pair(pair: dict[str, Any]) -> tuple[Any, ...]:
         f"{pair['a']} - {pair['b']}",
         pair["budget"],
         "all" if pair["bins"] is None else "-".join(map(str, pair["bins"])),
-        points(pair["difference"], pair["low"], pair["high"]),
+        _points(pair),
     )
+
+
+def _print_against(rows: list[dict[str, Any]]) -> None:
+    print("\nabove or below beam in points, same problems, 95 % interval")
+    told = ((row["strategy"], row["budget"], _points(row), row["verdict"]) for row in rows)
+    print_table(("strategy", "N", "difference", "beam"), told)
+    if "bins" in rows[0]:
+        print("\nthe same by difficulty bin, easiest first")
+        bins = (f"bin {number}" for number in range(1, 6))
+        by_bin = ((row["strategy"], row["budget"], *map(_points, row["bins"])) for row in rows)
+        print_table(("strategy", "N", *bins), by_bin)
+    print()
+    by_verdict: dict[tuple[int, str], list[str]] = {}
+    for row in sorted(rows, key=lambda row: (row["budget"], row["verdict"])):
+        by_verdict.setdefault((row["budget"], row["verdict"]), []).append(row["strategy"])
+    for (budget, verdict), names in by_verdict.items():
+        print(f"N = {budget}, {verdict}: {', '.join(names)}")
+    by_chance = f"{0.025 * len(rows):.1f}"
+    print(
+        f"{len(rows)} comparisons: were there no difference at all, {by_chance} of them would be "
+        f"above and {by_chance} below by chance."
+    )
+
+
+def _points(row: dict[str, Any]) -> str:
+    return points(row["difference"], row["low"], row["high"])

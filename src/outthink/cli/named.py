@@ -25,6 +25,7 @@ class NamedModels:
     reviser: str | None
     revision_verifier: str | None
     larger: str | None
+    judge: str | None
     most_tokens: int | None
     weights: Path | None
     asking: Told
@@ -79,6 +80,13 @@ _OTHERS = (
         help="A larger model, for stages and strategies that ask one, such as 'greedy(by=larger)'.",
         usual="none",
     ),
+    option(
+        "--judge",
+        metavar="NAME",
+        help="Who is asked in words about solutions, by strategies such as genselect and "
+        "self_refine: a model of any text.",
+        usual="the model itself",
+    ),
     count(
         "--most-tokens",
         None,
@@ -118,6 +126,7 @@ class Planned:
     trials: int
 
     def plan(self, models: Models) -> Plan:
+        from outthink.study.every import ALL, every
         from outthink.study.models import reads_any_text
         from outthink.study.plan import STRATEGIES, Plan, verifies
 
@@ -126,7 +135,9 @@ class Planned:
         able = (name for name in STRATEGIES if models.verifier != "none" or not verifies(name))
         pool = usual if self.pool is None else self.pool
         return Plan(
-            strategies=self.strategies or tuple(able),
+            strategies=(
+                every(models) if self.strategies == (ALL,) else self.strategies or tuple(able)
+            ),
             budgets=self.budgets,
             pool=max(pool, self.budgets[-1]),
             chains=self.chains,
@@ -142,7 +153,7 @@ _SEARCHES = (
         "--strategies",
         type=STRATEGIES,
         metavar="A,B",
-        help="What to compare.",
+        help="What to compare; all stands for every search that the models can run.",
         usual="those of the seven below that the verifier allows",
     ),
     option(

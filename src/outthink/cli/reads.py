@@ -96,6 +96,10 @@ def _budgets(text: str) -> tuple[int, ...]:
 
 
 def _strategies(text: str) -> tuple[str, ...]:
+    from outthink.study.every import ALL
+
+    if text.strip() == ALL:
+        return (ALL,)
     return tuple(map(_strategy, _split(text)))
 
 

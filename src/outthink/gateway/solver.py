@@ -43,6 +43,7 @@ from outthink.study.models import (
 from outthink.study.plan import reads_samples, verifies
 from outthink.study.session import ModelSpec, Session, opened
 from outthink.types import (
+    JUDGE,
     LARGER,
     PROPOSER,
     REVISER,
@@ -145,6 +146,7 @@ class Solver:
                 models = self.models(whole=whole)
                 roles = {PROPOSER, *(() if whole else (REVISER,))}
                 roles |= set() if models.larger == NONE else {LARGER}
+                roles |= set() if models.judge == NONE else {JUDGE}
                 spec = ModelSpec(models, reading, self.settings.seed, frozenset(roles))
                 opening = opened(spec, self._journal)
                 self._sessions[known] = await self._open.enter_async_context(opening)

@@ -2,7 +2,7 @@
 pool.
 
 Sampled once: N first answers, of which N / 2 chains go on to a second, N / 4 to a fourth, ..., one
-to an N-th (`search.revise.chains`). Which chains go on has nothing to do with what is in them, so
+to an N-th (`search.chains`). Which chains go on has nothing to do with what is in them, so
 any budget's chains of any length are a random subset of those that are long enough, and accuracies
 are unbiased. Snell et al. 2024, section 6.2, appendix I.
 """
@@ -21,7 +21,7 @@ from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
 from outthink.measure.pools import NO_ANSWER, Pool
 from outthink.measure.votes import weighted
-from outthink.search.revise import pool_lengths
+from outthink.search.chains import pool_lengths
 from outthink.search.select import AnswerAggregation
 
 

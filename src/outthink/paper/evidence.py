@@ -47,6 +47,13 @@ LABELS = ("soft", "hard", "once")
 BEAMS = ("beam(step=min)", "beam(step=prod)", "beam(step=mean)")
 """Beam searches that rank prefixes by other aggregations of step scores than the last step's."""
 
+TREES = ("dvts", "rebase", "particles", "mcts")
+"""Tree searches that came after the paper's; particle filtering ranks nothing."""
+BY_MEAN = ("dvts(step=mean)", "rebase(step=mean)", "mcts(step=mean)")
+"""Those of them that rank, by the mean score of steps instead of the last one's."""
+CORRECTED = ("revision_beam", "ab_mcts")
+"""Searches among revisions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -127,6 +134,8 @@ class Evidence:
     """Tokens that S and L were each trained on."""
     refined: Mapping[str, Study] = field(default_factory=dict)
     """By who revises, `REFINED` and `PARALLEL` with the same verifier; fewer problems."""
+    searches: Study | None = None
+    """`TREES`, `BY_MEAN` and `CORRECTED`; fewer problems. `None` where they were not run."""
     stages: Study | None = None
     """What a sequential policy may run, several times: samples, searches, revisions, greedy answers
     of S and of L."""
@@ -226,6 +235,9 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
                 "S, shown its answers": sweep(store, until_sure, shown, few),
                 "trained to revise": sweep(store, until_sure, models, few),
             },
+            searches=sweep(
+                store, only(*TREES, *BY_MEAN, *CORRECTED, budgets=scale.budgets), models, few
+            ),
             stages=sweep(store, staged, replace(models, larger="lab:l"), scale.problems),
             shapes=shapes(weights),
             pretraining_tokens=pretraining_tokens(),

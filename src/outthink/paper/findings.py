@@ -336,6 +336,20 @@ class Findings:
             self._curves[key] = values.clip(0.0, 1.0)
         return self._curves[key]
 
+    def beside(self, names: Sequence[str], budget: int) -> dict[str, Floats]:
+        """[few] accuracy of those of these searches that were run beside the paper's, at a
+        budget."""
+        study = self.evidence.searches
+        if study is None or budget not in study.grid.budgets:
+            return {}
+        grid, column = study.grid, study.grid.budgets.index(budget)
+        normal = [strategy(name).name for name in names]
+        return {
+            name: grid.accuracy[grid.strategies.index(name), column]
+            for name in normal
+            if name in grid.strategies
+        }
+
     @property
     def top(self) -> int:
         """The largest budget at which everything was run."""

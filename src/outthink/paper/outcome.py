@@ -73,7 +73,9 @@ def _key(evidence: Evidence) -> dict[str, str]:
         evidence.prm_on_revisions,
         evidence.no_history,
         evidence.stages,
+        evidence.searches,
         *evidence.labels.values(),
+        *evidence.refined.values(),
     )
     identities = [None if study is None else asdict(study.asked) for study in studies]
     runs = json.dumps([asdict(evidence.scale), evidence.seed, identities], sort_keys=True)

@@ -21,8 +21,8 @@ from outthink.policy.sequential import Sequential
 from outthink.policy.tally import Tally
 from outthink.run.events import Event, Spent
 from outthink.search import AnswerAggregation, strategy
+from outthink.search.chain import WINDOW, go_on
 from outthink.search.decided import decided, is_decided
-from outthink.search.revise import WINDOW, go_on
 from outthink.study.plan import UNSCORED
 from outthink.types import (
     REVISION_VERIFIER,

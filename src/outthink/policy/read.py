@@ -13,7 +13,7 @@ from outthink.policy.currency import GENERATIONS, Currency, currency
 from outthink.policy.menu import AT, Stage
 from outthink.policy.trials import Source, Trials
 from outthink.search import strategy
-from outthink.search.revise import pool_lengths
+from outthink.search.chains import pool_lengths
 from outthink.study.plan import Kind, asks, stage_parts
 from outthink.study.read import Study
 from outthink.types import Usage

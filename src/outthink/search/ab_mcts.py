@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from outthink.search.chain import WINDOW, answer_after
 from outthink.search.chance import generator
 from outthink.search.describe import describe
-from outthink.search.revise import WINDOW, answer_after
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
 from outthink.types import (
     REVISER,

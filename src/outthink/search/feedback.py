@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from outthink.search.revise import WINDOW
+from outthink.search.chain import WINDOW
 from outthink.search.words import RIGHT, judged, written
 from outthink.types import (
     END,

@@ -76,15 +76,21 @@ def particles(
     for _ in range(rounds - 1):
         if not any(solution.is_open for solution in pool):
             break
-        values = [reduce_steps(score, step) for score in scores]
-        weights = [
-            0.0 if solution.truncated else _weight(value, temperature)
-            for solution, value in zip(pool, values, strict=True)
-        ]
+        weights = weighed(pool, scores, step, temperature)
         kept = resampled(weights, len(pool), resampling, generator(problem, pool))
         pool = yield Propose([pool[i] for i in kept], until=STEP)
         scores = yield Verify(pool)
     return (yield from finish(pool, scores, Selection(step, answer)))
+
+
+def weighed(
+    pool: Sequence[Solution], scores: Sequence[Scores], step: StepAggregation, temperature: float
+) -> list[float]:
+    """The weight of each particle; 0 of one that was cut off."""
+    return [
+        0.0 if solution.truncated else _weight(reduce_steps(score, step), temperature)
+        for solution, score in zip(pool, scores, strict=True)
+    ]
 
 
 def _weight(score: float | None, temperature: float) -> float:

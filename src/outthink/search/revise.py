@@ -9,40 +9,20 @@ sequential x parallel.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from enum import StrEnum
-from typing import Any
-
 from outthink.errors import UsageError
+from outthink.search.chain import WINDOW, Shown, chains_of
 from outthink.search.describe import describe
-from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
+from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.types import (
-    END,
     REVISER,
     REVISION_VERIFIER,
     Budget,
     Problem,
-    Propose,
-    Purpose,
     Reading,
-    Request,
     Scores,
     Search,
-    Solution,
     Verify,
 )
-
-WINDOW = 4
-"""Earlier answers a revision sees (section 6.1)."""
-
-
-class Shown(StrEnum):
-    """Which answers of its chain a revision sees."""
-
-    LATEST = "latest"
-    """The most recent ones; the newest comes last."""
-    BEST = "best"
-    """Those of the highest scores; the best comes last."""
 
 
 def _roles(answer: AnswerAggregation, shown: Shown, **_: object) -> set[str]:
@@ -85,106 +65,9 @@ def revise(
         )
     n = budget.generations
     lengths = [min(sequential, n - done) for done in range(0, n, sequential)]
-    drawn, chains = yield from _draw(problem, lengths, window, shown, step)
+    drawn, chains = yield from chains_of(problem, lengths, window, shown, step)
     selection = Selection(step, answer)
     if answer is AnswerAggregation.MAJORITY:
         return selection(drawn)
     scores: list[Scores] = yield Verify(drawn, role=REVISION_VERIFIER)
     return selection.among(chains, drawn, scores)
-
-
-@describe(
-    label="a pool of chains",
-    roles=lambda scored: {REVISER, REVISION_VERIFIER} if scored else {REVISER},
-)
-def chains(problem: Problem, budget: Budget, *, scored: bool = True) -> Search:
-    """Draws a pool from which every split of every power of two up to N is read: N first answers,
-    of which N / 2 chains go on to a second, N / 4 to a fourth, ..., one to an N-th.
-
-    It costs N (1 + log2(N) / 2) generations: it serves to measure strategies, and is none itself.
-    """
-    n = budget.generations
-    if n & (n - 1):
-        raise UsageError(f"a pool of chains of {n}; give a power of two")
-    drawn, places = yield from _draw(problem, pool_lengths(n), WINDOW)
-    if not scored:
-        return Selection()(drawn)
-    scores: list[Scores] = yield Verify(drawn, role=REVISION_VERIFIER)
-    return Selection().among(places, drawn, scores)
-
-
-def go_on(
-    problem: Problem,
-    chain: list[Solution],
-    n: int,
-    *,
-    sequential: int,
-    window: int = WINDOW,
-    scored: bool = True,
-) -> Generator[Request, Any, tuple[list[Solution], list[Scores]]]:
-    """Draw `n` further solutions of a chain, and begin a new one each time it is `sequential` long.
-
-    `chain` is what is drawn of it, and is changed in place. The new solutions, and their scores
-    where they are `scored`.
-    """
-    drawn: list[Solution] = []
-    for _ in range(n):
-        if len(chain) == sequential:
-            chain.clear()
-        solution = yield from answer_after(problem, chain, window)
-        chain.append(solution)
-        drawn.append(solution)
-    if not scored:
-        return drawn, []
-    scores: list[Scores] = yield Verify(drawn, role=REVISION_VERIFIER)
-    return drawn, scores
-
-
-def answer_after(
-    problem: Problem, chain: Sequence[Solution], window: int
-) -> Generator[Request, Any, Solution]:
-    """Draw one solution: a revision of the last of a chain, or a first answer of an empty one."""
-    prefix = _prefix(problem, chain, window)
-    [solution] = yield Propose([prefix], until=END, role=REVISER, purpose=Purpose.REVISION)
-    return solution  # type: ignore[no-any-return]
-
-
-def _prefix(problem: Problem, chain: Sequence[Solution], window: int) -> Solution:
-    return Solution.revision(chain, window) if chain else Solution.start(problem)
-
-
-def pool_lengths(n: int) -> list[int]:
-    """Length of each of the n chains of a pool, n a power of two; the longest come first."""
-    return [1 << ((n // (chain + 1)).bit_length() - 1) for chain in range(n)]
-
-
-def _draw(
-    problem: Problem,
-    lengths: Sequence[int],
-    window: int,
-    shown: Shown = Shown.LATEST,
-    step: StepAggregation = StepAggregation.LAST,
-) -> Generator[Request, Any, tuple[list[Solution], list[list[int]]]]:
-    """Chains of these lengths, the longest first; their solutions, and the indices of each chain.
-
-    All chains advance together: their first solutions come first, then their second ones, ...
-    """
-    drawn: list[Solution] = []
-    chains: list[list[int]] = [[] for _ in lengths]
-    for place in range(lengths[0]):
-        going = [chain for chain, length in zip(chains, lengths, strict=True) if place < length]
-        seen = going
-        if shown is Shown.BEST and place:
-            scores: list[Scores] = yield Verify(tuple(drawn), role=REVISION_VERIFIER)
-            seen = [worst_first(chain, scores, step) for chain in going]
-        prefixes = [_prefix(problem, [drawn[i] for i in chain], window) for chain in seen]
-        revised = yield Propose(prefixes, until=END, role=REVISER, purpose=Purpose.REVISION)
-        for chain, solution in zip(going, revised, strict=True):
-            chain.append(len(drawn))
-            drawn.append(solution)
-    return drawn, chains
-
-
-def worst_first(chain: Sequence[int], scores: Sequence[Scores], step: StepAggregation) -> list[int]:
-    """A chain by its scores, rising; one without comes first, and of equal ones the later."""
-    return sorted(chain, key=lambda i: (reduce_steps(scores[i], step) or 0.0, -i))

@@ -10,8 +10,8 @@ import math
 
 from outthink.errors import UsageError
 from outthink.search.beam import best
+from outthink.search.chain import WINDOW, prefix_after
 from outthink.search.describe import describe
-from outthink.search.revise import WINDOW
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.types import (
     END,
@@ -61,10 +61,7 @@ def revision_beam(
     for number in range(rounds):
         size = n // rounds + (number < n % rounds)
         parents = [chains[row * len(chains) // size] for row in range(size)]
-        prefixes = [
-            Solution.revision(chain, window) if chain else Solution.start(problem)
-            for chain in parents
-        ]
+        prefixes = [prefix_after(problem, chain, window) for chain in parents]
         new = yield Propose(prefixes, until=END, role=REVISER, purpose=Purpose.REVISION)
         told = yield Verify(new, role=REVISION_VERIFIER)
         drawn += new

@@ -24,6 +24,7 @@ from outthink.search.beam import beam
 from outthink.search.best_first import best_first
 from outthink.search.best_of_n import best_of_n
 from outthink.search.budget_forcing import budget_forcing
+from outthink.search.chains import chains
 from outthink.search.debate import debate
 from outthink.search.describe import about, settled
 from outthink.search.dvts import dvts
@@ -31,6 +32,7 @@ from outthink.search.early_end import early_end
 from outthink.search.first_finish import first_finish
 from outthink.search.genselect import genselect
 from outthink.search.gensynthesis import gensynthesis
+from outthink.search.gibbs import gibbs
 from outthink.search.greedy import greedy
 from outthink.search.groupwise import groupwise
 from outthink.search.knockout import knockout
@@ -40,7 +42,7 @@ from outthink.search.majority import majority
 from outthink.search.mcts import mcts
 from outthink.search.particles import particles
 from outthink.search.rebase import rebase
-from outthink.search.revise import chains, revise
+from outthink.search.revise import revise
 from outthink.search.revision_beam import revision_beam
 from outthink.search.round_robin import round_robin
 from outthink.search.self_refine import self_refine
@@ -59,6 +61,7 @@ SEARCHES: dict[str, Callable[..., Search]] = {
     "dvts": dvts,
     "rebase": rebase,
     "particles": particles,
+    "gibbs": gibbs,
     "best_first": best_first,
     "mcts": mcts,
     "revise": revise,

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from outthink.errors import UsageError
+from outthink.search.chain import answer_after
 from outthink.search.describe import describe
-from outthink.search.revise import answer_after
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation, reduce_steps
 from outthink.types import (
     REVISER,

@@ -19,6 +19,7 @@ from outthink.run.team import Team
 from outthink.search import strategy
 from outthink.study.plan import revises, verifies
 from outthink.types import (
+    JUDGE,
     LARGER,
     REVISER,
     VERIFIER,
@@ -77,7 +78,9 @@ class Models:
     truncated."""
     larger: str = NONE
     """A larger model, for strategies that ask it, such as `greedy(by=larger)`."""
-
+    judge: str = NONE
+    """Who is asked in words about solutions, by strategies such as `genselect`; `NONE` is the
+    proposer itself."""
     asking: Asking = field(default_factory=Asking)
     """How models of any text are asked; its `most_tokens` comes before the one above."""
     whole: bool = False
@@ -107,14 +110,15 @@ class Models:
             "reviser": self.reviser,
             "revision_verifier": self.revision_verifier,
             "larger": self.larger,
+            "judge": self.judge,
         }
         if any(_SECRET.search(name) for name in named.values()):
             return {}
-        named.pop("larger")
+        more = {role: named.pop(role) for role in ("larger", "judge")}
         weights = {} if self.weights is None else {"weights": str(self.weights)}
-        larger = {} if self.larger == NONE else {"larger": self.larger}
+        others = {role: name for role, name in more.items() if name != NONE}
         asking = {"asking": self.asking.as_json} if self.asking.given else {}
-        return {**named, **weights, **larger, **asking, "most_tokens": str(self.most_tokens)}
+        return {**named, **weights, **others, **asking, "most_tokens": str(self.most_tokens)}
 
     @classmethod
     def of(cls, spec: Mapping[str, str]) -> Models:
@@ -130,8 +134,9 @@ class Models:
             known.pop("reviser", AUTO),
             known.pop("revision_verifier", AUTO),
             MOST_TOKENS if most_tokens is None else int(most_tokens),
-            known.pop("larger", NONE),
-            Asking() if asking is None else of_json(asking),
+            larger=known.pop("larger", NONE),
+            asking=Asking() if asking is None else of_json(asking),
+            judge=known.pop("judge", NONE),
         )
 
     def team(self, roles: Collection[str], grader: str = EXACT) -> Team:
@@ -144,6 +149,8 @@ class Models:
         proposer = self._writer(self.proposer, MODELS, grader)
         verifier = self._scorer(self.verifier, VERIFIERS, proposer)
         more = {LARGER: self._larger(grader)} if LARGER in roles else {}
+        if JUDGE in roles and self.judge != NONE:
+            more[JUDGE] = self._judge(grader, proposer)
         if REVISER not in roles:
             return Team.of(proposer, verifier, reviser=None, revision_verifier=None, **more)
         is_same = self.reviser == self.proposer
@@ -162,6 +169,14 @@ class Models:
                 "lab, or two of any text"
             )
         return self._writer(self.larger, MODELS, grader)
+
+    def _judge(self, grader: str, proposer: Proposer | BatchProposer) -> Proposer | BatchProposer:
+        if not reads_any_text(self.judge):
+            raise UsageError(
+                f"--judge {self.judge} knows nothing but its own task; name a model of any text, "
+                "as local"
+            )
+        return proposer if self.judge == self.proposer else self._writer(self.judge, (), grader)
 
     def _check(self) -> None:
         """Raises `UsageError` for a verifier that cannot be had, before anything is loaded."""
@@ -332,6 +347,7 @@ def require_verifier(models: Models, strategies: tuple[str, ...]) -> None:
 def require_words(models: Models, strategies: Sequence[str]) -> None:
     """Raises `UsageError` where a strategy asks a model in words that knows its own task alone."""
     named = {REVISER: models.reviser, LARGER: models.larger}
+    named |= {} if models.judge == NONE else {JUDGE: models.judge}
     for name in strategies:
         asked = [named.get(role, models.proposer) for role in sorted(strategy(name).about.words)]
         deaf = next((one for one in asked if one != NONE and not reads_any_text(one)), None)

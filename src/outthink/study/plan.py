@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from outthink.errors import UsageError
 from outthink.run.journal import Job
 from outthink.search import strategy
-from outthink.search.revise import pool_lengths
+from outthink.search.chains import pool_lengths
 from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER, Budget, Problem
 
 POOL = "best_of_n"

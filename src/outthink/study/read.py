@@ -22,8 +22,8 @@ from outthink.measure.lengths import Response, response
 from outthink.measure.pools import Estimator, Pool
 from outthink.run.store import Recorded, View
 from outthink.search import AnswerAggregation, Selection, StepAggregation, strategy
+from outthink.search.chains import pool_lengths
 from outthink.search.finish import Finish
-from outthink.search.revise import pool_lengths
 from outthink.study.plan import DIFFICULTY, UNSCORED, Kind, Plan, verifies
 from outthink.study.record import Asked
 from outthink.types import Outcome, Problem, Reading, Usage

@@ -36,7 +36,7 @@ from outthink.paper.claims.base import (
     times,
     untestable,
 )
-from outthink.paper.evidence import BASELINE, PARALLEL
+from outthink.paper.evidence import BASELINE, PARALLEL, TREES
 from outthink.paper.findings import Bins, Findings, interaction, share_out
 from outthink.paper.replayed import N as RECORDED
 from outthink.paper.replayed import replayed
@@ -271,6 +271,7 @@ def _c35(findings: Findings) -> Judgement:
         verdict = Verdict.REFUTED
     figures = [
         number(f"search, N = {n}: p-value of strategy x bin", chance),
+        *_with_trees(findings, n),
         difference("weighted - best-scored, PRM minus ORM", verifiers),
         difference("verifier - majority, S minus reviser", policies),
     ]
@@ -285,6 +286,19 @@ def _c35(findings: Findings) -> Judgement:
         f"differs by {points(verifiers)} between the verifiers, and the gain of a verifier over "
         f"a vote by {points(policies)} between the proposers.",
     )
+
+
+def _with_trees(findings: Findings, n: int) -> list[Figure]:
+    """The same p-value with the searches that came after the paper's, on the problems they ran."""
+    trees = list(findings.beside(TREES, n).values())
+    if not trees:
+        return []
+    few = trees[0].size
+    axis = findings.search
+    column = axis.grid.accuracy[:, axis.row(n), :few]
+    both = np.concatenate([column[~np.isnan(column[:, 0])], np.stack(trees)])
+    p = interaction(both, findings.bins(Bins.PREDICTED)[:few])
+    return [number(f"with {', '.join(TREES)}, on {few} problems: the same", p)]
 
 
 def _by_verifier(findings: Findings) -> Interval:

@@ -32,7 +32,7 @@ from outthink.paper.claims.base import (
     share,
     untestable,
 )
-from outthink.paper.evidence import PARALLEL, REFINED, REFINED_AT
+from outthink.paper.evidence import CORRECTED, PARALLEL, REFINED, REFINED_AT
 from outthink.paper.findings import LONGEST, Bins, Findings, interaction, members
 from outthink.paper.replayed import replayed
 from outthink.policy import table as policy
@@ -340,6 +340,7 @@ def _c41(findings: Findings) -> Judgement:
             difference(f"S shown its answers: chain of {n} - {n} parallel, majority", prompted),
             difference(f"trained to revise: chain of {n} - {n} parallel, majority", trained),
             *_refined(findings),
+            *_searched(findings, n),
         ],
         f"At {n} samples, seeing its own answers changes the majority vote of S by "
         f"{points(prompted)}; that of the model trained to revise changes by {points(trained)}.",
@@ -358,6 +359,20 @@ def _refined(findings: Findings) -> list[Figure]:
         )
         told = f"{who}: self-refine of {n} - {n} parallel, weighted"
         figures.append(difference(told, apart(refined, parallel)))
+    return figures
+
+
+def _searched(findings: Findings, n: int) -> list[Figure]:
+    """What it gains to search among revisions, over as many parallel answers, at the largest budget
+    up to `n` at which searches were run."""
+    study = findings.evidence.searches
+    budgets = [one for one in (study.grid.budgets if study else ()) if one <= n]
+    runs = findings.beside(CORRECTED, budgets[-1]) if budgets else {}
+    figures = []
+    for name, accuracy in runs.items():
+        parallel = findings.curve(PARALLEL, budgets[-1])[: accuracy.size]
+        told = f"trained to revise: {name} of {budgets[-1]} - as many parallel, weighted"
+        figures.append(difference(told, apart(accuracy, parallel)))
     return figures
 
 
