@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from outthink.errors import UsageError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import strategy
-from outthink.types import Ask, Problem, Propose
+from outthink.types import Ask, Budget, Problem, Propose
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -407,6 +407,16 @@ def test_best_of_n_weighted_and_plain_differ_where_two_agree():
     world = Tree({"": "abb"}, {"a": 0.8, "b": 0.5})
     assert search("best_of_n", 3, world)[0].outcome.answer == "b"
     assert search("best_of_n(answer=max)", 3, world)[0].outcome.answer == "a"
+
+
+def test_best_of_n_asks_whoever_is_named():
+    asked = strategy("best_of_n(by=larger)")
+    assert asked.about.roles == {"larger", "verifier"}
+    # A pool of samples is of the proposer, so nothing is read from it.
+    assert asked.about.reading is None and strategy("best_of_n").about.reading is not None
+    request = next(asked.start(Problem("p", "a"), Budget(2)))
+    assert isinstance(request, Propose) and request.role == "larger"
+    assert len(request.prefixes) == 2
 
 
 def test_majority_asks_no_verifier():

@@ -87,6 +87,7 @@ STAGES = (
     "beam@4",
     "revise(sequential=8)@8",
     "greedy(scored=yes)@1",
+    "greedy(by=larger)@1",
     "greedy(by=larger,scored=yes)@1",
 )
 """Of sequential policies, besides samples."""

@@ -125,7 +125,8 @@ def _of_study(opened: OpenStudy, name: str, cost: Currency, within: float) -> Ca
     both = fit_sequential(study, seed=seed, money=(name, cost), rules=False)
     alone = fit_sequential(study, seed=seed, money=(name, cost), stages=small, rules=False)
     dearer = [point for times in DEARER for point in _at(both.trials, times, seed)]
-    return compared(both, alone, large[0], dearer, names=_names(opened), within=within, seed=seed)
+    once = min(large, key=lambda stage: both.trials.costs[both.trials.menu.index(stage)])
+    return compared(both, alone, once, dearer, names=_names(opened), within=within, seed=seed)
 
 
 def _at(trials: Trials, times: float, seed: int) -> tuple[Point, ...]:

@@ -1,9 +1,10 @@
 """Cross-validation by problem: what a fitted policy is worth on others, and which is taken.
 
-At every price there are contenders: plans, and the sequential policy. Each is played on problems
-that it was not fitted on. The simplest within one standard error of the best is taken (Breiman et
-al. 1984, section 3.4.3), where problems are what the error is over, paired: plans by votes and
-scores first, then plans by the likeliest answer, then what decides after every look.
+At every price there are contenders: plans, ladders, and the sequential policy. Each is played on
+problems that it was not fitted on. The simplest within one standard error of the best is taken
+(Breiman et al. 1984, section 3.4.3), where problems are what the error is over, paired: plans by
+votes and scores first, then plans by the likeliest answer, then ladders, then what decides by
+values after every look.
 
 What is told of the result is nested: the choice on one half of the problems is made by halves of
 that half, and then played on the other. A fit has values by half anyway, so that costs no more
@@ -21,9 +22,11 @@ import numpy as np
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.frontier import LEAST, ORDERS, Point
+from outthink.policy.ladder import fitted as fitted_on
+from outthink.policy.ladder import ladders
 from outthink.policy.learn import Fitted, fit_halves, prices_of
 from outthink.policy.plans import Plan, Planned, plans
-from outthink.policy.replay import Played, play, play_alike
+from outthink.policy.replay import Played, Rule, play, play_alike
 from outthink.policy.sequential import Sequential
 from outthink.policy.trials import Trials
 
@@ -31,8 +34,16 @@ ORDERS_WITHIN = 2
 """Random orders in which contenders are played to choose among them."""
 
 
-Winner = Plan | int
-"""A plan, or the number of the price at which a sequential policy was fitted."""
+@dataclass(frozen=True, slots=True)
+class LadderAt:
+    """The ladder of a price: which one that is follows from the problems that it is fitted on."""
+
+    number: int
+    """Of the price."""
+
+
+Winner = Plan | LadderAt | int
+"""A plan, a ladder, or the number of the price at which a sequential policy was fitted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,17 +54,20 @@ class Contest:
     of_plans: tuple[Played, ...]
     of_prices: tuple[Played, ...]
     """The sequential policy at each price."""
+    of_ladders: tuple[Played, ...] = ()
+    """The ladder of each price."""
 
     def winner(self, price: float) -> Winner:
         """The simplest contender within one standard error of the best at a price. A policy that
         was fitted at one price may be the best at another: where problems are few, what it spends
         is not what its price says."""
-        both: list[tuple[Played, Winner]] = [*self._plans]
-        both += [(played, number) for number, played in enumerate(self.of_prices)]
-        ways: list[tuple[Floats, Winner]] = [(_worth(came, price), one) for came, one in both]
+        known: list[tuple[Played, Winner]] = [*self._plans]
+        known += [(played, LadderAt(number)) for number, played in enumerate(self.of_ladders)]
+        known += [(played, number) for number, played in enumerate(self.of_prices)]
+        ways: list[tuple[Floats, Winner]] = [(_worth(came, price), one) for came, one in known]
         ranked = [
             max(alike, key=lambda way: float(way[0].mean()))
-            for rank in range(3)
+            for rank in range(_RANKS)
             if (alike := [way for way in ways if _rank(way[1]) == rank])
         ]
         best = max((worth for worth, _ in ranked), key=lambda worth: float(worth.mean()))
@@ -67,12 +81,19 @@ class Contest:
         """What a winner came to."""
         if isinstance(winner, int):
             return self.of_prices[winner]
+        if isinstance(winner, LadderAt):
+            return self.of_ladders[winner.number]
         return self.of_plans[self.plans.index(winner)]
 
 
 def _rank(winner: Winner) -> int:
     """From the simplest up."""
-    return 2 if isinstance(winner, int) else int(winner.is_fitted)
+    if isinstance(winner, Plan):
+        return int(winner.is_fitted)
+    return 2 if isinstance(winner, LadderAt) else 3
+
+
+_RANKS = 4
 
 
 def _worth(played: Played, price: float) -> Floats:
@@ -118,8 +139,10 @@ def cross_fitted(trials: Trials, *, most: float, seed: int) -> CrossFitted:
     for half, other in (halves, halves[::-1]):
         learnt, left = trials.take(other), trials.take(half)
         fitted = fit_halves(learnt, most=most, seed=seed, prices=prices)
-        within = _within(fitted, learnt, tried, most, seed)
-        contests.append(_played(fitted.policies, left, tried, most, ORDERS, seed))
+        made = ladders(learnt, fitted.policies[0].chances_of, prices, most=most, seed=seed)
+        within = _within(fitted, learnt, tried, made, most, seed)
+        playing = _Playing(tried, most, ORDERS, seed)
+        contests.append(playing.of(fitted.policies, made, left))
         chosen.append([contests[-1].played(within.winner(price)) for price in prices])
     whole = _joined(contests, halves)
     points = [
@@ -139,44 +162,70 @@ def _halves(count: int, seed: int) -> tuple[Integers, Integers]:
 
 
 def _within(
-    fitted: Fitted, learnt: Trials, tried: Sequence[Plan], most: float, seed: int
+    fitted: Fitted,
+    learnt: Trials,
+    tried: Sequence[Plan],
+    made: Sequence[Plan],
+    most: float,
+    seed: int,
 ) -> Contest:
-    """Every contender on either half of what was learnt from, as fitted on the other one."""
+    """Every contender on either half of what was learnt from, as fitted on the other one. Ladders
+    keep the order of their stages, and have the bounds of the other half."""
     numbers = np.arange(len(learnt.problems))
     halves = numbers[numbers % 2 == 1], numbers[numbers % 2 == 0]
-    parts = [
-        _played(policies, learnt.take(half), tried, most, ORDERS_WITHIN, seed)
-        for policies, half in zip(fitted.halves, halves, strict=True)
-    ]
+    playing = _Playing(tried, most, ORDERS_WITHIN, seed)
+    parts = []
+    for policies, half, other in zip(fitted.halves, halves, halves[::-1], strict=True):
+        bounded = fitted_on(
+            learnt.take(other),
+            policies[0].chances_of,
+            [plan.stages for plan in made],
+            [policy.price for policy in policies],
+            most=most,
+            seed=seed,
+        )
+        parts.append(playing.of(policies, bounded, learnt.take(half)))
     return _joined(parts, halves)
 
 
-def _played(
-    policies: Sequence[Sequential],
-    left: Trials,
-    tried: Sequence[Plan],
-    most: float,
-    orders: int,
-    seed: int,
-) -> Contest:
-    """Every contender on problems that it was not fitted on."""
-    chances = policies[0].chances_of
-    of_plans: list[Played] = []
-    for _, alike in groupby(tried, key=lambda plan: plan.stages):
-        rules = [Planned(left.menu, chances, plan) for plan in alike]
-        of_plans += play_alike(rules, left, orders=orders, most=most, seed=seed)
-    of_prices = (play(policy, left, orders=orders, most=most, seed=seed) for policy in policies)
-    return Contest(tuple(tried), tuple(of_plans), tuple(of_prices))
+@dataclass(frozen=True, slots=True)
+class _Playing:
+    """How contenders are played."""
+
+    tried: Sequence[Plan]
+    most: float
+    orders: int
+    seed: int
+
+    def of(self, policies: Sequence[Sequential], made: Sequence[Plan], left: Trials) -> Contest:
+        """Every contender on problems that it was not fitted on; `made` are ladders."""
+        chances = policies[0].chances_of
+        of_plans: list[Played] = []
+        for _, alike in groupby(self.tried, key=lambda plan: plan.stages):
+            rules = [Planned(left.menu, chances, plan) for plan in alike]
+            of_plans += play_alike(rules, left, orders=self.orders, most=self.most, seed=self.seed)
+        of_prices = tuple(self._play(policy, left) for policy in policies)
+        once = {
+            plan: self._play(Planned(left.menu, chances, plan), left)
+            for plan in dict.fromkeys(made)
+        }
+        of_ladders = tuple(once[plan] for plan in made)
+        return Contest(tuple(self.tried), tuple(of_plans), of_prices, of_ladders)
+
+    def _play(self, rule: Rule, left: Trials) -> Played:
+        return play(rule, left, orders=self.orders, most=self.most, seed=self.seed)
 
 
 def _joined(contests: Sequence[Contest], halves: tuple[Integers, Integers]) -> Contest:
     """On both halves, in the order of the problems."""
     of_plans = zip(*(contest.of_plans for contest in contests), strict=True)
     of_prices = zip(*(contest.of_prices for contest in contests), strict=True)
+    of_ladders = zip(*(contest.of_ladders for contest in contests), strict=True)
     return Contest(
         contests[0].plans,
         tuple(_in_order(parts, halves) for parts in of_plans),
         tuple(_in_order(parts, halves) for parts in of_prices),
+        tuple(_in_order(parts, halves) for parts in of_ladders),
     )
 
 

@@ -24,9 +24,11 @@ from outthink.policy.sequential import Chances
 from outthink.policy.table import Policy, get
 from outthink.search.select import AnswerAggregation
 
-FORMAT = 6
+FORMAT = 7
+WITHOUT_LADDERS = 6
+"""The format before this one, which is read too: plans have no bounds."""
 WITHOUT_PLANS = 5
-"""The format before this one, which is read too: none of its members is a plan."""
+"""The one before that, which is read too: none of its members is a plan."""
 KIND = "sequential"
 _LIKELIEST = "likeliest"
 """How a plan says that its answer is the likeliest one."""
@@ -100,7 +102,14 @@ def _plan_as_json(plan: Plan | None, menu: Sequence[Stage]) -> dict[str, Any]:
     if plan is None:
         return {}
     stages = [menu[number].name for number in plan.stages]
-    return {"stages": stages, "answer_by": plan.answer_by or _LIKELIEST}
+    bounds = [_exact(pair) for pair in plan.bounds]
+    return {"stages": stages, "answer_by": plan.answer_by or _LIKELIEST, "bounds": bounds}
+
+
+def _exact(bounds: tuple[float, float]) -> list[float | None]:
+    """Not rounded: a bound is a probability that was seen. `null` stands for no upper one."""
+    low, high = bounds
+    return [low, high if np.isfinite(high) else None]
 
 
 def _numbers(values: Floats) -> list[float | None]:
@@ -113,7 +122,7 @@ def _array(values: list[Any]) -> Floats:
 
 
 def _parse(data: Mapping[str, Any]) -> Family:
-    if get(data, "format", int) not in (FORMAT, WITHOUT_PLANS):
+    if get(data, "format", int) not in (FORMAT, WITHOUT_LADDERS, WITHOUT_PLANS):
         raise PolicyError(
             f"format {data['format']}, this version reads {FORMAT}; fit it again on its store, "
             "with 'outthink fit'"
@@ -172,7 +181,15 @@ def _plan(data: Mapping[str, Any], menu: Sequence[str]) -> Plan | None:
         return None
     by = get(data, "answer_by", str)
     stages = tuple(menu.index(name) for name in get(data, "stages", list))
-    return Plan(stages, None if by == _LIKELIEST else AnswerAggregation(by))
+    bounds = tuple(map(_bounds, get(data, "bounds", list) if "bounds" in data else []))
+    if bounds and len(bounds) != len(stages) - 1:
+        raise PolicyError(f"{len(bounds)} bounds for {len(stages)} stages; fit it again")
+    return Plan(stages, None if by == _LIKELIEST else AnswerAggregation(by), bounds)
+
+
+def _bounds(pair: Any) -> tuple[float, float]:
+    low, high = pair
+    return float(low), np.inf if high is None else float(high)
 
 
 def _table(data: Mapping[str, Any], stages: int) -> Table:

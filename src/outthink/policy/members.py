@@ -3,8 +3,8 @@ promises.
 
 A member promises what it costs on these problems: what it does is fixed by now, so that their mean
 is that of others too. A plan promises its own accuracy, for next to nothing of it is fitted. That
-of a sequential policy would flatter it, so it promises what the frontier came to at that cost, on
-problems that a policy was not fitted on.
+of a ladder or a sequential policy would flatter it, so it promises what the frontier came to at
+that cost, on problems that a policy was not fitted on.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from itertools import pairwise
 import numpy as np
 
 from outthink.measure.intervals import Interval
-from outthink.policy.cross import CrossFitted
+from outthink.policy.cross import CrossFitted, LadderAt, Winner
 from outthink.policy.family import Member, mixed
 from outthink.policy.frontier import Frontier, Point, rising
+from outthink.policy.ladder import ladders
 from outthink.policy.learn import fit
-from outthink.policy.plans import Plan
+from outthink.policy.plans import Plan, Planned
 from outthink.policy.replay import play
 from outthink.policy.sequential import Chances, Sequential
 from outthink.policy.trials import Trials
@@ -35,16 +36,16 @@ def members_of(
 ) -> tuple[tuple[Member, ...], Chances]:
     """By rising cost; and what they say of answers."""
     policies = fit(trials, most=most, seed=seed, prices=crossed.prices)
-    making = _Making(trials, crossed, frontier, most, seed)
+    chances = policies[0].chances_of
+    climbs = ladders(trials, chances, crossed.prices, most=most, seed=seed)
+    making = _Making(trials, crossed, frontier, most, seed, policies, climbs)
     made = [
-        making.sequential(policies[winner], price)
-        if isinstance(winner, int)
-        else making.planned(winner, price)
+        making.member(winner, price)
         for winner, price in zip(crossed.winners, crossed.prices, strict=True)
     ]
     kept = _rising(made)
     between = [one for pair in pairwise(kept) for one in making.between(*pair)]
-    return _rising([*kept, *between]), policies[0].chances_of
+    return _rising([*kept, *between]), chances
 
 
 def _rising(members: Sequence[Member]) -> tuple[Member, ...]:
@@ -62,6 +63,24 @@ class _Making:
     frontier: Frontier
     most: float
     seed: int
+    policies: Sequence[Sequential]
+    """At each price."""
+    climbs: Sequence[Plan]
+    """The ladder of each price."""
+
+    def member(self, winner: Winner, price: float) -> Member:
+        if isinstance(winner, Plan):
+            return self.planned(winner, price)
+        if isinstance(winner, LadderAt):
+            return self.ladder(self.climbs[winner.number], price)
+        return self.sequential(self.policies[winner], price)
+
+    def ladder(self, plan: Plan, price: float) -> Member:
+        """It promises what a sequential policy would: its bounds are fitted."""
+        rule = Planned(self.trials.menu, self.policies[0].chances_of, plan)
+        point = Point.of("", play(rule, self.trials, orders=2, most=self.most, seed=self.seed))
+        accuracy = _held_out(self.frontier, point)
+        return Member(price, _NO, _NO[:, None], point.mean_cost, accuracy, (), plan)
 
     def sequential(self, policy: Sequential, price: float) -> Member:
         played = play(policy, self.trials, orders=2, most=self.most, seed=self.seed)
@@ -85,7 +104,7 @@ class _Making:
         """Plans between two plans, answered as the dearer one. What a plan is worth rises ever less
         with its cost, so each is worth more than a mixture of those two, which are all that a few
         noisy prices may leave."""
-        if cheap.plan is None or dear.plan is None:
+        if cheap.plan is None or dear.plan is None or cheap.plan.bounds or dear.plan.bounds:
             return
         low, high = cheap.cost.mean, dear.cost.mean
         for plan, point in self.crossed.of_plans.items():

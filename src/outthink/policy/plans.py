@@ -1,5 +1,5 @@
-"""Plans: stages in an order fixed in advance, whatever they show. The fixed strategies, as members
-of the policy's family.
+"""Plans: stages in an order fixed in advance. The fixed strategies, as members of the policy's
+family; with bounds, ladders (`ladder`).
 
 Where there are few problems, or little to see, nothing that decides by what it sees may be better
 than a plan; then the plan is the policy (`cross`).
@@ -36,6 +36,10 @@ class Plan:
     answer_by: AnswerAggregation | None
     """By probabilities that candidates are right in place of scores; `None` for the likeliest
     answer, as a sequential policy has it."""
+    bounds: tuple[tuple[float, float], ...] = ()
+    """Of a ladder: it goes on after a stage where the probability that its answer is right is at
+    least the first and below the second. One for every stage but the last; empty where a plan runs
+    all of its stages."""
 
     @property
     def is_fitted(self) -> bool:
@@ -45,12 +49,22 @@ class Plan:
     def told(self, menu: Sequence[Stage]) -> str:
         """In words."""
         by = self.answer_by or "likeliest"
-        return f"{' + '.join(menu[number].name for number in self.stages)}, {by}"
+        first, *later = (menu[number].name for number in self.stages)
+        if not self.bounds:
+            return f"{' + '.join([first, *later])}, {by}"
+        rungs = zip(later, self.bounds, strict=True)
+        return f"{first}{''.join(_rung(name, *bounds) for name, bounds in rungs)}, {by}"
+
+
+def _rung(name: str, low: float, high: float) -> str:
+    """When a ladder goes on, and with what."""
+    parts = [f"from {low:.2g}"] * (low > 0) + [f"below {high:.2g}"] * (high < 1)
+    return f", {' '.join(parts) or 'then'} {name}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
-    """A plan as a `Rule`; it stops early only where a stage is not allowed."""
+    """A plan as a `Rule`; it stops early where a stage is not allowed, or its bounds say so."""
 
     menu: tuple[Stage, ...]
     chances_of: Chances
@@ -69,7 +83,17 @@ class Planned:
         stages = np.array([*self.plan.stages, STOP])
         stage = stages[np.minimum(tally.looks, stages.size - 1)]
         goes_on = (stage != STOP) & allowed[np.arange(stage.size), stage]
-        return np.where(goes_on, stage, STOP)
+        return np.where(goes_on & self._within(tally), stage, STOP)
+
+    def _within(self, tally: Tally) -> Allowed:
+        """[E] whether the bounds let it go on."""
+        if not self.plan.bounds:
+            return np.ones(tally.size, np.bool_)
+        bounds = np.array([(0.0, np.inf), *self.plan.bounds])
+        low, high = bounds[np.minimum(tally.looks, len(bounds) - 1)].T
+        chance = self.chances_of.likeliest(tally)[1][:, 0]
+        within: Allowed = (low <= chance) & (chance < high)
+        return within
 
     def answer(self, tally: Tally) -> Integers:
         """[E] by the plan's selection."""

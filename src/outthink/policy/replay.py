@@ -7,6 +7,7 @@ source has no run left, or that would break the cap, is not allowed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -90,6 +91,13 @@ class Replay:
         self._taken = np.zeros((problems.size, len(trials.sources)), np.int64)
         self._units = np.array([stage.units for stage in rule.menu])
         self._has = np.array([source.units for source in trials.sources])
+
+    def fork(self) -> Replay:
+        """The same rows, of which either goes on alone."""
+        other = copy(self)
+        other.tally = self.tally.take(np.arange(self.tally.size))
+        other._taken = self._taken.copy()
+        return other
 
     def allowed(self, most: float) -> Allowed:
         """[E, A] stages that have runs left and keep within a cap on what is spent."""

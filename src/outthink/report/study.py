@@ -42,6 +42,10 @@ LABELS = {
         "Larger model, greedy, scored",
         "one answer of the larger model, and the verifier scores it",
     ),
+    "best_of_n(by=larger)": (
+        "Larger model, best-of-N weighted",
+        "N samples of the larger model; the answer with the largest sum of scores",
+    ),
     **{
         f"revise(sequential={length})" if length != 4 else "revise": (
             f"Revisions ({length} in a row)" if length > 1 else "Revisions in parallel",

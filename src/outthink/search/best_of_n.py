@@ -21,14 +21,15 @@ from outthink.types import (
 )
 
 
-def _reading(step: StepAggregation, answer: AnswerAggregation) -> Reading:
-    return Reading(Selection(step, answer))
+def _reading(step: StepAggregation, answer: AnswerAggregation, by: str) -> Reading | None:
+    """A pool holds what the proposer draws."""
+    return Reading(Selection(step, answer)) if by == PROPOSER else None
 
 
 @describe(
     label="best of N",
     source="Snell et al. 2024, section 5.1",
-    roles={PROPOSER, VERIFIER},
+    roles=lambda by, **_: {by, VERIFIER},
     reading=_reading,
 )
 def best_of_n(
@@ -37,8 +38,10 @@ def best_of_n(
     *,
     step: StepAggregation = StepAggregation.LAST,
     answer: AnswerAggregation = AnswerAggregation.WEIGHTED,
+    by: str = PROPOSER,
 ) -> Search:
-    """Spends N generations. Ties go to the earliest draw: the same seed gives the same choice."""
-    drawn = yield Propose([Solution.start(problem)] * budget.generations, until=END)
+    """Spends N generations. Ties go to the earliest draw: the same seed gives the same choice. `by`
+    is the role that writes: `best_of_n(by=larger)` draws from the larger model."""
+    drawn = yield Propose([Solution.start(problem)] * budget.generations, until=END, role=by)
     scores = yield Verify(drawn)
     return Selection(step, answer)(drawn, scores)
