@@ -144,6 +144,8 @@ def _parse(data: Mapping[str, Any]) -> Family:
     )
     if not family.members or not family.menu:
         raise PolicyError("holds no member or no stage; fit it again")
+    if missing := {stage.source for stage in family.menu} - curves.keys():
+        raise PolicyError(f"holds no score curve of {min(missing)!r}; fit it again")
     return family
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from outthink.data import source
 from outthink.errors import StoreError
 from outthink.run.store import JobKey, Store
+from outthink.run.store.file import is_made
 from outthink.study.forecast import FASTEST, FASTEST_LAB, Drawn, Forecast, Prices
 from outthink.study.models import reads_any_text
 from outthink.study.plan import generations
@@ -29,7 +30,7 @@ def ahead(sweep: Sweep, store: Path, prices: Prices) -> Forecast:
     require(sweep, problems)
     jobs, drawn = list(plan.jobs(problems)), Drawn()
     undone = jobs
-    if store.is_file():
+    if is_made(store):
         with Store.open(store, write=False) as opened:
             done, drawn = _done(sweep, opened), _drawn(opened)
             undone = [job for job in jobs if key(job) not in done]
