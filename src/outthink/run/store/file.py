@@ -56,7 +56,7 @@ def connect(path: Path, write: bool, waits_s: float = WAITS_S) -> sqlite3.Connec
 
 def is_made(path: Path) -> bool:
     """Whether something is there. A process that died as it made a store leaves a file without a
-    table, which whoever writes makes anew."""
+    table, which whoever writes makes anew. Raises `StoreError` as `connect`."""
     if not path.is_file():
         return False
     try:
