@@ -10,9 +10,11 @@ import json
 import math
 import random
 import re
+import struct
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET
 
 MODEL = "made/up"
 EOS, ROLE, TURN_END = 0, {"system": 300, "user": 301, "assistant": 302, "tool": 304}, 303
@@ -205,6 +207,9 @@ class FakeServer:
     """(path, body) -> whether this request is never answered."""
     raw: object = None
     """(path, body) -> bytes that are sent as they are, and the connection closed; or `None`."""
+    meddles: object = None
+    """(path, body, answer) -> bytes that are sent in its place, an iterator of them, "reset", or
+    `None`; the connection is closed then."""
     port: int = 0
     """Where it listens; 0 takes a free one."""
     waits: threading.Event = field(default_factory=threading.Event)
@@ -303,6 +308,9 @@ class FakeServer:
             if self.alter is not None:
                 altered = self.alter(path, body, value)
                 status, value = altered if isinstance(altered, tuple) else (status, altered)
+            meddled = self.meddles and self.meddles(path, body, value)
+            if meddled:
+                return await self._meddle(writer, meddled)
             if fault == "cut":
                 return await self._send(writer, status, value, cut=True)
             if fault == "bad json":
@@ -324,6 +332,21 @@ class FakeServer:
             return sent
         finally:
             self._at_once -= 1
+
+    async def _meddle(self, writer, sent):
+        """Send bytes as they are; a connection that is reset is not even closed politely."""
+        if sent == "reset":
+            at_once = struct.pack("ii", 1, 0)
+            socket = writer.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, at_once)
+            return False
+        for some in [sent] if isinstance(sent, bytes) else sent:
+            writer.write(some)
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.close()
+        await writer.wait_closed()
+        return False
 
     async def _send(self, writer, status, value, extra="", *, raw=False, cut=False):
         data = (value if raw or isinstance(value, str) else json.dumps(value)).encode()
@@ -447,6 +470,8 @@ class FakeServer:
                         "top_logprobs": top_logprobs(prompt, tokens, body.get("logprobs", 0)),
                     },
                     **({} if "token_ids" in self.lacks else {"token_ids": tokens}),
+                    # As vLLM has it, which repeats the prompt beside the ids.
+                    **({"prompt_token_ids": prompt} if body.get("return_token_ids") else {}),
                     **(
                         {"prompt_logprobs": prompt_logprobs(prompt, body["prompt_logprobs"])}
                         if "prompt_logprobs" in body
@@ -552,6 +577,7 @@ class FakeServer:
                     "tokens": tokens,
                     "tokens_predicted": len(tokens),
                     "tokens_evaluated": len(prompt),
+                    "generation_settings": {"seed": body.get("seed", -1) + index},
                     "stop_type": {"end": "eos", "stop": "word", "length": "limit"}[why],
                     "timings": {"cache_n": cached, "prompt_n": len(prompt) - cached},
                     "completion_probabilities": [

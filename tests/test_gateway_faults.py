@@ -6,6 +6,7 @@ import gzip
 import json
 import resource
 import socket
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -406,6 +407,25 @@ def test_a_disk_that_is_full_stops_the_spending_and_loses_nothing(upstream, tmp_
         drawn = upstream.answered.total() - examined
     with Store.open(path, write=False) as store:
         assert store.counts().draws == drawn
+
+
+def test_a_store_that_another_process_holds_is_not_waited_for_and_nothing_is_lost(
+    upstream, tmp_path
+):
+    path = tmp_path / "requests.store"
+    settings = Settings(
+        Models(upstream.url, verifier="none"), store=path, strategy="majority", grader="math"
+    )
+    with Serving(settings) as served, closing(sqlite3.connect(path)) as other:
+        examined = upstream.answered.total()
+        other.execute("BEGIN IMMEDIATE")
+        told = post(served, SEARCHED)
+        assert (told.status_code, told.json()["error"]["code"]) == (503, "store")
+        other.execute("ROLLBACK")
+        assert post(served, SEARCHED).status_code == 200
+        assert upstream.answered.total() == examined + 2
+    with Store.open(path, write=False) as store:
+        assert store.counts().draws == 2
 
 
 def limit(process, size):

@@ -395,7 +395,7 @@ def test_resume_of_a_build_killed_at_random_gives_the_same_models(tmp_path):
     assert set(made) == {f"{name}.safetensors" for name in names}
     for name in made:
         assert same(load_file(whole / name), load_file(killed / name)), name
-        assert not list(killed.glob("*.partial"))
+        assert not list(killed.glob("*.part"))
     assert "--problems 8 --samples 2 --rollouts 2" in LabModels(killed).facts("prm")["command"]
 
 

@@ -814,7 +814,7 @@ def test_a_disk_that_will_not_have_it_keeps_the_old_report(tmp_path, monkeypatch
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
     with pytest.raises(RunError, match=re.escape(str(tmp_path))):
         write(a_small_report(), tmp_path)
-    assert not list(tmp_path.parent.glob(".*.partial"))
+    assert not list(tmp_path.parent.glob("*.part"))
 
 
 # Small parts -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The sequential policy: read from a store, replayed, kept in a file, and run live."""
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,6 +252,16 @@ def test_a_garbled_policy_is_refused(garbled, tmp_path):
     path = tmp_path / "p.json"
     path.write_text(garbled)
     with pytest.raises(PolicyError, match=str(path)):
+        file.load(path)
+
+
+def test_a_policy_without_the_score_curve_of_a_stage_is_refused(policy, tmp_path):
+    told = json.loads(policy.read_text())
+    source = told["menu"][0]["stage"].partition("@")[0]
+    del told["chances"]["curves"][source]
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(told))
+    with pytest.raises(PolicyError, match=f"no score curve of '{source}'"):
         file.load(path)
 
 

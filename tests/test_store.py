@@ -819,6 +819,13 @@ def test_one_process_writes_and_any_number_read(path):
         pass
 
 
+def test_a_store_is_waited_for_as_long_as_is_said(path):
+    with Store.open(path, write=True, waits_s=0.25) as store:
+        assert store._db.execute("PRAGMA busy_timeout").fetchall() == [(250,)]
+    with Store.open(path, write=True) as store:
+        assert store._db.execute("PRAGMA busy_timeout").fetchall() == [(5000,)]
+
+
 def test_readers_see_what_is_committed_while_it_is_written(path):
     with writing(path) as store, reading(path) as reader:
         assert reader.counts().draws == 0

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from outthink import whole
 from outthink.errors import UsageError
 
 VARIABLE = "_OUTTHINK_COMPLETE"
@@ -88,7 +89,7 @@ def _install(program: click.Command, shell: str) -> None:
     home = Path.home()
     path = home / (_FISH if shell == "fish" else f".local/share/outthink/complete.{shell}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_script(program, shell), "utf-8")
+    whole.write(path, _script(program, shell))
     if shell != "fish":
         _add_line(home / f".{shell}rc", f". {shlex.quote(str(path))}")
     click.echo(f"{shell} completes outthink from its next start on, by {path}")
@@ -98,4 +99,4 @@ def _add_line(path: Path, line: str) -> None:
     """Add a line to a file that does not have it."""
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     if line not in lines:
-        path.write_text("\n".join([*lines, line, ""]), "utf-8")
+        whole.write(path.resolve(), "\n".join([*lines, line, ""]))

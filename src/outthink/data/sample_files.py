@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from outthink import whole
 from outthink.data.formats import lm_eval, plain
 from outthink.data.samples import COLUMNS, Sample
 from outthink.errors import RunError, UsageError
@@ -100,15 +101,11 @@ def write_lm_eval(path: Path, problems: Iterable[Sequence[Sample]]) -> int:
 
 def _write(path: Path, columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> int:
     require(path)
-    part = path.with_name(f"{path.name}.part")
     try:
-        count = _WRITERS[path.suffix.lower()](part, columns, rows)
-        part.replace(path)
+        with whole.written(path) as part:
+            return _WRITERS[path.suffix.lower()](part, columns, rows)
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return count
 
 
 def _row(sample: Sample) -> dict[str, Any]:

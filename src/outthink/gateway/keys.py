@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from outthink.errors import UsageError
+from outthink import whole
+from outthink.errors import RunError, UsageError
 from outthink.gateway.spent import Allowance
 
 _PREFIX = "sk-outthink-"
@@ -65,20 +65,21 @@ class _User:
 def add(path: Path, name: str, allowance: Allowance = Allowance()) -> str:  # noqa: B008 - frozen
     """Make a key for a user and keep its hash; the key itself is kept nowhere.
 
-    Raises `UsageError` where the user has one.
+    Raises `UsageError` where the user has one, `RunError` where the file cannot be written.
     """
-    known = _read(path) if path.exists() else {}
-    if name in known:
-        raise UsageError(
-            f"{path} has a key of {name!r} already; take its line out, or another name"
-        )
     key = _PREFIX + secrets.token_urlsafe(32)
-    part = path.with_name(f"{path.name}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        users = {**known, name: _User(_hash(key), allowance)}
-        told = {name: user.as_json for name, user in users.items()}
-        file.write(json.dumps(told, indent=1) + "\n")
-    os.replace(part, path)
+    try:
+        with whole.written(path, private=True) as part:  # nobody else adds one meanwhile
+            known = _read(path) if path.exists() else {}
+            if name in known:
+                raise UsageError(
+                    f"{path} has a key of {name!r} already; take its line out, or another name"
+                )
+            users = {**known, name: _User(_hash(key), allowance)}
+            told = {name: user.as_json for name, user in users.items()}
+            part.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
     return key
 
 

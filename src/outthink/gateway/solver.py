@@ -514,6 +514,11 @@ def _policy(path: Path) -> Family:
     return policy
 
 
+_HELD_S = 0.1
+"""For which a store is waited for that another process holds: no request goes on meanwhile. What
+could not be written then waits, and is written with what comes next."""
+
+
 @asynccontextmanager
 async def thinking(settings: Settings) -> AsyncIterator[Solver]:
     """A solver with its engines loaded. Raises as `Models.team` does, `PolicyError` for a policy
@@ -522,7 +527,7 @@ async def thinking(settings: Settings) -> AsyncIterator[Solver]:
     async with AsyncExitStack() as stack:
         journal = None
         if settings.store is not None:
-            journal = stack.enter_context(Store.open(settings.store, write=True))
+            journal = stack.enter_context(Store.open(settings.store, write=True, waits_s=_HELD_S))
         solver = Solver(settings, "", policy, journal, stack)
         session = await solver.session(solver.reading(None))
         if policy is not None:

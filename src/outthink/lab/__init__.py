@@ -3,5 +3,5 @@
 Its models are proposers and verifiers like any other. It knows nothing of studies or policies.
 `study` loads its models, `paper` measures them.
 
-Stands on: data, errors, measure, models, run, search, train, types, version.
+Stands on: data, errors, measure, models, run, search, train, types, version, whole.
 """

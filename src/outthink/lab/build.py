@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from outthink import whole
 from outthink.data import task
 from outthink.errors import RunError, WeightsError
 from outthink.lab import recipes, tokenizer
@@ -115,7 +116,7 @@ def _claim(plan: Build) -> None:
     command = replace(plan, compiled=False).command
     try:
         if not path.exists():
-            path.write_text(command + "\n")
+            whole.write(path, command + "\n")
         trained_by = path.read_text().strip()
     except OSError as error:
         raise RunError(f"{path}: cannot be used ({error}); name another --out") from error

@@ -18,7 +18,6 @@ Knows nothing of the task, of sampling or of training.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from outthink import whole
 from outthink.errors import WeightsError
 from outthink.models.shape import ModelShape
 
@@ -342,9 +342,8 @@ def save(model: GPT, path: Path, facts: dict[str, str]) -> None:
     at all."""
     metadata = {"shape": json.dumps(asdict(model.shape)), **facts}
     weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
-    partial = path.with_suffix(".partial")
-    save_file(weights, partial, metadata)
-    os.replace(partial, path)
+    with whole.written(path) as part:
+        save_file(weights, part, metadata)
 
 
 def load(path: Path) -> tuple[GPT, dict[str, str]]:

@@ -5,5 +5,5 @@ llama.cpp run in this process. A proposer is given prefixes and returns solution
 nothing of searches, budgets or stores. `run` asks it. `wrappers` puts retries or a cache around
 any engine.
 
-Stands on: errors, grade, types.
+Stands on: errors, grade, types, whole.
 """

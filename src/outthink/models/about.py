@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from outthink import whole
 from outthink.errors import RunError, UsageError
 from outthink.models.openai import Setting, Wording
 
@@ -47,7 +48,7 @@ def about(name: str) -> About:
 
 def write(folder: Path, told: About) -> None:
     """Raises `OSError` where that fails."""
-    (folder / ABOUT).write_text(json.dumps(asdict(told), indent=2) + "\n")
+    whole.write(folder / ABOUT, json.dumps(asdict(told), indent=2) + "\n")
 
 
 _USES = {"prm": "--verifier prm:", "orm": "--verifier orm:", "revise": "--reviser hf:"}

@@ -178,7 +178,9 @@ class Vllm:
             body["stop_token_ids"] = list(ask.end_ids)
 
         def read(value: Any) -> list[Completion]:
-            rows = [_vllm_row(row, ask, self.likely) for row in _rows(value["choices"], len(seeds))]
+            choices = _rows(value["choices"], len(seeds), numbered=True)
+            _require_own(choices[0].get("prompt_token_ids"), list(prompt))
+            rows = [_vllm_row(row, ask, self.likely) for row in choices]
             return _counted(rows, value.get("usage"), len(prompt), each_its_own=True)
 
         return await self._client.post(
@@ -228,7 +230,7 @@ class Vllm:
             else:
                 body |= {"messages": _turns(messages), "add_generation_prompt": True}
                 body |= _template(self._asking)
-            ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
+            ids = await self._client.post("/tokenize", body, _prompt_ids)
             self._prompts.put(messages, ids)
         return ids
 
@@ -249,8 +251,12 @@ def _falling(told: Iterable[Any]) -> list[float]:
 def _vllm_row(choice: Any, ask: Ask, top: int) -> _Said:
     ids, text = _ids(choice["token_ids"]), _text(choice["text"] or "")
     # Where it is the model that stops, the reason is nothing, or the id of an end mark.
-    stopped = ask.stop is not None and choice.get("stop_reason") == ask.stop
-    ending = Ending.STOP if stopped else _ending(choice.get("finish_reason"))
+    ending = _ending(choice.get("finish_reason"))
+    # Nor does a model go on behind what it was to stop at, whether that is told or not.
+    if ask.stop is not None and (
+        choice.get("stop_reason") == ask.stop or (ending is Ending.END and text.endswith(ask.stop))
+    ):
+        ending = Ending.STOP
     told = choice.get("logprobs") or {}
     shown = told.get("tokens") or ()
     if len(shown) != len(ids):
@@ -329,7 +335,9 @@ class LlamaCpp:
             body["n_cmpl"] = len(seeds)
 
         def read(value: Any) -> list[Completion]:
-            rows = _rows(value if isinstance(value, list) else [value], len(seeds))
+            rows = _rows(value if isinstance(value, list) else [value], len(seeds), numbered=True)
+            for row in rows:
+                _require_seed(row.get("generation_settings"), seeds)
             first, *others = (_llama_row(row, len(prompt), ask) for row in rows)
             # Every row reports the prompt as computed; it was computed once, as /metrics says.
             return [first, *map(_prompt_shared, others)]
@@ -385,7 +393,7 @@ class LlamaCpp:
         if ids is None:
             chat = await self._rendered(messages)
             body = {"content": chat, "add_special": True, "parse_special": True}
-            ids = await self._client.post("/tokenize", body, lambda value: _ids(value["tokens"]))
+            ids = await self._client.post("/tokenize", body, _prompt_ids)
             self._prompts.put(messages, ids)
         return ids
 
@@ -677,11 +685,16 @@ def counted(usage: Any) -> int | None:
     return told(usage, "completion_tokens", "output_tokens")
 
 
+_MOST_COUNTED = 1 << 24
+"""Tokens of one response, more than any context has. A count beyond is none: products of counts,
+summed over a search, would not fit where they are kept."""
+
+
 def told(counts: Any, *names: str) -> int | None:
     """The first of these that is a count; `None` where none is."""
     for name in names:
         value: Any = counts.get(name) if isinstance(counts, dict) else None
-        if type(value) in (int, float) and 0 <= value < 1 << 53:
+        if type(value) in (int, float) and 0 <= value < _MOST_COUNTED:
             return int(value)
     return None
 
@@ -706,13 +719,29 @@ def _shares(total: int, weights: Sequence[int]) -> list[int]:
     return [*shares, total - given]
 
 
-def _rows(rows: Any, count: int) -> list[Any]:
-    """The rows of a response: at least one, at most `count`, by their index where they have one."""
+def _require_own(echoed: Any, prompt: list[int]) -> None:
+    """Raises `Malformed` where a server repeats a prompt that is not the one it was given."""
+    if isinstance(echoed, list) and echoed != prompt:
+        raise Malformed("an answer to another request")
+
+
+def _require_seed(settings: Any, seeds: Sequence[int]) -> None:
+    """The same of a server that repeats the seed of each row."""
+    seed = settings.get("seed") if isinstance(settings, dict) else None
+    if type(seed) is int and not seeds[0] <= seed <= seeds[-1]:
+        raise Malformed("an answer to another request")
+
+
+def _rows(rows: Any, count: int, *, numbered: bool = False) -> list[Any]:
+    """The rows of a response: at least one, at most `count`, by their index where they have one.
+    Where the server is known to number its rows, one that came twice is one."""
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise Malformed(f"no rows for {count} asked")
-    numbered = {str(row.get("index")): row for row in rows}
+    if numbered and all(type(row.get("index")) is int for row in rows):
+        rows = list({row["index"]: row for row in rows}.values())
+    by_index = {str(row.get("index")): row for row in rows}
     names = [str(number) for number in range(len(rows))]
-    return ([numbered[name] for name in names] if numbered.keys() == {*names} else rows)[:count]
+    return ([by_index[name] for name in names] if by_index.keys() == {*names} else rows)[:count]
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -786,9 +815,23 @@ def _or(value: float | None, usual: float) -> float:
 
 
 def _ids(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(type(token) is int and token >= 0 for token in value):
+    if not isinstance(value, list) or not all(
+        type(token) is int and 0 <= token < _IDS for token in value
+    ):
         raise Malformed("no list of token ids")
     return tuple(value)
+
+
+def _prompt_ids(value: Any) -> tuple[int, ...]:
+    """The token ids of a prompt; none is empty, and a server may say how many there are."""
+    ids, count = _ids(value["tokens"]), value.get("count")
+    if not ids or (type(count) is int and count != len(ids)):
+        raise Malformed(f"{len(ids)} token ids of a prompt")
+    return ids
+
+
+_IDS = 1 << 31
+"""More than any vocabulary has."""
 
 
 def _text(value: Any) -> str:

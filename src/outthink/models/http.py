@@ -41,6 +41,10 @@ _SHOWN = 200
 """Characters of a server's message that an error repeats."""
 
 _DAY_S = 86_400.0
+LARGEST_REPLY = 1 << 30
+"""Bytes of one response; more is a server gone wild, and would fill the memory."""
+_OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
+"""Headers that say how a body came, and nothing of what it is."""
 
 _T = TypeVar("_T")
 
@@ -223,7 +227,7 @@ class HttpClient:
         async with self._open, self._room.take(rows), asyncio.timeout(self._retry.request_s):
             client = self._idle.pop() if self._idle else self._client()
             try:
-                response = await client.request(method, self.root + path, json=body)
+                response = await _whole(client, method, self.root + path, body)
             except BaseException as error:
                 # Its connection may be in the middle of a response, above all where it was
                 # cancelled.
@@ -318,14 +322,16 @@ class HttpClient:
         return _short(f"{code}: {text}" if text.strip() else f"{code}")
 
     def without_key(self, text: str) -> str:
-        """A text of the server that may repeat the key, without it."""
+        """A text of the server that may repeat the key, without it, nor halves of characters."""
+        text = text.encode("utf-8", "replace").decode()
         return text.replace(self._key, "***") if self._key else text
 
     def json(self, response: httpx.Response) -> Any:
         """The JSON of a response. Raises `Malformed` where it is none, `ServerRefused` where it is
         a stream."""
         try:
-            return json.loads(response.content)
+            # What is no number is none, wherever it stands.
+            return json.loads(response.content, parse_constant=lambda _: None)
         except RecursionError as error:
             raise Malformed("nested without end") from error
         except ValueError as error:
@@ -339,6 +345,22 @@ class HttpClient:
             if text[:1] == "<":
                 raise Malformed("a web page; is this the address of a model server?") from error
             raise Malformed(f"not JSON: {text[:40]!r}") from error
+
+
+async def _whole(
+    client: httpx.AsyncClient, method: str, url: str, body: dict[str, Any] | None
+) -> httpx.Response:
+    """A response, read to its end. Raises `httpx.ReadError` for one that has none."""
+    async with client.stream(method, url, json=body) as response:
+        came = bytearray()
+        async for some in response.aiter_bytes():
+            came += some
+            if len(came) > LARGEST_REPLY:
+                raise httpx.ReadError(f"a response of more than {LARGEST_REPLY} bytes")
+    headers = [
+        (name, value) for name, value in response.headers.items() if name not in _OF_THE_WIRE
+    ]
+    return httpx.Response(response.status_code, headers=headers, content=bytes(came))
 
 
 def _root(url: str) -> str:

@@ -2,6 +2,6 @@
 
 It judges the paper's claims by rules written before the figures were seen. `cli` starts it.
 
-Stands on: data, errors, lab, measure, models, policy, report, run, search, study, types,
-version.
+Stands on: data, errors, lab, measure, models, policy, report, run, search, study, types, version,
+whole.
 """

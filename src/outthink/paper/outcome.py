@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from outthink import whole
 from outthink.errors import UsageError
 from outthink.paper.claims import CLAIMS, judge_all
 from outthink.paper.evidence import Evidence
@@ -99,7 +99,5 @@ def _read(file: Path, key: dict[str, str]) -> Outcome | None:
 
 def _keep(result: Outcome, file: Path, key: dict[str, str]) -> None:
     text = json.dumps({"key": key, "page": wire.dump(result.page), "record": result.record})
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     with suppress(OSError):  # without a cache the next run takes longer, that is all
-        partial.write_text(text, "utf-8")
-        partial.replace(file)
+        whole.write(file, text)

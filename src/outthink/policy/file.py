@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from outthink import whole
 from outthink.errors import PolicyError, UsageError
 from outthink.grade import grading
 from outthink.measure.arrays import Floats
@@ -92,9 +92,7 @@ def save(family: Family, path: str | Path) -> None:
         ],
     }
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    part = Path(f"{path}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    whole.write(Path(path), text)
 
 
 def _plan_as_json(plan: Plan | None, menu: Sequence[Stage]) -> dict[str, Any]:
@@ -155,6 +153,8 @@ def _parse(data: Mapping[str, Any]) -> Family:
     )
     if not family.members or not family.menu:
         raise PolicyError("holds no member or no stage; fit it again")
+    if missing := {stage.source for stage in family.menu} - curves.keys():
+        raise PolicyError(f"holds no score curve of {min(missing)!r}; fit it again")
     return family
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from outthink import whole
 from outthink.errors import PolicyError, UsageError
 from outthink.grade import EXACT, grading
 from outthink.measure.arrays import Floats, Integers
@@ -324,9 +324,7 @@ class Policy:
             "cells": [asdict(cell) for cell in self.cells],
         }
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        part = Path(f"{path}.part")
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        whole.write(Path(path), text)
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:

@@ -2,7 +2,7 @@
 
 It knows nothing of models, but for how the lab spells. `api` and `cli` ask for a page.
 
-Stands on: errors, lab, measure, policy, run, search, study, types, version.
+Stands on: errors, lab, measure, policy, run, search, study, types, version, whole.
 """
 
 from outthink.report.data import Report

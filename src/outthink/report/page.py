@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
+from outthink import whole
 from outthink.errors import RunError
 from outthink.report.calibration import calibration
 from outthink.report.curves import accuracy, comparison, difficulty
@@ -94,19 +93,14 @@ def save(page: str, path: str | Path) -> None:
     """Write a page; a file there is replaced once the page is complete. Raises `RunError` where it
     cannot be written."""
     target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(page.encode())
-        partial.replace(target)
+        whole.write(target, page)
     except OSError as error:
         raise RunError(
             f"cannot write the report to {target}: {error.strerror or error}; "
             "free some space there, or give another path with -o"
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _clean(page: str) -> str:

@@ -2,5 +2,5 @@
 
 It knows nothing of what is estimated from the rows. `measure` and `study` read the store.
 
-Stands on: errors, models, search, types.
+Stands on: errors, models, search, types, whole.
 """

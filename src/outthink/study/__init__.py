@@ -4,5 +4,5 @@ Here the words that a person types become problems, engines and a store. It know
 policies
 or pages. `policy` and `report` read what it measured.
 
-Stands on: data, errors, grade, measure, models, plugin, run, search, types, verify, version.
+Stands on: data, errors, grade, measure, models, plugin, run, search, types, verify, version, whole.
 """

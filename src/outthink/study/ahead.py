@@ -10,6 +10,7 @@ from pathlib import Path
 
 from outthink.errors import StoreError
 from outthink.run.store import JobKey, Store
+from outthink.run.store.file import is_made
 from outthink.study.forecast import FASTEST, FASTEST_LAB, Drawn, Forecast, Prices
 from outthink.study.models import reads_any_text
 from outthink.study.plan import generations
@@ -30,7 +31,7 @@ def ahead(sweep: Sweep, store: Path, prices: Prices) -> Forecast:
     jobs, drawn = list(plan.jobs(problems)), Drawn()
     done: set[JobKey] = set()
     for place in (store, *shard_stores(store)):
-        if place.is_file():
+        if is_made(place):
             with Store.open(place, write=False) as opened:
                 done |= _done(sweep, opened)
                 drawn += _drawn(opened)

@@ -23,6 +23,7 @@ from outthink.grade import RECORDED, Grading, grading
 from outthink.measure.steps import LabelledSteps, StepQuality, step_quality
 from outthink.run.progress import Progress
 from outthink.run.store import Store
+from outthink.run.store.file import remove
 from outthink.run.team import Team
 from outthink.study import labels, scoring
 from outthink.study.plan import Plan
@@ -94,16 +95,25 @@ def import_samples(wanted: Import, store: Path) -> Imported:
     sources = tuple(map(recording, wanted.files))
     _require_once(sources)
     partial = store.with_name(f"{store.name}.partial")
-    partial.unlink(missing_ok=True)
     with Spool.open(store.with_name(f"{store.name}.samples")) as spool:
         came = _Came()
         for one in _every(wanted):
             came.add(one, spool)
         size, ids = _kept(wanted, spool)
         writing = _Writing(wanted, judge, sources, size, tuple(ids), came)
-        notes = writing.write(partial, spool)
+        notes = _whole(writing, partial, spool)
     partial.replace(store)
     return Imported(store, sources, len(ids), size, notes, came.quality())
+
+
+def _whole(writing: _Writing, partial: Path, spool: Spool) -> tuple[str, ...]:
+    """Write a store that is not there yet; nothing is left of one that could not be written."""
+    remove(partial)
+    try:
+        return writing.write(partial, spool)
+    except BaseException:
+        remove(partial)
+        raise
 
 
 def _every(wanted: Import) -> Iterator[Sample]:

@@ -7,6 +7,7 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
+from outthink import whole
 from outthink.errors import StoreError
 from outthink.study.sweep import make_place
 
@@ -20,11 +21,14 @@ def unpack(path: Path) -> None:
     if path.exists():
         return
     packed = files("outthink.study").joinpath("recorded", "gsm8k.store.xz")
-    begun = path.with_name(f"{path.name}.part")
     try:
-        with packed.open("rb") as source, lzma.open(source) as whole, begun.open("wb") as store:
-            shutil.copyfileobj(whole, store)
-        begun.replace(path)
+        with (
+            packed.open("rb") as source,
+            lzma.open(source) as unpacked,
+            whole.written(path) as part,
+            part.open("wb") as store,
+        ):
+            shutil.copyfileobj(unpacked, store)
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written ({error}); name a place with --store"

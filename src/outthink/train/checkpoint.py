@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
+from outthink import whole
 from outthink.errors import RunError, WeightsError
 
 IDENTITY = "identity"
@@ -20,11 +20,10 @@ def write(path: Path, kept: dict[str, Any]) -> None:
 
     Raises `RunError` where it cannot be written.
     """
-    partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(kept, partial)
-        os.replace(partial, path)
+        with whole.written(path) as part:
+            torch.save(kept, part)
     except (OSError, RuntimeError) as error:
         raise RunError(
             f"{path}: cannot write the checkpoint ({error}); free some space and run the "

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from outthink import whole
 from outthink.errors import RunError, UsageError, WeightsError
 from outthink.models.about import About, write
 from outthink.models.openai import Read, Setting
@@ -206,8 +207,8 @@ def _probed(
     )
     try:
         made.save(plan.out / probe.NAME)
-        (plan.out / card.NAME).write_text(card.of_probe(_made(plan), facts))
-        (plan.out / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+        whole.write(plan.out / card.NAME, card.of_probe(_made(plan), facts))
+        whole.write(plan.out / _FACTS, json.dumps(facts, indent=2) + "\n")
     except (OSError, RuntimeError) as error:
         raise RunError(
             f"{plan.out}: cannot write the probe ({error}); free some space and run the command "
@@ -281,7 +282,7 @@ def _claim(plan: Training, models: Sequence[str], asked: Sequence[Problem]) -> N
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            path.write_text(identity + "\n")
+            whole.write(path, identity + "\n")
         claimed = path.read_text().strip()
     except OSError as error:
         raise RunError(f"{path}: cannot be used ({error}); name another --out") from error
@@ -386,8 +387,8 @@ def _write(
         model.save_pretrained(plan.out)
         base.tokenizer.save_pretrained(plan.out)
         write(plan.out, about)
-        (plan.out / card.NAME).write_text(card.card(_made(plan), facts))
-        (plan.out / _FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+        whole.write(plan.out / card.NAME, card.card(_made(plan), facts))
+        whole.write(plan.out / _FACTS, json.dumps(facts, indent=2) + "\n")
         (plan.out / "training.checkpoint").unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:
         raise RunError(

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from outthink import whole
 from outthink.errors import RunError
 from outthink.models import kv
 from outthink.models.kv import Keep, Run
@@ -219,9 +220,9 @@ def _part(read: _StateReader, part: Sequence[Sequence[Example]], cache: Path) ->
         if path.exists():
             return load_file(path)["states"]
         cache.mkdir(parents=True, exist_ok=True)
-        begun = path.with_suffix(".part")
-        save_file({"states": read.read(part)}, begun)
-        begun.replace(path)
+        states = read.read(part)
+        with whole.written(path) as begun:
+            save_file({"states": states}, begun)
         return load_file(path)["states"]
     except OSError as error:
         raise RunError(f"{path}: cannot be used ({error}); free some space") from error

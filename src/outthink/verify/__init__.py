@@ -3,5 +3,5 @@
 A verifier reads solutions and returns a score for each step. It knows nothing of searches,
 budgets or stores. `run` asks it.
 
-Stands on: errors, grade, models, plugin, types.
+Stands on: errors, grade, models, plugin, types, whole.
 """

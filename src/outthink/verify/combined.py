@@ -20,7 +20,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from outthink.errors import UsageError
+from outthink import whole
+from outthink.errors import RunError, UsageError
 from outthink.models import in_process
 from outthink.types import (
     Arrival,
@@ -69,9 +70,12 @@ class Learnt:
         return hashlib.blake2b(about, digest_size=4).hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, with its digest."""
+        """Write it as JSON, with its digest. Raises `RunError` where that fails."""
         told = {"format": FORMAT, **asdict(self), "digest": self.digest}
-        path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        try:
+            whole.write(path, json.dumps(told, indent=1) + "\n")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
     @classmethod
     def read(cls, path: Path) -> Learnt:

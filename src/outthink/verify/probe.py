@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from outthink import whole
 from outthink.errors import UsageError, WeightsError
 from outthink.models.fingerprint import configuration, fingerprint
 from outthink.models.openai import Setting, Wording
@@ -59,7 +60,8 @@ class Probe:
         told = {name: getattr(self, name) for name in ("base", "digits", "dtype")}
         told |= {"layer": str(self.layer), "setting": json.dumps(asdict(self.setting))}
         bias = torch.tensor([self.bias])
-        save_file({"weight": self.weight[None].contiguous(), "bias": bias}, path, metadata=told)
+        with whole.written(path) as part:
+            save_file({"weight": self.weight[None].contiguous(), "bias": bias}, part, metadata=told)
 
     @classmethod
     def read(cls, name: str) -> Probe:

@@ -15,7 +15,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from outthink.errors import DiskError, StoreError, StoreInUse
@@ -34,7 +34,11 @@ _NETWORK = re.compile(
 """File systems whose locks and shared memory are those of another machine, or none."""
 
 
-def connect(path: Path, write: bool) -> sqlite3.Connection:
+WAITS_S = 5.0
+"""For which a file is waited for that another process holds; nothing else goes on meanwhile."""
+
+
+def connect(path: Path, write: bool, waits_s: float = WAITS_S) -> sqlite3.Connection:
     """Open a database; to write, it is made where it is missing.
 
     Raises `StoreError` where it cannot be opened.
@@ -43,9 +47,25 @@ def connect(path: Path, write: bool) -> sqlite3.Connection:
         # SQLite would open it to read, and say so at the first row.
         raise StoreError(f"{path}: cannot be written: it is read-only; {_COPY}")
     try:
-        return sqlite3.connect(path, isolation_level=None) if write else _reader(path)
+        if write:
+            return sqlite3.connect(path, timeout=waits_s, isolation_level=None)
+        return _reader(path)
     except sqlite3.Error as error:
         raise trouble(path, "opened", error) from error
+
+
+def is_made(path: Path) -> bool:
+    """Whether something is there. A process that died as it made a store leaves a file without a
+    table, which whoever writes makes anew. Raises `StoreError` as `connect`."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(connect(path, write=False)) as database:
+            ((application,),) = database.execute("PRAGMA application_id")
+            ((tables,),) = database.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error:
+        return True  # whoever opens it says what is wrong with it
+    return (application, tables) != (0, 0)
 
 
 def _reader(path: Path) -> sqlite3.Connection:
@@ -137,6 +157,12 @@ def unlock(path: Path, held: int | None) -> None:
         with suppress(FileNotFoundError):
             os.unlink(lock_name(path))
         os.close(held)
+
+
+def remove(path: Path) -> None:
+    """Remove a store that is of no use, with what SQLite puts beside it."""
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 def lock_name(path: Path) -> Path:

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from outthink import whole
 from outthink.errors import RunError, UsageError
 from outthink.run.store.read import View
 from outthink.run.store.write import Store
@@ -45,12 +46,15 @@ def export_parquet(store: Store, view: View, folder: str | os.PathLike[str]) -> 
             schema = arrow.schema(
                 [(column, _arrow_type(arrow, kind)) for column, kind in _COLUMNS[name]]
             )
-            part = folder / f"{name}.parquet.part"
-            with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+            path = folder / f"{name}.parquet"
+            with (
+                whole.written(path) as part,
+                parquet.ParquetWriter(part, schema, compression="zstd") as writer,
+            ):
                 while batch := list(islice(rows, _EXPORT_ROWS)):
                     columns = map(arrow.array, zip(*batch, strict=True), schema.types)
                     writer.write_table(arrow.table(list(columns), schema=schema))
-            written.append(part.replace(folder / f"{name}.parquet"))
+            written.append(path)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return written

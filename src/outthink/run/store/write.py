@@ -19,7 +19,7 @@ from typing import Any
 from outthink.errors import StoreError, UsageError
 from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer
 from outthink.run.store import codec
-from outthink.run.store.file import connect, lock, stranger, trouble, unlock
+from outthink.run.store.file import WAITS_S, connect, lock, remove, stranger, trouble, unlock
 from outthink.run.store.read import Counts, Recorded, View, written_tokens
 from outthink.run.store.schema import (
     APPLICATION,
@@ -63,8 +63,10 @@ class Store:
         self._forget_rows()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, write: bool) -> Store:
-        """Open `path`. When writing, make it where it is missing, and keep other writers out.
+    def open(cls, path: str | os.PathLike[str], *, write: bool, waits_s: float = WAITS_S) -> Store:
+        """Open `path`. When writing, make it where it is missing, and keep other writers out: those
+        that are outthink. Any other that holds it, as a backup may, is waited for so long with
+        every commit, and then it is a `StoreError`.
 
         Raises `StoreError` where it is missing, no store, of another format, or being written by
         another process; `RunError` where the disk fails.
@@ -73,14 +75,18 @@ class Store:
         if not (write or path.exists()):
             raise StoreError(f"{path}: no such store; `outthink sweep` makes one")
         held = lock(path) if write else None
+        is_ours = not path.exists()
         try:
-            store = cls(path, connect(path, write), held)
+            store = cls(path, connect(path, write, waits_s), held)
         except BaseException:
             unlock(path, held)
             raise
         try:
             store._prepare()
         except BaseException:
+            store._db.close()
+            if is_ours:  # half a header, which a full disk may leave, is no store to go on with
+                remove(path)
             store.close()
             raise
         return store
