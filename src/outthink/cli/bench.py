@@ -1,4 +1,4 @@
-"""`outthink bench strategies | engine | served | gateway | grader`."""
+"""`outthink bench strategies | engine | store | served | gateway | grader`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ BENCH = Commands(
     {
         "strategies": ("bench_strategies:strategies", "compare the strategies"),
         "engine": ("bench_engine:engine", "speed and memory of the engines"),
+        "store": ("bench_store:store", "a store of many solutions, written and read"),
         "served": ("bench_served:served", "how much of a server's speed is used"),
         "gateway": ("bench_gateway:gateway", "what the gateway adds, and bears"),
         "grader": ("bench_grader:grader", "agreement with published verdicts"),
