@@ -78,6 +78,8 @@ def measure(*, solutions: int, problems: int, folder: Path | None, seed: int) ->
     with tempfile.TemporaryDirectory() as scratch:
         place = folder or Path(scratch)
         path = place / "bench.store"
+        if path.exists():
+            raise UsageError(f"{path}: is there already; remove it, or name another folder")
         figures = _written(path, problems, pool, seed)
         for name, work in (
             ("fit_table", lambda: fit_store(path, place / "table.json")),

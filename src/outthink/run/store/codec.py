@@ -201,6 +201,12 @@ def added(
 # A search tree -----------------------------------------------------------------------------------
 
 
+def drawn_rows(tree: bytes) -> int:
+    """Solutions of a packed tree."""
+    drawn, _ = struct.unpack_from("<II", tree)
+    return int(drawn)
+
+
 def scored_rows(tree: bytes) -> int:
     """Scores of a packed tree."""
     _, scored = struct.unpack_from("<II", tree)
