@@ -71,6 +71,7 @@ def merge(into: Store, source: Store, advance: Callable[[int], None]) -> Merged:
     # What is known of rows was looked up before these were added.
     into._forget_rows()
     into._next.clear()
+    into._new.clear()
     return merged
 
 
