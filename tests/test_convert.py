@@ -1,7 +1,8 @@
-"""Stores of format 2, as an earlier outthink left them: converted once, and nothing of them lost.
+"""Stores of formats 2 and 3, as earlier outthinks left them: converted once, and nothing of them
+lost.
 
-Of each there is what that outthink read in it: a whole sweep of the lab with revisions, the same
-killed half-way, and one of a served model that failed on a problem.
+Of each there is what the first of them read in it: a whole sweep of the lab with revisions, the
+same killed half-way, and one of a served model that failed on a problem.
 """
 
 import gzip
@@ -19,7 +20,7 @@ from outthink.study import convert
 from outthink.study.models import Models
 from outthink.study.record import Asked
 
-GOLDEN = Path(__file__).parent / "golden" / "format2"
+GOLDEN = Path(__file__).parent / "golden"
 LAB = ["sweep", "lab:test?size=4&seed=3", "--strategies"]
 LAB += ["majority,best_of_n,best_of_n(answer=max),beam,lookahead(depth=2),"]
 LAB[-1] += "revise(sequential=2),revise(sequential=3)"
@@ -27,16 +28,16 @@ LAB += ["--budgets", "1,4", "--pool", "4", "--chains", "4"]
 LAB += ["--oracle-samples", "4", "--difficulty-samples", "2"]
 
 
-def unpacked(name, folder):
+def unpacked(name, folder, version=2):
     """A store as it was left, its log beside it."""
-    for packed in GOLDEN.glob(f"{name}.store*.gz"):
+    for packed in (GOLDEN / f"format{version}").glob(f"{name}.store*.gz"):
         (folder / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
     return folder / f"{name}.store"
 
 
 def said(name):
     """What the earlier outthink read in it."""
-    return json.loads(gzip.decompress((GOLDEN / f"{name}.json.gz").read_bytes()))
+    return json.loads(gzip.decompress((GOLDEN / "format2" / f"{name}.json.gz").read_bytes()))
 
 
 def wire(capsys, *words):
@@ -57,11 +58,12 @@ def plain(value):
     return json.loads(json.dumps(value))
 
 
+@pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("name", ["lab", "killed", "served"])
-def test_a_converted_store_says_what_it_said(name, tmp_path, capsys):
-    store, before = unpacked(name, tmp_path), said(name)
+def test_a_converted_store_says_what_it_said(name, version, tmp_path, capsys):
+    store, before = unpacked(name, tmp_path, version), said(name)
     told = wire(capsys, "convert", store)
-    assert told == {"store": str(store), "kept": f"{store}.format2"}
+    assert told == {"store": str(store), "kept": f"{store}.format{version}"}
     with Store.open(store, write=False) as opened:
         view = opened.view(Asked.read(opened).team, Asked.read(opened).grader)
         assert len(view.finished()) == len(before["trees"])
@@ -101,13 +103,16 @@ def test_a_converted_store_says_what_it_said(name, tmp_path, capsys):
     kept = Path(told["kept"])
     assert sorted(os.listdir(tmp_path)) == sorted([store.name, kept.name, "r.html"])
     with sqlite3.connect(kept) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
-        assert database.execute("SELECT count(*) FROM solution").fetchone() == (before["draws"],)
+        assert database.execute("PRAGMA user_version").fetchone() == (version,)
+        if version == 2:
+            drawn = database.execute("SELECT count(*) FROM solution").fetchone()
+            assert drawn == (before["draws"],)
     database.close()
 
 
-def test_a_whole_sweep_is_read_again_without_its_models(tmp_path, capsys, monkeypatch):
-    store = unpacked("lab", tmp_path)
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_whole_sweep_is_read_again_without_its_models(version, tmp_path, capsys, monkeypatch):
+    store = unpacked("lab", tmp_path, version)
     wire(capsys, "convert", store)
     monkeypatch.setattr(Models, "team", lambda *_: pytest.fail("a model was loaded"))
     assert wire(capsys, *LAB, "-o", store)["rows"] == said("lab")["rows"]
@@ -123,8 +128,9 @@ def counts(path):
         return store.counts()
 
 
-def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(tmp_path, capsys):
-    store, whole = unpacked("killed", tmp_path), tmp_path / "whole.store"
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_sweep_that_was_killed_goes_on_with_what_is_missing(version, tmp_path, capsys):
+    store, whole = unpacked("killed", tmp_path, version), tmp_path / "whole.store"
     wire(capsys, "convert", store)
     before = counts(store)
     assert before.draws > 0
@@ -190,7 +196,7 @@ def test_a_store_is_converted_once(tmp_path, capsys):
     store = unpacked("lab", tmp_path)
     wire(capsys, "convert", store)
     content = store.read_bytes()
-    assert "format 3 already" in refused(capsys, "convert", store)
+    assert "format 4 already" in refused(capsys, "convert", store)
     assert store.read_bytes() == content
 
 
@@ -209,7 +215,7 @@ def test_what_is_no_store_of_the_format_before_is_refused(tmp_path, capsys):
     with sqlite3.connect(store) as database:
         database.execute("PRAGMA user_version = 1")
     database.close()
-    assert "is of format 1; only format 2 is converted" in refused(capsys, "convert", store)
+    assert "is of format 1; only formats 2 and 3 are converted" in refused(capsys, "convert", store)
     (tmp_path / "text").write_text("not a store" * 99)
     assert "is no outthink store" in refused(capsys, "convert", tmp_path / "text")
     assert "no such store" in refused(capsys, "convert", tmp_path / "absent")
@@ -245,7 +251,7 @@ def test_killed_at_any_moment_it_can_be_given_again(at, after, tmp_path, capsys,
         with pytest.raises(_Killed):
             convert.convert(store)
     if at == "os.replace" and after:  # it was done
-        assert "format 3 already" in refused(capsys, "convert", store)
+        assert "format 4 already" in refused(capsys, "convert", store)
     else:
         wire(capsys, "convert", store)
     with Store.open(store, write=False) as opened:

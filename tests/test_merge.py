@@ -109,8 +109,8 @@ def test_another_problem_of_the_same_name_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE draw SET tokens = x'0102' WHERE id = 1",
-        "UPDATE score SET scores = x'0000803f' WHERE id = 1",
+        "UPDATE draw SET flags = x'0004' WHERE id = 1",  # all of them truncated
+        "UPDATE score SET scores = x'000000' WHERE id = 1",  # none has a score
         "UPDATE verdict SET is_right = 1 - is_right",
     ],
 )

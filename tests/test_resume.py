@@ -11,6 +11,7 @@ from outthink.errors import StoreError
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.run.journal import Job
 from outthink.run.store import Store
+from outthink.run.store.codec import unpack_lists
 from outthink.search import strategy
 from outthink.types import Budget
 
@@ -48,7 +49,8 @@ def recorded(path):
 def tokens_held(path):
     """Tokens that the file spells out: a solution is to add those past its prefix alone."""
     with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT sum(length(tokens)) FROM draw").fetchone()[0]
+        rows = database.execute("SELECT tokens, rows FROM draw").fetchall()
+    return sum(len(own) for packed in rows for own in unpack_lists(*packed))
 
 
 class Crash(Exception):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from outthink.cli import main
 from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripted_problems
 from outthink.run.store import Store
+from outthink.run.store.codec import unpack_keys
 from outthink.run.team import Team
 from outthink.study import sweep as sweeps
 from outthink.study.models import Models
@@ -144,15 +145,23 @@ class Rows:
 
 def rows_of(path):
     selects = (
-        "SELECT p.name, w.name, d.key FROM draw d JOIN problem p ON p.id = d.problem"
+        "SELECT p.name, w.name, d.rows, d.keys FROM draw d JOIN problem p ON p.id = d.problem"
         " JOIN writer w ON w.id = d.writer",
-        "SELECT p.name, v.name, s.key FROM score s JOIN problem p ON p.id = s.problem"
+        "SELECT p.name, v.name, s.rows, s.keys FROM score s JOIN problem p ON p.id = s.problem"
         " JOIN verifier v ON v.id = s.verifier",
         "SELECT p.name, g.name, v.answer FROM verdict v JOIN problem p ON p.id = v.problem"
         " JOIN grader g ON g.id = v.grader",
     )
     database = sqlite3.connect(path)
-    tables = [database.execute(select).fetchall() for select in selects]
+    *keyed, verdicts = [database.execute(select).fetchall() for select in selects]
+    tables = [
+        [
+            (problem, who, key)
+            for problem, who, count, keys in rows
+            for key in unpack_keys(keys, count)
+        ]
+        for rows in keyed
+    ] + [verdicts]
     database.close()
     assert all(len(rows) == len(set(rows)) for rows in tables)  # nothing is there twice
     return Rows(*map(frozenset, tables))

@@ -21,6 +21,10 @@ from outthink.types import Usage
 _SAMPLES = (1, 2, 4, 8, 16, 32)
 """Sizes of stages of samples and revisions."""
 
+_MOST_UNITS = 4096
+"""Independent samples a problem that trials are made of, the first ones; so much is more than any
+policy draws of a problem, and what trials take does not grow with the pool."""
+
 _Unit = list[tuple[str | None, float | None]]
 """Answer and score of every candidate of one run."""
 
@@ -108,7 +112,10 @@ class _Reader:
     ) -> Source:
         """All runs of these kinds; with `cut`, every solution is a unit of its own. With `pooled`
         they are a pool of so many chains, of which those of length `chain` are taken."""
-        runs = [self._runs(place, kinds, cut) for place in range(len(self._study.problems))]
+        runs = [
+            self._runs(place, kinds, cut, in_chains=chain > 1 or pooled > 0)
+            for place in range(len(self._study.problems))
+        ]
         if pooled:
             places = _long_chains(pooled, chain)
             runs = [[per_problem[place] for place in places] for per_problem in runs]
@@ -130,7 +137,9 @@ class _Reader:
                         scores[problem, number, place] = score
         return Source(name, answers, scores, candidates, costs, chain)
 
-    def _runs(self, place: int, kinds: Sequence[Kind], cut: bool) -> list[tuple[_Unit, float]]:
+    def _runs(
+        self, place: int, kinds: Sequence[Kind], cut: bool, *, in_chains: bool
+    ) -> list[tuple[_Unit, float]]:
         """The units of one problem, with what each cost."""
         problem = self._study.problems[place]
         runs: list[tuple[_Unit, float]] = []
@@ -139,7 +148,8 @@ class _Reader:
             cost = self._cost(self._usage.get((problem.id, *kind), Usage()), asks(kind[0]))
             if cut:
                 share = cost / max(1, len(drawn))
-                runs += [([candidate], share) for candidate in drawn]
+                some = drawn if in_chains else drawn[:_MOST_UNITS]
+                runs += [([candidate], share) for candidate in some]
             else:
                 runs.append(([one for one in drawn if one[0] is not None], cost))
         return runs

@@ -267,20 +267,25 @@ def draw_keys(
                 # Half a character may be in what a model wrote.
                 fixed += f"words\0{prefix.problem.prompt}\0".encode("utf-8", "replace")
             base = bases[id(prefix)] = _digest(fixed + _content(prefix))
-        keys.append((base + row * _STRIDE) & _MASK)
+        keys.append((base + row * KEY_STRIDE) & _MASK)
     return keys
 
 
 _MASK = (1 << 63) - 1
-_STRIDE = 0x9E3779B97F4A7C15
+KEY_STRIDE = 0x9E3779B97F4A7C15
 """Keys of the rows of one prefix are this far apart; odd, so that no two are the same."""
 
 
 def solution_keys(writer: Writer, draws: Sequence[int]) -> list[int]:
     """Keys of the solutions that a writer drew under these keys: rows of two writers have the same
     keys, and verifiers must not take their solutions for one another."""
-    mixed = _digest(f"{writer.name}\0{writer.asked}\0{writer.seed}".encode())
+    mixed = mix_of(writer)
     return [key ^ mixed for key in draws]
+
+
+def mix_of(writer: Writer) -> int:
+    """What tells the keys of a writer's solutions from those of another's."""
+    return _digest(f"{writer.name}\0{writer.asked}\0{writer.seed}".encode())
 
 
 def score_key(solution: Solution, key: int, *, as_drawn: bool) -> int:

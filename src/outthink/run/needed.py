@@ -214,8 +214,8 @@ class DrawsNeeded:
         """Set once the rest is not needed."""
         self._looked: list[Solution] = []
         """The first rows, as far as none before them is missing."""
-        for place, kept in enumerate(self._rows):
-            self._came(place, kept)
+        for place in sorted(self._restored):
+            self._came(place, self._rows[place])
         self._look()
 
     def missing(self) -> list[int]:
@@ -406,8 +406,7 @@ class ScoresNeeded:
         self._solutions = list(unknown.values())
         self._role = request.role
         self._rows = list(active.book.scores(engine.name, self.keys))
-        for place, kept in enumerate(self._rows):
-            self._came(place, kept)
+        self._tell(range(len(self._rows)))
         self._before = [_read_before(active.parents, read, one) for one in self._solutions]
 
     def missing(self) -> list[int]:
@@ -429,8 +428,8 @@ class ScoresNeeded:
         self._active.book.keep_scores(self._engine.name, keys, rows)
         for place, row in zip(places, rows, strict=True):
             self._rows[place] = row
-            self._came(place, row)
-            self._read.now.add(self._solutions[place].number)
+        self._read.now.update([self._solutions[place].number for place in places])
+        self._tell(places)
 
     def _kept(self, arrival: Arrival[Verified], place: int) -> KeptScore:
         _, row, seconds = arrival
@@ -443,13 +442,16 @@ class ScoresNeeded:
         known = self._active.book.scores(self._engine.name, keys)
         for place, row in zip(places, known, strict=True):
             self._rows[place] = row
-            self._came(place, row)
+        self._tell(places)
 
-    def _came(self, place: int, kept: KeptScore | None) -> None:
-        """Tell of a score that is there."""
-        if kept is not None:
-            number = self._solutions[place].number
-            self._active.tell(Scored(number, self._role, kept.row.scores))
+    def _tell(self, places: Sequence[int]) -> None:
+        """Tell of the scores that are there, where somebody listens."""
+        if self._active.job.listen is None:
+            return
+        for place in places:
+            if (kept := self._rows[place]) is not None:
+                number = self._solutions[place].number
+                self._active.tell(Scored(number, self._role, kept.row.scores))
 
     def response(self) -> list[Scores]:
         """What the search is sent: a solution asked about again, or twice at once, is paid once."""

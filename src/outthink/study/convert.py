@@ -1,4 +1,4 @@
-"""Sweeps in stores of format 2, made into sweeps in stores of the present one."""
+"""Sweeps in stores of earlier formats, made into sweeps in stores of the present one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from outthink.errors import RunError, StoreError
 from outthink.run.journal import Writer
 from outthink.run.progress import Progress
-from outthink.run.store import Store
-from outthink.run.store.convert import Old, fold, require
+from outthink.run.store import Store, upgrade
+from outthink.run.store.convert import FORMAT, Old, fold, require
 from outthink.run.store.convert import convert as convert_rows
 from outthink.run.store.file import lock, unlock
 from outthink.search import strategy
@@ -24,25 +24,39 @@ from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER
 
 
 def convert(store: Path) -> Path:
-    """Make a store of the present format of one of format 2, in its place; the old one stays
+    """Make a store of the present format of one of format 2 or 3, in its place; the old one stays
     beside it, under the name that is returned. Killed at any moment, the same call begins again.
 
     Raises `StoreError` where it is no such store, another process writes it, or something is in
     the way.
     """
-    kept, part = store.with_name(f"{store.name}.format2"), store.with_name(f"{store.name}.part")
-    require(store)
+    is_third = upgrade.is_old(store)
+    if not is_third:
+        require(store)
+    version = upgrade.FORMAT if is_third else FORMAT
+    kept = store.with_name(f"{store.name}.format{version}")
+    part = store.with_name(f"{store.name}.part")
     held = lock(store)
     try:
         # A call that was killed before its last step has kept it already.
         if kept.exists() and not kept.samefile(store):
             raise StoreError(f"{kept}: is in the way of the old store; move it elsewhere")
         _clear(part)
-        _converted(store, part)
+        _upgraded(store, part) if is_third else _converted(store, part)
         _replace(store, part, kept)
     finally:
         unlock(store, held)
     return kept
+
+
+def _upgraded(store: Path, part: Path) -> None:
+    with Progress("converting", 1, "tables") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.set_total(total)
+            bar.advance(1)
+
+        upgrade.upgrade(store, part, show)
 
 
 def _converted(store: Path, part: Path) -> None:

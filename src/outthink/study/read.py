@@ -334,7 +334,11 @@ class Study:
             # One that was judged has an answer, its own where none can be read.
             said = [one.answer or answer for answer, one in judged]
             return Pool.of(problem.id, said, scores, right)
-        right = [answer is not None and self.is_right(problem, answer) for answer in answers]
+        judged_right = {
+            answer: answer is not None and self.is_right(problem, answer)
+            for answer in dict.fromkeys(answers)
+        }
+        right = [judged_right[answer] for answer in answers]
         return Pool.of(problem.id, answers, scores, right)
 
 

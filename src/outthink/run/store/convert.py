@@ -27,7 +27,7 @@ from outthink.run.journal import (
     score_key,
     solution_keys,
 )
-from outthink.run.store import codec, schema
+from outthink.run.store import codec, earlier, schema
 from outthink.run.store.file import connect, stranger, trouble
 from outthink.run.store.schema import APPLICATION, USAGE_COLUMNS
 from outthink.run.store.write import Store
@@ -152,7 +152,7 @@ def _identity(path: Path, database: sqlite3.Connection) -> Old:
         raise StoreError(f"{path}: is of format {version} already; nothing is to be converted")
     if version != FORMAT:
         raise StoreError(
-            f"{path}: is of format {version}; only format {FORMAT} is converted, "
+            f"{path}: is of format {version}; only formats 2 and 3 are converted, "
             "so use the outthink that wrote it"
         )
     ((text,),) = database.execute("SELECT json FROM identity")
@@ -246,7 +246,12 @@ class _Replay:
 
     def _drawn(self, prefix: Solution, row_id: int, _: int, flags: int, *row: Any) -> KeptDraw:
         prompt, cached, decoded, answer, ends, ids = row
-        tokens, step_ends = codec.unpack_solution(flags, ends, ids, prefix.tokens, prefix.step_ends)
+        tokens, step_ends = codec.added(
+            *earlier.unpack_lists(flags, ends, ids),
+            flags,
+            prefix.tokens,
+            prefix.step_ends,
+        )
         solution = Solution(
             prefix.problem,
             tokens,
@@ -284,7 +289,7 @@ class _Replay:
         for solution, (_, number, wide, computed, cached, scores) in zip(
             unknown.values(), rows, strict=True
         ):
-            verified = Verified(Scores(codec.unpack_scores(wide, scores)), computed, cached)
+            verified = Verified(Scores(earlier.unpack_steps(wide, scores)), computed, cached)
             key = score_key(
                 solution,
                 self._keys.get(number, 0),

@@ -9,17 +9,21 @@ problems are told, and left as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from outthink.errors import StoreError
-from outthink.run.store import codec
-from outthink.run.store.schema import CHANCES, CRITIQUES, RECORDED, WRITTEN
+from outthink.run.journal import Writer, mix_of
+from outthink.run.store import codec, paid
+from outthink.run.store.paid import DrawRows, ScoreRows
+from outthink.run.store.schema import ON_DEMAND
 from outthink.run.store.write import Store
 
 _BY_SEARCH = ("chance", "critique")
-_ON_DEMAND = {"chance": CHANCES, "critique": CRITIQUES, "written": WRITTEN, "recorded": RECORDED}
+_WHOSE = {"draw": ("writer", "grader"), "score": ("verifier",)}
+"""Where the names stand of whom rows are, in the order of their columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ def merge(
     # What is known of rows was looked up before these were added.
     into._forget_rows()
     into._next.clear()
+    into._new.clear()
     return merged
 
 
@@ -93,6 +98,9 @@ class _Names:
         }
         # Answers of the lab's models need no grader to be read.
         self._numbers["grader"][0] = 0
+        writers = source._db.execute("SELECT name, asked, seed FROM writer").fetchall()
+        self.mixes = [mix_of(Writer(*writer)) for writer in writers]
+        """As `codec.pack_keys` has them."""
         known = source._db.execute("SELECT name FROM sqlite_master").fetchall()
         self.tables = {name for (name,) in known}
         """That the other store has."""
@@ -126,22 +134,24 @@ class _Problem:
         """Rows of `draw`: here, then there."""
         self._of_scores: dict[int, int] = {}
         self._shared = 0
+        self._fresh = {"draw": 0, "score": 0}
+        """Rows that were added."""
 
     def add(self) -> Merged:
         self._there, is_new = self._place()
-        if not (self._draws() and self._scores() and self._verdicts()):
+        paid_for = self._keyed("draw", self._of_draws) and self._keyed("score", self._of_scores)
+        if not (paid_for and self._verdicts()):
             return Merged(contradictions=(self._name,))
         self._searches()
         self._hanging()
         for table, rows in self._added.items():
             if rows:
-                if table in _ON_DEMAND:
-                    self._into._db.execute(_ON_DEMAND[table])
+                if table in ON_DEMAND:
+                    self._into._db.execute(ON_DEMAND[table])
                 places = ", ".join("?" * len(rows[0]))
                 self._into._db.executemany(f"INSERT OR IGNORE INTO {table} VALUES ({places})", rows)
-        draws, scores, verdicts, searches = (
-            len(self._added[table]) for table in ("draw", "score", "verdict", "search")
-        )
+        verdicts, searches = len(self._added["verdict"]), len(self._added["search"])
+        draws, scores = self._fresh["draw"], self._fresh["score"]
         return Merged(int(is_new), draws, scores, verdicts, searches, self._shared)
 
     def _place(self) -> tuple[int, bool]:
@@ -162,44 +172,43 @@ class _Problem:
             )
         return int(known[0]), False
 
-    def _draws(self) -> bool:
-        def moved(row: tuple[Any, ...], number: int) -> tuple[Any, ...]:
-            _, _, writer, *rest = row
-            rest[7] = self._names("grader", rest[7])
-            return (number, self._there, self._names("writer", writer), *rest)
-
-        return self._keyed("draw", self._of_draws, moved)
-
-    def _scores(self) -> bool:
-        def moved(row: tuple[Any, ...], number: int) -> tuple[Any, ...]:
-            _, _, verifier, *rest = row
-            return (number, self._there, self._names("verifier", verifier), *rest)
-
-        return self._keyed("score", self._of_scores, moved)
-
-    def _keyed(
-        self,
-        table: str,
-        numbers: dict[int, int],
-        moved: Callable[[tuple[Any, ...], int], tuple[Any, ...]],
-    ) -> bool:
+    def _keyed(self, table: str, numbers: dict[int, int]) -> bool:
         """Add the rows of a table that are paid for; whether none contradicts one that is there."""
-        there = f"SELECT * FROM {table} WHERE problem = ?"
-        known = {row[2:4]: row for row in self._into._db.execute(there, (self._there,))}
-        rows = list(self._rows(table))
-        fresh = iter(self._into._row_ids(table, len(rows)))
+        known: dict[tuple[int, int], tuple[int, object]] = {}
+        for first, (who, *_), rows in self._paid(self._into, self._there, table):
+            for place, key in enumerate(rows.keys):
+                known[who, key] = first + place, rows.said(place)
         added = self._added[table] = []
-        for row in rows:
-            new = moved(row, next(fresh))
-            same = known.get(new[2:4])
-            if same is None:
-                added.append(new)
-            elif _said(table, same) != _said(table, new):
-                return False
-            else:
+        for first, whose, rows in self._paid(self._source, self._problem, table):
+            names = [self._names(*named) for named in zip(_WHOSE[table], whose, strict=True)]
+            fresh: list[int] = []
+            for place, key in enumerate(rows.keys):
+                same = known.get((names[0], key))
+                if same is None:
+                    fresh.append(place)
+                    continue
+                if same[1] != rows.said(place):
+                    return False
+                numbers[first + place] = same[0]
                 self._shared += 1
-            numbers[row[0]] = new[0] if same is None else same[0]
+            if fresh:
+                new = self._into._row_ids(table, len(fresh))
+                numbers.update(zip([first + place for place in fresh], new, strict=True))
+                packed = paid.at(rows, fresh).pack(self._names.mixes)
+                added.append((new[0], self._there, *names, *packed))
+                self._fresh[table] += len(fresh)
         return True
+
+    def _paid(
+        self, store: Store, problem: int, table: str
+    ) -> Iterator[tuple[int, tuple[int, ...], DrawRows | ScoreRows]]:
+        """Rows of a table, as they stand in it: the number of the first, whose they are, and
+        they."""
+        whose = len(_WHOSE[table])
+        kind = DrawRows if table == "draw" else ScoreRows
+        select = f"SELECT * FROM {table} WHERE problem = ? ORDER BY id"
+        for first, _, *row in store._db.execute(select, (problem,)):
+            yield first, tuple(row[:whose]), kind.unpack(*row[whose:])
 
     def _verdicts(self) -> bool:
         select = "SELECT grader, answer, is_right FROM verdict WHERE problem = ?"
@@ -261,14 +270,9 @@ class _Problem:
     def _of_rows(
         self, table: str, of: str, numbers: Mapping[int, int]
     ) -> Iterable[tuple[Any, ...]]:
-        select = f"SELECT t.* FROM {table} t JOIN {of} o ON o.id = t.{of} WHERE o.problem = ?"
-        for row, *rest in self._source._db.execute(select, (self._problem,)):
+        wanted = json.dumps(list(numbers))
+        select = f"SELECT * FROM {table} WHERE {of} IN (SELECT value FROM json_each(?))"
+        for row, *rest in self._source._db.execute(select, (wanted,)):
             if table == "reading":
                 rest[0] = self._names("grader", rest[0])
             yield (numbers[row], *rest)
-
-
-def _said(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a row says, apart from what it cost and who reads its answer."""
-    flags = row[4] & (codec.FINISHED | codec.TRUNCATED if table == "draw" else codec.WIDE)
-    return (flags, *row[-2:]) if table == "draw" else (flags, row[-1])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from outthink.errors import StoreError
 from outthink.run.journal import Writer
 from outthink.run.ledger import attended
-from outthink.run.store import codec
+from outthink.run.store import codec, columns, paid
 from outthink.run.store.schema import USAGE_COLUMNS
 from outthink.search.select import StepAggregation, reduce_steps
 from outthink.types import (
@@ -111,6 +111,9 @@ class Counts:
     verdicts: int
 
 
+_Added = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+"""Flags, decoded tokens, step ends and tokens of a draw, the last two as it adds them."""
+
 JobKey = tuple[str, str, int, str]
 """Problem, strategy, budget, stream."""
 
@@ -135,6 +138,8 @@ class View:
             tables = database.execute("SELECT name FROM sqlite_master").fetchall()
             self._has_recorded = ("recorded",) in tables
             self._has_chances = ("chance",) in tables
+            self._has_texts = ("text",) in tables
+            self._has_readings = ("reading",) in tables
             self._outcomes = _outcomes(has_critiques=("critique",) in tables)
         fits = [number for number, text in teams if team is None or _fits(json.loads(text), team)]
         self._teams = json.dumps(fits)
@@ -189,7 +194,7 @@ class View:
 
     def answer(self, problem_id: str, strategy: str, budget: int, stream: str = "") -> str | None:
         """What a finished job answered. Raises `StoreError` where it is not finished."""
-        search, _ = self._tree_rows(problem_id, strategy, budget, stream)
+        search, _, _ = self._tree_rows(problem_id, strategy, budget, stream)
         with self._guard("read"):
             row = self._db.execute("SELECT answer FROM search WHERE id = ?", (search,)).fetchone()
         return None if row[0] is None else str(row[0])
@@ -209,33 +214,33 @@ class View:
 
     def tree(self, problem_id: str, strategy: str, budget: int, stream: str = "") -> SearchTree:
         """Everything a finished job drew. Raises `StoreError` where it is not finished."""
-        search, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        search, number, rows = self._tree_rows(problem_id, strategy, budget, stream)
         with self._guard("read"):
             problem = self._db.execute(
-                "SELECT name, prompt, reference FROM problem WHERE name = ?", (problem_id,)
+                "SELECT name, prompt, reference FROM problem WHERE id = ?", (number,)
             ).fetchone()
             outcome = self._db.execute(
                 f"{self._outcomes} WHERE s.id = ?", (self._grader, search)
             ).fetchone()
-            nodes = self._nodes(rows)
+            nodes = self._nodes(number, rows)
         return SearchTree(Problem(*problem), strategy, budget, stream, nodes, _outcome(outcome))
 
-    def _nodes(self, rows: codec.TreeRows) -> tuple[Node, ...]:
-        draws = self._by_id(
-            "SELECT id, flags, decoded_tokens, answer, ends, tokens FROM draw", rows.draws
-        )
-        answers = self._answers(rows.draws)
-        texts = self._by_id("SELECT draw, steps FROM text", rows.draws, key="draw")
+    def _nodes(self, problem: int, rows: codec.TreeRows) -> tuple[Node, ...]:
+        draws = self._solutions(problem, rows.draws)
+        answers = self._answers(problem, rows.draws)
+        texts: dict[int, tuple[Any, ...]] = {}
+        if self._has_texts:
+            texts = self._by_id("SELECT draw, steps FROM text", rows.draws, key="draw")
         recorded = self._recorded(rows.draws)
-        scores, read = self._scores(rows), _read_tokens(rows)
+        scores, read = self._scores(problem, rows), _read_tokens(rows)
         nodes: list[Node] = []
         for number, row in enumerate(rows.draws):
             parent = rows.parents[number]
-            _, flags, decoded, _, ends, tokens = draws[row]
+            flags, decoded, own_ends, own_tokens = draws[row]
             # A row holds what it adds to its parent, unless it holds the whole.
             above = None if parent < 0 or flags & codec.WHOLE else nodes[parent]
             before = (above.tokens, above.step_ends) if above else ((), ())
-            ids, step_ends = codec.unpack_solution(flags, ends, tokens, *before)
+            ids, step_ends = codec.added(own_tokens, own_ends, flags, *before)
             _, own = texts.get(row, (row, None))
             said = codec.unpack_texts(own, above.texts if above else (), len(before[1]))
             computed, cached = read.get(number, (0, 0))
@@ -261,13 +266,36 @@ class View:
             )
         return tuple(nodes)
 
-    def _scores(self, rows: codec.TreeRows) -> dict[int, Scores]:
+    def _solutions(self, problem: int, draws: Sequence[int]) -> dict[int, _Added]:
+        """By the row of a draw."""
+        added: dict[int, _Added] = {}
+        select = "rows, flags, costs, ends, tokens"
+        for first, count, flags, costs, ends, tokens in self._held("draw", problem, draws, select):
+            parts = zip(
+                columns.unpack(flags, 0, count)[0].tolist(),
+                columns.unpack(costs, 0, count)[0].tolist(),
+                codec.unpack_lists(ends, count),
+                codec.unpack_lists(tokens, count),
+                strict=True,
+            )
+            added.update(zip(range(first, first + count), parts, strict=True))
+        return added
+
+    def _scores(self, problem: int, rows: codec.TreeRows) -> dict[int, Scores]:
         """By the number of a solution."""
-        packed = self._by_id("SELECT id, flags, scores FROM score", rows.scores)
+        scores: dict[int, tuple[float | None, ...]] = {}
+        for first, count, packed in self._held("score", problem, rows.scores, "rows, scores"):
+            steps = codec.unpack_scores(packed, count)
+            scores.update(zip(range(first, first + count), steps, strict=True))
         return {
-            number: Scores(codec.unpack_scores(packed[row][1] & codec.WIDE, packed[row][2]))
+            number: Scores(scores[row])
             for number, row in zip(rows.scored, rows.scores, strict=True)
         }
+
+    def _held(
+        self, table: str, problem: int, ids: Sequence[int], select: str
+    ) -> Iterator[tuple[Any, ...]]:
+        return paid.holding(self._db, table, problem, ids, select)
 
     def pool(
         self,
@@ -283,20 +311,24 @@ class View:
         It is meant for searches that draw solutions whole; of others it gives their prefixes too.
         Raises `StoreError` where the job is not finished.
         """
-        _, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        _, problem, rows = self._tree_rows(problem_id, strategy, budget, stream)
         with self._guard("read"):
-            answers, given = self._answers(rows.draws), self._reduced(rows, step)
+            answers = self._answers(problem, rows.draws)
+            given = self._reduced(problem, rows, step)
         return answers, [given.get(number) for number in range(len(rows.draws))]
 
-    def _reduced(self, rows: codec.TreeRows, step: StepAggregation) -> dict[int, float | None]:
+    def _reduced(
+        self, problem: int, rows: codec.TreeRows, step: StepAggregation
+    ) -> dict[int, float | None]:
         """One score by the number of a solution. The last is read by itself, which is quicker."""
         if step is not StepAggregation.LAST:
-            return {n: reduce_steps(scores, step) for n, scores in self._scores(rows).items()}
-        packed = self._by_id("SELECT id, flags, scores FROM score", rows.scores)
-        return {
-            number: codec.last_score(packed[row][1] & codec.WIDE, packed[row][2])
-            for number, row in zip(rows.scored, rows.scores, strict=True)
-        }
+            scores = self._scores(problem, rows)
+            return {number: reduce_steps(one, step) for number, one in scores.items()}
+        last: dict[int, float | None] = {}
+        for first, count, packed in self._held("score", problem, rows.scores, "rows, scores"):
+            values: list[float | None] = codec.last_scores(packed, count)
+            last.update(zip(range(first, first + count), values, strict=True))
+        return {number: last[row] for number, row in zip(rows.scored, rows.scores, strict=True)}
 
     def recorded(
         self, problem_id: str, strategy: str, budget: int, stream: str = ""
@@ -305,7 +337,7 @@ class View:
         were not imported. Raises `StoreError` where the job is not finished."""
         if not self._has_recorded:
             return None
-        _, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        _, _, rows = self._tree_rows(problem_id, strategy, budget, stream)
         with self._guard("read"):
             known = self._recorded(rows.draws)
         return [known[draw] for draw in rows.draws] if len(known) == len(rows.draws) else None
@@ -315,20 +347,28 @@ class View:
     ) -> list[int | None]:
         """Tokens that each solution of a finished job added, in draw order; `None` where nobody
         counted them. Raises `StoreError` where it is not finished."""
-        _, rows = self._tree_rows(problem_id, strategy, budget, stream)
+        _, problem, rows = self._tree_rows(problem_id, strategy, budget, stream)
         with self._guard("read"):
             known = self._recorded(rows.draws)
-            drawn = self._by_id("SELECT id, decoded_tokens FROM draw", rows.draws)
-        return [known[draw].tokens if draw in known else drawn[draw][1] for draw in rows.draws]
+            drawn = self._decoded(problem, rows.draws)
+        return [known[draw].tokens if draw in known else drawn[draw] for draw in rows.draws]
 
     def draws(
         self, problem_id: str, strategy: str, budget: int, stream: str = ""
     ) -> tuple[int, ...]:
         """The rows that a finished job drew, as `Store.keep_recorded` names them. Raises
         `StoreError` where it is not finished."""
-        return self._tree_rows(problem_id, strategy, budget, stream)[1].draws
+        return tuple(self._tree_rows(problem_id, strategy, budget, stream)[2].draws)
 
-    def _recorded(self, draws: tuple[int, ...]) -> dict[int, Recorded]:
+    def _decoded(self, problem: int, draws: Sequence[int]) -> dict[int, int]:
+        """Tokens that were decoded, by the row of a draw."""
+        decoded: dict[int, int] = {}
+        for first, count, costs in self._held("draw", problem, draws, "rows, costs"):
+            tokens = columns.unpack(costs, 0, count)[0].tolist()
+            decoded.update(zip(range(first, first + count), tokens, strict=True))
+        return decoded
+
+    def _recorded(self, draws: Sequence[int]) -> dict[int, Recorded]:
         """By the row of a draw."""
         if not self._has_recorded:
             return {}
@@ -348,16 +388,16 @@ class View:
         totals: dict[int, Usage] = {}
         with self._guard("read"):
             jobs = self._db.execute(
-                "SELECT s.tree, p.name FROM search s JOIN problem p ON p.id = s.problem"
+                "SELECT s.tree, p.id, p.name FROM search s JOIN problem p ON p.id = s.problem"
                 f" WHERE s.strategy = ? AND s.budget = ? AND s.stream = '' AND s.team IN ({_IN})",
                 (strategy, budget, self._teams),
             ).fetchall()
-        for packed, name in jobs:
+        for packed, problem, name in jobs:
             if name not in problems:
                 continue
             rows = codec.TreeRows.unpack(packed)
             with self._guard("read"):
-                decoded = self._by_id("SELECT id, decoded_tokens FROM draw", rows.draws)
+                decoded = self._decoded(problem, rows.draws)
             verified = _read_tokens(rows)
             # What the first of them read is the prompt.
             bare = rows.prompt_tokens[0] + rows.cached_tokens[0]
@@ -366,7 +406,7 @@ class View:
                     bare,
                     rows.prompt_tokens[number],
                     rows.cached_tokens[number],
-                    decoded[row][1],
+                    decoded[row],
                     *verified.get(number, (0, 0)),
                     number in verified,
                 )
@@ -377,25 +417,33 @@ class View:
         self, strategy: str, budget: int, problems: Container[str], stream: str = ""
     ) -> Verifying:
         """What these problems' finished jobs asked of verifiers, all together."""
+        drawn = written = 0
         with self._guard("read"):
+            # Without the table the length of a tree is all that is read of it.
+            has_written = has(self._db, "written")
+            tree = "s.tree" if has_written else "substr(s.tree, 1, 8)"
             jobs = self._db.execute(
-                "SELECT s.tree, p.name FROM search s JOIN problem p ON p.id = s.problem"
+                f"SELECT {tree}, p.name FROM search s JOIN problem p ON p.id = s.problem"
                 f" WHERE s.strategy = ? AND s.budget = ? AND s.stream = ? AND s.team IN ({_IN})",
                 (strategy, budget, stream, self._teams),
-            ).fetchall()
-            trees = [codec.TreeRows.unpack(packed) for packed, name in jobs if name in problems]
-            scores = [row for tree in trees for row in tree.scores]
-            written = written_tokens(self._db, set(scores))
-        solutions = sum(len(tree.draws) for tree in trees)
-        return Verifying(solutions, sum(written.get(row, 0) for row in scores))
+            )
+            for packed, name in jobs:
+                if name not in problems:
+                    continue
+                drawn += codec.drawn_rows(packed)
+                if has_written:
+                    scores = codec.TreeRows.unpack(packed).scores
+                    tokens = written_tokens(self._db, set(scores))
+                    written += sum(tokens.get(row, 0) for row in scores)
+        return Verifying(drawn, written)
 
     def _tree_rows(
         self, problem_id: str, strategy: str, budget: int, stream: str
-    ) -> tuple[int, codec.TreeRows]:
-        """Row of `search`, and search tree, of a finished job."""
+    ) -> tuple[int, int, codec.TreeRows]:
+        """Row of `search`, row of `problem`, and search tree, of a finished job."""
         with self._guard("read"):
             row = self._db.execute(
-                "SELECT s.id, s.tree FROM search s JOIN problem p ON p.id = s.problem"
+                "SELECT s.id, p.id, s.tree FROM search s JOIN problem p ON p.id = s.problem"
                 " WHERE p.name = ? AND s.strategy = ? AND s.budget = ? AND s.stream = ?"
                 f" AND s.team IN ({_IN}) ORDER BY s.id DESC",
                 (problem_id, strategy, budget, stream, self._teams),
@@ -406,33 +454,44 @@ class View:
                 f"{self._path}: {strategy} at {budget} on problem {problem_id!r}{where} is not "
                 "finished; give the command that began it again"
             )
-        return row[0], codec.TreeRows.unpack(row[1])
+        return row[0], row[1], codec.TreeRows.unpack(row[2])
 
-    def _answers(self, draws: tuple[int, ...]) -> list[str | None]:
+    def _answers(self, problem: int, draws: Sequence[int]) -> list[str | None]:
         """Answers of these rows, as this view's grader reads them."""
-        rows = self._by_id("SELECT id, reader, answer FROM draw", draws)
-        others = [row for row, (_, reader, _) in rows.items() if reader != max(self._reader, 0)]
-        if not others or self._reader < 0:
-            return [rows[draw][2] for draw in draws]
+        rows: dict[int, str | None] = {}
+        others: list[int] = []
+        select = "rows, reader, answers"
+        for first, count, reader, packed in self._held("draw", problem, draws, select):
+            numbers = range(first, first + count)
+            rows.update(zip(numbers, paid.unpack_answers(packed, count), strict=True))
+            if reader != max(self._reader, 0):
+                others += numbers
+        if not others or self._reader < 0 or not self._has_readings:
+            return [rows[draw] for draw in draws]
         again = dict(
             self._db.execute(
                 f"SELECT draw, answer FROM reading WHERE reader = ? AND draw IN ({_IN})",
                 (self._reader, json.dumps(others)),
             )
         )
-        return [again.get(draw, rows[draw][2]) for draw in draws]
+        return [again.get(draw, rows[draw]) for draw in draws]
 
     def _by_id(
-        self, select: str, ids: tuple[int, ...], key: str = "id"
+        self, select: str, ids: Sequence[int], key: str = "id"
     ) -> dict[int, tuple[Any, ...]]:
         rows = self._db.execute(f"{select} WHERE {key} IN ({_IN})", (json.dumps(ids),))
         return {row[0]: row for row in rows}
 
 
+def has(database: sqlite3.Connection, table: str) -> bool:
+    """Whether a table was made."""
+    made = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return database.execute(made, (table,)).fetchone() is not None
+
+
 def written_tokens(database: sqlite3.Connection, scores: Iterable[int]) -> dict[int, int]:
     """Tokens that a verifier wrote, by row of `score`; those that wrote none are left out."""
-    made = "SELECT 1 FROM sqlite_master WHERE name = 'written'"
-    if database.execute(made).fetchone() is None:
+    if not has(database, "written"):
         return {}
     rows = database.execute(
         f"SELECT score, tokens FROM written WHERE score IN ({_IN})", (json.dumps(list(scores)),)

@@ -1,14 +1,15 @@
 """The tables of a store.
 
-`draw`, `score` and `verdict` are what was paid for, each a row on its own: who wrote, scored or
-judged it, and for which problem. `search` is what a job made of them: its outcome, and its search
-tree as numbers of rows. `meta` is what was asked for last. `draw` and `score` grow at their end
-alone, so their pages are full and written once.
+`draw`, `score` and `verdict` are what was paid for: who wrote, scored or judged it, and for which
+problem. Draws and scores that came together are one row of their table, each with a number and a
+key of its own (`paid`). `search` is what a job made of them: its outcome, and its search tree as
+such numbers. `meta` is what was asked for last. `draw` and `score` grow at their end alone, so
+their pages are full and written once.
 """
 
 from __future__ import annotations
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout, in SQLite's `user_version`. Another one is refused, never guessed at."""
 
 APPLICATION = 0x6F757474
@@ -22,31 +23,24 @@ TABLES = (
     " prompt TEXT NOT NULL, reference TEXT)",
     # How the model is asked, and the seed, are part of who writes.
     "CREATE TABLE writer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, asked TEXT NOT NULL,"
-    " seed INTEGER NOT NULL, UNIQUE (name, asked, seed))",
-    "CREATE TABLE verifier (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE grader (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    # Costs are those of the row alone; what it shares with others is counted in each search.
+    " seed INTEGER NOT NULL)",
+    "CREATE TABLE verifier (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    "CREATE TABLE grader (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+    # Costs are those of each row alone; what it shares with others is counted in each search.
+    # `id` is the number of the first of its rows. What is read most stands first.
     "CREATE TABLE draw (id INTEGER PRIMARY KEY, problem INTEGER NOT NULL, writer INTEGER NOT NULL,"
-    " key INTEGER NOT NULL, flags INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,"
-    " cached_tokens INTEGER NOT NULL, decoded_tokens INTEGER NOT NULL,"
-    " shared_tokens INTEGER NOT NULL, microseconds INTEGER NOT NULL, reader INTEGER NOT NULL,"
-    " answer TEXT, ends BLOB NOT NULL, tokens BLOB NOT NULL)",
-    "CREATE INDEX draw_of ON draw (problem, writer)",
-    # Apart from `draw`: ids that can be read without a model need no text.
-    "CREATE TABLE text (draw INTEGER PRIMARY KEY REFERENCES draw, steps TEXT NOT NULL)",
-    # The answer of a draw as another grader reads it than the one it was drawn for.
-    "CREATE TABLE reading (draw INTEGER NOT NULL, reader INTEGER NOT NULL, answer TEXT,"
-    " PRIMARY KEY (draw, reader)) WITHOUT ROWID",
+    " reader INTEGER NOT NULL, rows INTEGER NOT NULL, keys BLOB NOT NULL, flags BLOB NOT NULL,"
+    " answers BLOB NOT NULL, costs BLOB NOT NULL, ends BLOB NOT NULL, tokens BLOB NOT NULL)",
+    "CREATE INDEX draw_of ON draw (problem, writer, rows)",
     "CREATE TABLE score (id INTEGER PRIMARY KEY, problem INTEGER NOT NULL,"
-    " verifier INTEGER NOT NULL, key INTEGER NOT NULL, flags INTEGER NOT NULL,"
-    " computed_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,"
-    " shared_tokens INTEGER NOT NULL, microseconds INTEGER NOT NULL, scores BLOB NOT NULL)",
-    "CREATE INDEX score_of ON score (problem, verifier)",
+    " verifier INTEGER NOT NULL, rows INTEGER NOT NULL, keys BLOB NOT NULL, flags BLOB NOT NULL,"
+    " costs BLOB NOT NULL, scores BLOB NOT NULL)",
+    "CREATE INDEX score_of ON score (problem, verifier, rows)",
     "CREATE TABLE verdict (problem INTEGER NOT NULL, grader INTEGER NOT NULL,"
     " answer TEXT NOT NULL, is_right INTEGER NOT NULL,"
     " PRIMARY KEY (problem, grader, answer)) WITHOUT ROWID",
     # Who answered the requests of a search, by role, as JSON.
-    "CREATE TABLE team (id INTEGER PRIMARY KEY, json TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE team (id INTEGER PRIMARY KEY, json TEXT NOT NULL)",
     "CREATE TABLE search (id INTEGER PRIMARY KEY, problem INTEGER NOT NULL,"
     " strategy TEXT NOT NULL, budget INTEGER NOT NULL, stream TEXT NOT NULL,"
     " team INTEGER NOT NULL, answer TEXT, chosen INTEGER, generations INTEGER NOT NULL,"
@@ -58,7 +52,20 @@ TABLES = (
     "CREATE UNIQUE INDEX search_of ON search (problem, strategy, budget, stream, team)",
 )
 
-CHANCES = (
+_TEXTS = (
+    # Apart from `draw`: ids that can be read without a model need no text.
+    "CREATE TABLE IF NOT EXISTS text (draw INTEGER PRIMARY KEY, steps TEXT NOT NULL)"
+)
+"""Made by the first draw that comes with a text."""
+
+_READINGS = (
+    # The answer of a draw as another grader reads it than the one it was drawn for.
+    "CREATE TABLE IF NOT EXISTS reading (draw INTEGER NOT NULL, reader INTEGER NOT NULL,"
+    " answer TEXT, PRIMARY KEY (draw, reader)) WITHOUT ROWID"
+)
+"""Made by the first of them."""
+
+_CHANCES = (
     # How likely the answer of a search is right, as the search said: fitted policies do.
     "CREATE TABLE IF NOT EXISTS chance (problem INTEGER NOT NULL, strategy TEXT NOT NULL,"
     " budget INTEGER NOT NULL, stream TEXT NOT NULL, team INTEGER NOT NULL, chance REAL NOT NULL,"
@@ -66,7 +73,7 @@ CHANCES = (
 )
 """Made by the first such search."""
 
-CRITIQUES = (
+_CRITIQUES = (
     # Critiques that a search asked for, the tokens decoded in them, and what it says of them.
     "CREATE TABLE IF NOT EXISTS critique (problem INTEGER NOT NULL, strategy TEXT NOT NULL,"
     " budget INTEGER NOT NULL, stream TEXT NOT NULL, team INTEGER NOT NULL,"
@@ -75,7 +82,7 @@ CRITIQUES = (
 )
 """Made by the first such search."""
 
-WRITTEN = (
+_WRITTEN = (
     # Tokens that a verifier wrote for a score, where it wrote any.
     "CREATE TABLE IF NOT EXISTS written (score INTEGER PRIMARY KEY, tokens INTEGER NOT NULL)"
 )
@@ -88,6 +95,16 @@ RECORDED = (
     " tokens INTEGER, finished INTEGER, has_text INTEGER NOT NULL, labels TEXT)"
 )
 """Made by an import alone; a store without it has no imported samples, or an older import's."""
+
+ON_DEMAND = {
+    "text": _TEXTS,
+    "reading": _READINGS,
+    "chance": _CHANCES,
+    "critique": _CRITIQUES,
+    "written": _WRITTEN,
+    "recorded": RECORDED,
+}
+"""Tables that a store has once there are rows for them: an empty one takes a page."""
 
 USAGE_COLUMNS = (
     "generations, prompt_tokens, cached_tokens, decoded_tokens, discarded_tokens,"

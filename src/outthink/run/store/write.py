@@ -12,25 +12,18 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from outthink.errors import StoreError, UsageError
-from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer
-from outthink.run.store import codec
+from outthink.run.journal import Job, KeptDraw, KeptScore, Result, Writer, mix_of
+from outthink.run.store import codec, paid
 from outthink.run.store.file import WAITS_S, connect, lock, remove, stranger, trouble, unlock
-from outthink.run.store.read import Counts, Recorded, View, written_tokens
-from outthink.run.store.schema import (
-    APPLICATION,
-    CHANCES,
-    CRITIQUES,
-    FORMAT,
-    RECORDED,
-    TABLES,
-    USAGE_COLUMNS,
-    WRITTEN,
-)
+from outthink.run.store.paid import DrawRows, ScoreRows
+from outthink.run.store.read import Counts, Recorded, View, has, written_tokens
+from outthink.run.store.schema import APPLICATION, FORMAT, ON_DEMAND, TABLES, USAGE_COLUMNS
 from outthink.types import Drawn, Problem, Scores, Solution, Verified
 
 _CHECKPOINT_PAGES = 4096
@@ -38,8 +31,24 @@ _CHECKPOINT_PAGES = 4096
 
 _PAID = ("draw", "text", "score")
 _TABLES_OF_ROWS = (*_PAID, "reading", "verdict", "search", "chance", "critique", "written")
-_USAGE = [column.strip() for column in USAGE_COLUMNS.split(",")]
-_ON_DEMAND = {"chance": CHANCES, "critique": CRITIQUES, "written": WRITTEN}
+_MADE_HERE = ("text", "reading", "chance", "critique", "written")
+"""Of the tables that are made on demand those that a run fills."""
+_spent = attrgetter(*(column.strip() for column in USAGE_COLUMNS.split(",")))
+_drew = attrgetter(
+    "solution",
+    "decoded_tokens",
+    "prompt_tokens",
+    "cached_tokens",
+    "shared_tokens",
+    "measured",
+    "texts",
+)
+_cost = attrgetter("prompt_tokens", "cached_tokens")
+_verified = attrgetter(
+    "scores.steps", "computed_tokens", "cached_tokens", "shared_tokens", "written_tokens"
+)
+_verified_cost = attrgetter("computed_tokens", "cached_tokens")
+_ended = attrgetter("finished", "truncated", "answer")
 
 
 class Store:
@@ -59,6 +68,7 @@ class Store:
         """Open books by problem: what is known of a problem is kept as long as there are any."""
         self._next: dict[str, int] = {}
         """Ids of rows to come. None is given twice, whatever became of its row."""
+        self._mixed: dict[Writer, int] = {}
         self._forget_names()
         self._forget_rows()
 
@@ -133,9 +143,9 @@ class Store:
         """
         if any(self._waiting.values()):
             with self._writing():
-                for table, statement in _ON_DEMAND.items():
+                for table in _MADE_HERE:
                     if self._waiting[table]:
-                        self._db.execute(statement)
+                        self._db.execute(ON_DEMAND[table])
                 for table in _TABLES_OF_ROWS:
                     rows = self._waiting[table]
                     if rows:
@@ -171,7 +181,7 @@ class Store:
         ]
         self.commit()
         with self._writing():
-            self._db.execute(RECORDED)
+            self._db.execute(ON_DEMAND["recorded"])
             self._db.executemany(
                 "INSERT OR REPLACE INTO recorded VALUES (?, ?, ?, ?, ?, ?, ?)", rows
             )
@@ -215,14 +225,15 @@ class Store:
     def counts(self) -> Counts:
         """How much is recorded."""
         self._flush()
-        tables = ("problem", "search", "draw", "score", "verdict")
+        of_each = (
+            "SELECT count(*) FROM problem",
+            "SELECT count(*) FROM search",
+            "SELECT coalesce(sum(rows), 0) FROM draw",
+            "SELECT coalesce(sum(rows), 0) FROM score",
+            "SELECT count(*) FROM verdict",
+        )
         with self._guard("read"):
-            return Counts(
-                *(
-                    self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                    for table in tables
-                )
-            )
+            return Counts(*(self._db.execute(select).fetchone()[0] for select in of_each))
 
     def bytes_per_solution(self) -> float | None:
         """The size of everything over the number of solutions; `None` where there are none."""
@@ -239,7 +250,9 @@ class Store:
         self._problems: dict[str, tuple[int, Problem]] = {}
         self._names: dict[tuple[str, str], int] = {}
         self._writers: dict[Writer, int] = {}
-        self._teams: dict[str, int] = {}
+        self._teams: dict[tuple[object, ...], int] = {}
+        self._new: set[int] = set()
+        """Problems that are new to this file, and have no rows yet."""
 
     def _forget_rows(self) -> None:
         """Drop what waits to be written, which cannot be."""
@@ -254,11 +267,11 @@ class Store:
             self.commit()
 
     def _row_ids(self, table: str, count: int) -> range:
-        """The ids of the next rows of a table."""
+        """The numbers of the next rows of a table."""
         if table not in self._next:
             with self._guard("read"):
-                ((largest,),) = self._db.execute(f"SELECT coalesce(max(id), 0) FROM {table}")
-            self._next[table] = largest + 1
+                last = self._db.execute(f"SELECT id + rows FROM {table} ORDER BY id DESC LIMIT 1")
+                self._next[table] = (last.fetchone() or (1,))[0]
         first = self._next[table]
         self._next[table] = first + count
         return range(first, first + count)
@@ -276,6 +289,7 @@ class Store:
                 "INSERT INTO problem (name, prompt, reference) VALUES (?, ?, ?)",
                 (problem.id, problem.whole, problem.reference),
             )
+            self._new.add(number)
         else:
             number = row[0]
             for what, seen, given in (
@@ -316,12 +330,26 @@ class Store:
             )
         return known
 
-    def _team_id(self, team: str) -> int:
-        known = self._teams.get(team)
+    def _team_id(self, asked: Mapping[str, Writer | str]) -> int:
+        # Two writers are the same whoever reads their answers, and two teams are not.
+        named = (*asked.items(), *(getattr(who, "reader", "") for who in asked.values()))
+        known = self._teams.get(named)
         if known is None:
-            known = self._teams[team] = self._lookup(
-                "SELECT id FROM team WHERE json = ?", "INSERT INTO team (json) VALUES (?)", (team,)
+            known = self._teams[named] = self._lookup(
+                "SELECT id FROM team WHERE json = ?",
+                "INSERT INTO team (json) VALUES (?)",
+                (team_json(asked),),
             )
+        return known
+
+    def _mixes(self, writers: Iterable[Writer]) -> list[int]:
+        """What is mixed into the keys of their solutions."""
+        return [self._mix(writer) for writer in writers]
+
+    def _mix(self, writer: Writer) -> int:
+        known = self._mixed.get(writer)
+        if known is None:
+            known = self._mixed[writer] = mix_of(writer)
         return known
 
     def _lookup(self, select: str, insert: str, values: tuple[Any, ...]) -> int:
@@ -343,13 +371,10 @@ class Store:
         of_problem = self._keys.setdefault(problem, {})
         known = of_problem.get((table, who))
         if known is None:
-            column = "writer" if table == "draw" else "verifier"
-            with self._guard("read"):
-                rows = self._db.execute(
-                    f"SELECT key, id FROM {table} WHERE problem = ? AND {column} = ?",
-                    (problem, who),
-                )
-                known = of_problem[table, who] = dict(rows)
+            known = of_problem[table, who] = {}
+            if problem not in self._new:
+                with self._guard("read"):
+                    known.update(paid.keys_of(self._db, table, problem, who))
         return known
 
     def _verdicts_of(self, problem: Problem, grader: str) -> dict[str, bool]:
@@ -373,6 +398,7 @@ class Store:
             self._books[problem] = left
             return
         self._problems.pop(name, None)
+        self._new.discard(problem)
         for known in (self._books, self._keys, self._verdicts):
             known.pop(problem, None)
 
@@ -440,12 +466,15 @@ class _Book:
         self._store = store
         self._job = job
         self._problem = problem
-        self._tree: list[tuple[int, int, int, int]] = []
-        """Row of `draw`, parent, prompt tokens, cached tokens of each solution."""
+        self._draws: list[int] = []
+        """Row of `draw` that each solution is, and so on, as `codec.TreeRows` has them."""
+        self._parents: list[int] = []
+        self._prompt_tokens: list[int] = []
+        self._cached_tokens: list[int] = []
         self._marks: dict[int, int] = {}
         """Fingerprints of its open solutions by number: tells a prefix as drawn from an edited
         one."""
-        self._scored: list[tuple[int, int, int, int, int]] = []
+        self._scored: list[list[int]] = [[], [], [], [], []]
         """Solution, rows of `verifier` and `score`, computed and cached tokens of each score."""
         self._kept_alive: list[Writer] = []
         self._writers: dict[int, tuple[int, int, dict[int, int]]] = {}
@@ -477,24 +506,41 @@ class _Book:
         self, writer: Writer, keys: Sequence[int], prefixes: Sequence[Solution]
     ) -> list[KeptDraw | None]:
         _, _, known = self._writer(writer)
-        places = {place: known[key] for place, key in enumerate(keys) if key in known}
-        if not places:
+        if not known:
             return [None] * len(keys)
-        rows = self._rows(
-            "SELECT id, flags, prompt_tokens, cached_tokens, decoded_tokens, shared_tokens,"
-            " microseconds, reader, answer, ends, tokens FROM draw",
-            places.values(),
-        )
-        return [
-            self._kept_draw(writer, prefixes[place], *rows[places[place]])
-            if place in places
-            else None
-            for place in range(len(keys))
-        ]
+        places = {place: known[key] for place, key in enumerate(keys) if key in known}
+        kept: list[KeptDraw | None] = [None] * len(keys)
+        if not places:
+            return kept
+        at = {row_id: place for place, row_id in places.items()}
+        for first, reader, *packed in self._held("draw", f"reader, {paid.DRAWS}", at):
+            drawn = DrawRows.unpack(*packed)
+            for row_id in range(first, first + len(drawn.keys)):
+                if row_id in at:
+                    prefix = prefixes[at[row_id]]
+                    kept[at[row_id]] = self._kept_draw(
+                        writer, prefix, row_id, reader, drawn, row_id - first
+                    )
+        return kept
 
-    def _kept_draw(self, writer: Writer, prefix: Solution, row_id: int, *row: Any) -> KeptDraw:
-        flags, prompt, cached, decoded, shared, microseconds, reader, answer, ends, ids = row
-        tokens, step_ends = codec.unpack_solution(flags, ends, ids, prefix.tokens, prefix.step_ends)
+    def _held(self, table: str, select: str, ids: Iterable[int]) -> list[tuple[Any, ...]]:
+        """Rows of a table that hold these."""
+        store = self._store
+        store.commit()
+        with store._guard("read"):
+            return list(paid.holding(store._db, table, self._problem, ids, select))
+
+    def _kept_draw(
+        self, writer: Writer, prefix: Solution, row_id: int, reader: int, drawn: DrawRows, at: int
+    ) -> KeptDraw:
+        flags, answer = drawn.flags[at], drawn.answers[at]
+        tokens, step_ends = codec.added(
+            tuple(drawn.tokens[at]),
+            tuple(drawn.ends[at]),
+            flags,
+            prefix.tokens,
+            prefix.step_ends,
+        )
         finished = bool(flags & codec.FINISHED)
         critique = bool(flags & codec.CRITIQUE)
         if finished and not critique and reader != self._reader_id(writer):
@@ -508,9 +554,17 @@ class _Book:
             answer,
             history=prefix.history,
         )
+        row = Drawn(
+            solution,
+            drawn.prompt_tokens[at],
+            drawn.cached_tokens[at],
+            drawn.decoded_tokens[at],
+            drawn.shared_tokens[at],
+            bool(flags & codec.MEASURED),
+        )
         return KeptDraw(
-            Drawn(solution, prompt, cached, decoded, shared, bool(flags & codec.MEASURED)),
-            microseconds / 1e6,
+            row,
+            drawn.microseconds[at] / 1e6,
             bool(flags & codec.HAS_STATE),
             bool(flags & codec.REREAD),
             critique,
@@ -524,10 +578,12 @@ class _Book:
         text."""
         reader = self._reader_id(writer)
         store = self._store
+        known = None
         with store._guard("read"):
-            known = store._db.execute(
-                "SELECT answer FROM reading WHERE draw = ? AND reader = ?", (row_id, reader)
-            ).fetchone()
+            if has(store._db, "reading"):
+                known = store._db.execute(
+                    "SELECT answer FROM reading WHERE draw = ? AND reader = ?", (row_id, reader)
+                ).fetchone()
         if known is not None:
             return None if known[0] is None else str(known[0])
         text = self._text(row_id, prefix)
@@ -543,17 +599,25 @@ class _Book:
     def _text(self, row_id: int, prefix: Solution) -> str | None:
         """All of what a solution says that was drawn from this prefix; `None` where it is not
         recorded."""
-        rows, number = [row_id], prefix.number
+        parts, number = [row_id], prefix.number
         left = len(prefix.tokens)
         while left and number >= 0:
-            row, number, *_ = self._tree[number]
-            rows.append(row)
-            if number < 0:
-                break
-        texts = self._rows("SELECT draw, steps FROM text", rows, key="draw")
-        if len(texts) < len(rows):
+            parts.append(self._draws[number])
+            number = self._parents[number]
+        store = self._store
+        store.commit()
+        with store._guard("read"):
+            if not has(store._db, "text"):
+                return None
+            texts = dict(
+                store._db.execute(
+                    "SELECT draw, steps FROM text WHERE draw IN (SELECT value FROM json_each(?))",
+                    (json.dumps(parts),),
+                )
+            )
+        if len(texts) < len(parts):
             return None
-        return "".join("".join(json.loads(texts[row][1])) for row in reversed(rows))
+        return "".join("".join(json.loads(texts[row])) for row in reversed(parts))
 
     def keep_draws(
         self,
@@ -562,126 +626,150 @@ class _Book:
         prefixes: Sequence[Solution],
         draws: Sequence[KeptDraw],
     ) -> None:
-        store, problem = self._store, self._problem
+        if not keys:
+            return
+        store = self._store
         writer_id, reader_id, known = self._writer(writer)
-        add = store._waiting["draw"].append
         row_ids = store._row_ids("draw", len(keys))
-        for row_id, key, prefix, draw in zip(row_ids, keys, prefixes, draws, strict=True):
-            row = draw.row
-            solution = row.solution
-            tokens, ends, whole = self._added(prefix, solution)
-            # What an edited prefix says is not known.
-            if row.texts is not None and not (whole and prefix.tokens):
-                store._waiting["text"].append((row_id, codec.pack_texts(row.texts)))
-            token_width, token_bytes = codec.pack_ids(tokens)
-            end_width, end_bytes = codec.pack_ids(ends)
-            widths = token_width << codec.TOKEN_WIDTH | end_width << codec.END_WIDTH
-            add(
-                (
-                    row_id,
-                    problem,
-                    writer_id,
-                    key,
-                    whole | _flags(draw) | widths,
-                    row.prompt_tokens,
-                    row.cached_tokens,
-                    row.decoded_tokens,
-                    row.shared_tokens,
-                    round(draw.seconds * 1e6),
-                    reader_id,
-                    solution.answer if solution.finished else None,
-                    end_bytes,
-                    token_bytes,
+        rows, seconds, has_state, reread, critique = zip(*draws, strict=True)
+        solutions, decoded, prompt, cached, shared, measured, texts = _columns(_drew, rows)
+        finished, truncated, answers = _columns(_ended, solutions)
+        tokens, ends, whole = self._all_added(prefixes, solutions)
+        bits = (
+            (codec.FINISHED, finished),
+            (codec.TRUNCATED, truncated),
+            (codec.WHOLE, whole),
+            (codec.HAS_STATE, has_state),
+            (codec.REREAD, reread),
+            (codec.MEASURED, measured),
+            (codec.CRITIQUE, critique),
+        )
+        packed = DrawRows(
+            keys,
+            _flags(bits, len(keys)),
+            answers
+            if all(finished)
+            else [one if ended else None for one, ended in zip(answers, finished, strict=True)],
+            ends,
+            tokens,
+            decoded,
+            prompt,
+            cached,
+            shared,
+            _microseconds(seconds),
+        ).pack()
+        store._waiting["draw"].append((row_ids[0], self._problem, writer_id, reader_id, *packed))
+        if any(text is not None for text in texts):
+            store._waiting["text"] += [
+                (row_id, codec.pack_texts(said))
+                for row_id, said, prefix, is_whole in zip(
+                    row_ids, texts, prefixes, whole, strict=True
                 )
-            )
-            known[key] = row_id
+                # What an edited prefix says is not known.
+                if said is not None and not (is_whole and prefix.tokens)
+            ]
+        known.update(zip(keys, row_ids, strict=True))
+
+    def _all_added(
+        self, prefixes: Sequence[Solution], solutions: Sequence[Solution]
+    ) -> tuple[Sequence[Sequence[int]], Sequence[Sequence[int]], Sequence[bool]]:
+        """Tokens and step ends of each, and whether they are whole, as `_added` has them."""
+        if all(prefix.number < 0 and not prefix.tokens for prefix in prefixes):
+            tokens = [solution.tokens for solution in solutions]
+            ends = [solution.step_ends for solution in solutions]
+            return tokens, ends, [False] * len(solutions)
+        added = [self._added(*both) for both in zip(prefixes, solutions, strict=True)]
+        own, own_ends, whole = zip(*added, strict=True)
+        return own, own_ends, whole
 
     def _added(
         self, prefix: Solution, solution: Solution
-    ) -> tuple[Sequence[int], Sequence[int], int]:
-        """Tokens and step ends that a solution adds to its prefix; all of them, and `codec.WHOLE`,
+    ) -> tuple[Sequence[int], Sequence[int], bool]:
+        """Tokens and step ends that a solution adds to its prefix; all of them, and that they are,
         where it does not go on from it."""
         held = len(prefix.tokens)
         if not held:
             # Its parent is what it revises, not what it extends.
-            return solution.tokens, solution.step_ends, codec.WHOLE * (prefix.number >= 0)
+            return solution.tokens, solution.step_ends, prefix.number >= 0
         if self._marks.get(prefix.number) != _mark(prefix) or not _extends(solution, prefix):
-            return solution.tokens, solution.step_ends, codec.WHOLE
+            return solution.tokens, solution.step_ends, True
         ends = [end - held for end in solution.step_ends[len(prefix.step_ends) :]]
-        return solution.tokens[held:], ends, 0
+        return solution.tokens[held:], ends, False
 
     def numbered(
         self, writer: Writer, keys: Sequence[int], parents: Sequence[int], rows: Sequence[Drawn]
     ) -> None:
         _, _, known = self._writer(writer)
-        for key, parent, row in zip(keys, parents, rows, strict=True):
+        if not rows:
+            return
+        for row in rows:
             solution = row.solution
-            if solution.is_open:
+            if not (solution.finished or solution.truncated):
                 self._marks[solution.number] = _mark(solution)
-            self._tree.append((known[key], parent, row.prompt_tokens, row.cached_tokens))
+        prompt, cached = _columns(_cost, rows)
+        self._draws += [known[key] for key in keys]
+        self._parents += parents
+        self._prompt_tokens += prompt
+        self._cached_tokens += cached
 
     def scores(self, verifier: str, keys: Sequence[int]) -> list[KeptScore | None]:
         _, known = self._verifier(verifier)
-        places = {place: known[key] for place, key in enumerate(keys) if key in known}
-        if not places:
+        if not known:
             return [None] * len(keys)
-        rows = self._rows(
-            "SELECT id, flags, computed_tokens, cached_tokens, shared_tokens, microseconds, scores"
-            " FROM score",
-            places.values(),
-        )
+        places = {place: known[key] for place, key in enumerate(keys) if key in known}
+        kept: list[KeptScore | None] = [None] * len(keys)
+        if not places:
+            return kept
         written = self._store._written(places.values())
-        return [
-            _kept_score(*rows[places[place]][1:], written=written.get(places[place], 0))
-            if place in places
-            else None
-            for place in range(len(keys))
-        ]
+        at = {row_id: place for place, row_id in places.items()}
+        for first, *packed in self._held("score", paid.SCORES, at):
+            scored = ScoreRows.unpack(*packed)
+            for row_id in range(first, first + len(scored.keys)):
+                if row_id in at:
+                    told = written.get(row_id, 0)
+                    kept[at[row_id]] = _kept_score(scored, row_id - first, written=told)
+        return kept
 
     def keep_scores(self, verifier: str, keys: Sequence[int], scores: Sequence[KeptScore]) -> None:
-        store, problem = self._store, self._problem
+        if not keys:
+            return
+        store = self._store
         verifier_id, known = self._verifier(verifier)
-        add = store._waiting["score"].append
-        for row_id, key, score in zip(
-            store._row_ids("score", len(keys)), keys, scores, strict=True
-        ):
-            row = score.row
-            wide, packed = codec.pack_scores(row.scores.steps)
-            flags = wide * codec.WIDE
-            flags |= score.has_state * codec.SCORE_HAS_STATE | score.reread * codec.SCORE_REREAD
-            add(
-                (
-                    row_id,
-                    problem,
-                    verifier_id,
-                    key,
-                    flags,
-                    row.computed_tokens,
-                    row.cached_tokens,
-                    row.shared_tokens,
-                    round(score.seconds * 1e6),
-                    packed,
-                )
-            )
-            if row.written_tokens:
-                store._waiting["written"].append((row_id, row.written_tokens))
-            known[key] = row_id
+        row_ids = store._row_ids("score", len(keys))
+        rows, seconds, has_state, reread = zip(*scores, strict=True)
+        steps, computed, cached, shared, written = _columns(_verified, rows)
+        bits = ((codec.SCORE_HAS_STATE, has_state), (codec.SCORE_REREAD, reread))
+        packed = ScoreRows(
+            keys,
+            _flags(bits, len(keys)),
+            steps,
+            computed,
+            cached,
+            shared,
+            _microseconds(seconds),
+        ).pack(store._mixes(self._kept_alive))
+        store._waiting["score"].append((row_ids[0], self._problem, verifier_id, *packed))
+        if any(written):
+            told = zip(row_ids, written, strict=True)
+            store._waiting["written"] += [(row_id, tokens) for row_id, tokens in told if tokens]
+        known.update(zip(keys, row_ids, strict=True))
 
     def scored(
         self, verifier: str, numbers: Sequence[int], keys: Sequence[int], rows: Sequence[Verified]
     ) -> None:
+        if not rows:
+            return
         verifier_id, known = self._verifier(verifier)
-        self._scored += [
-            (number, verifier_id, known[key], row.computed_tokens, row.cached_tokens)
-            for number, key, row in zip(numbers, keys, rows, strict=True)
-        ]
+        named = [known[key] for key in keys]
+        columns = numbers, [verifier_id] * len(rows), named, *_columns(_verified_cost, rows)
+        for so_far, more in zip(self._scored, columns, strict=True):
+            so_far += more
 
     def finish(self, result: Result, asked: Mapping[str, Writer | str]) -> None:
         store, job, outcome = self._store, result.job, result.outcome
-        team_id = store._team_id(team_json(asked))
-        solutions = list(zip(*self._tree, strict=True)) or [()] * 4
-        scores = list(zip(*self._scored, strict=True)) or [()] * 5
-        tree = codec.TreeRows(*solutions, *scores)
+        team_id = store._team_id(asked)
+        solutions = (self._draws, self._parents, self._prompt_tokens, self._cached_tokens)
+        tree = codec.TreeRows(*solutions, *self._scored)
         key = (self._problem, job.strategy.name, job.budget.generations, job.stream, team_id)
         if result.choice.chance is not None:
             store._waiting["chance"].append((*key, result.choice.chance))
@@ -695,24 +783,13 @@ class _Book:
                 *key,
                 outcome.answer,
                 outcome.chosen,
-                *(getattr(usage, column) for column in _USAGE),
+                *_spent(usage),
                 tree.pack(),
             )
         )
 
     def close(self) -> None:
         self._store._close_book(self._problem, self._job.problem.id)
-
-    def _rows(self, select: str, ids: Iterable[int], key: str = "id") -> dict[int, tuple[Any, ...]]:
-        """Rows of a table by their ids."""
-        store = self._store
-        store.commit()
-        with store._guard("read"):
-            rows = store._db.execute(
-                f"{select} WHERE {key} IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(ids)),),
-            )
-            return {row[0]: row for row in rows}
 
 
 def team_json(asked: Mapping[str, Writer | str]) -> str:
@@ -732,40 +809,51 @@ def _is_of_the_disk(error: BaseException) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, wrong)
 
 
-def _kept_score(
-    flags: int,
-    computed: int,
-    cached: int,
-    shared: int,
-    microseconds: int,
-    scores: bytes,
-    *,
-    written: int,
-) -> KeptScore:
-    steps = codec.unpack_scores(flags & codec.WIDE, scores)
+def _kept_score(scored: ScoreRows, at: int, *, written: int) -> KeptScore:
+    flags = scored.flags[at]
+    row = Verified(
+        Scores(scored.scores[at]),
+        scored.computed_tokens[at],
+        scored.cached_tokens[at],
+        scored.shared_tokens[at],
+        written,
+    )
     return KeptScore(
-        Verified(Scores(steps), computed, cached, shared, written),
-        microseconds / 1e6,
+        row,
+        scored.microseconds[at] / 1e6,
         bool(flags & codec.SCORE_HAS_STATE),
         bool(flags & codec.SCORE_REREAD),
     )
 
 
 def _way_out(version: int, path: Path) -> str:
-    if version == 2:
+    if version in (2, 3):
         return f"`outthink convert {path}` makes one of it, and loses nothing"
     if version > FORMAT:
         return "use the outthink that wrote it"
     return "use the outthink that wrote it, or another store"
 
 
-def _flags(draw: KeptDraw) -> int:
-    """How a row ended, and where it comes from."""
-    solution = draw.row.solution
-    ended = codec.FINISHED if solution.finished else codec.TRUNCATED * solution.truncated
-    kept = draw.has_state * codec.HAS_STATE | draw.reread * codec.REREAD
-    about = draw.critique * codec.CRITIQUE
-    return ended | kept | about | draw.row.measured * codec.MEASURED
+def _columns(fields: attrgetter[Any], rows: Sequence[Any]) -> tuple[tuple[Any, ...], ...]:
+    """A tuple a field, of one row at least."""
+    return tuple(zip(*map(fields, rows), strict=True))
+
+
+def _flags(bits: Iterable[tuple[int, Sequence[bool]]], count: int) -> list[int]:
+    """A number a row, of its bits."""
+    flags = [0] * count
+    for bit, is_set in bits:
+        if any(is_set):
+            flags = [one | bit if here else one for one, here in zip(flags, is_set, strict=True)]
+    return flags
+
+
+def _microseconds(seconds: Sequence[float]) -> list[int]:
+    first, count = seconds[0], len(seconds)
+    # Rows that came together share their seconds.
+    if seconds.count(first) == count:
+        return [round(first * 1e6)] * count
+    return [round(one * 1e6) for one in seconds]
 
 
 def _mark(solution: Solution) -> int:
