@@ -5,8 +5,9 @@ import json
 import pytest
 from contract import results
 
-from outthink.bench.engine import Timed, engine, strategies
+from outthink.bench.engine import Timed, engine, roofline, strategies
 from outthink.errors import UsageError
+from outthink.lab.models import SHIPPED, LabModels
 from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.run.journal import Job, NoJournal
 from outthink.run.store import Store
@@ -94,6 +95,15 @@ def test_engine_names_its_figures_with_units():
     assert found["pool_peak_memory_bytes"] > 1e7
     assert found["store_bytes_per_solution"] > 0
     assert found["store_rows_written_per_second"] > 0
+
+
+def test_the_roofline_tells_what_a_token_takes_and_its_share_of_the_machine():
+    figures = roofline(LabModels(SHIPPED).proposer("s"), rows=16)
+    shares = {name: figure for name, figure in figures.items() if "_share_of_" in name}
+    assert len(shares) == 3
+    assert all(0 < share < 1.5 for share in shares.values())
+    # 198,016 weights are multiplied, and 32 positions of 64 units in 4 layers attended to.
+    assert figures["s_operations_per_token"] == 2 * 198_016 + 4 * 32 * 64 * 4
 
 
 def test_a_timed_journal_changes_nothing(tmp_path):

@@ -22,7 +22,7 @@ from lab_fixtures import (
 
 from outthink.errors import UsageError
 from outthink.lab import tokenizer
-from outthink.lab.engine import LabProposer, LabVerifier, uniform
+from outthink.lab.engine import LabProposer, LabVerifier, bundles, uniform
 from outthink.lab.models import LabModels
 from outthink.lab.tokenizer import LINE, MAX_TOKENS, PROMPT_LENGTH
 from outthink.lab.train import Examples, Recipe, verifier
@@ -702,3 +702,12 @@ def test_a_step_wise_solution_knows_where_every_step_ends(small):
     for solution in stepwise(small, draws(PROBLEMS, 2)):
         lines = [at + 1 for at, token in enumerate(solution.tokens) if token == LINE]
         assert list(solution.step_ends) == lines
+
+
+def test_small_parts_are_bundled_up_to_the_rows_of_a_batch_and_every_worker_has_some():
+    parts = [(0, range(200)), *((length, range(4)) for length in range(1, 9))]
+    alone = bundles(parts, 256, 1)
+    assert [len(bundle) for bundle in alone] == [4, 5]
+    assert [part for bundle in alone for part in bundle] == parts
+    small = [(length, range(16)) for length in range(8)]
+    assert [len(bundle) for bundle in bundles(small, 256, 2)] == [4, 4]

@@ -384,3 +384,19 @@ def test_shipped_engines_are_named_after_the_content_of_their_weights(tmp_path):
     save(MODEL, copy, {})
     assert LabModels(tmp_path).proposer("s").name != proposer.name
     assert LabModels().verifier("prm").name.startswith("lab-prm-")
+
+
+def test_rows_of_several_lengths_decoded_in_step_have_the_bits_of_each_length_alone():
+    rows = torch.randint(0, TINY.vocabulary, (16, 9), generator=torch.Generator())
+    newest = rows[:, -1:]
+    alone, together = ([read(rows[:, :length]) for length in (3, 5, 8)] for _ in range(2))
+    with torch.inference_mode():
+        for _ in range(3):
+            expected = [extend(newest, cache) for cache in alone]
+            outputs = MODEL.decode([newest] * 3, together)
+            assert all(map(torch.equal, outputs, expected))
+    assert [cache.length for cache in together] == [6, 8, 11]
+    for one, other in zip(alone, together, strict=True):
+        end = one.length
+        pairs = zip(one.values, other.values, strict=True)
+        assert all(torch.equal(a[:, :, :end], b[:, :, :end]) for a, b in pairs)

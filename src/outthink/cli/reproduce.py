@@ -28,9 +28,22 @@ from outthink.cli.output import cost_factor, percent, print_json, print_table, s
 )
 @options.seed
 @options.weights
+@options.option(
+    "--jobs",
+    type=reads.POSITIVE,
+    default=1,
+    metavar="N",
+    help="Processes that draw and fit, each on one core. It changes no figure.",
+)
 @stopping()
 def reproduce(
-    quick: bool, out: Path, folder: Path, seed: int, weights: Path | None, as_json: bool
+    quick: bool,
+    out: Path,
+    folder: Path,
+    seed: int,
+    weights: Path | None,
+    jobs: int,
+    as_json: bool,
 ) -> None:
     """Measures everything Snell et al. 2024 show, on the lab's models: searches against a verifier,
     revisions, policies by difficulty, the exchange with a larger model and the ablations. Judges
@@ -47,6 +60,7 @@ def reproduce(
         folder=folder,
         out=out,
         command=command_line(),
+        jobs=jobs,
     )
     if as_json:
         return print_json(outcome)

@@ -12,7 +12,7 @@ import ctypes
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,6 +131,24 @@ def largest_first(parts: Iterable[tuple[int, Sequence[int]]]) -> list[tuple[int,
     return sorted(parts, key=lambda part: len(part[1]), reverse=True)
 
 
+def bundles(
+    parts: Sequence[tuple[int, Sequence[int]]], rows: int, workers: int
+) -> list[list[tuple[int, Sequence[int]]]]:
+    """Parts, the largest first, of which those go together that are small: at most `rows` rows,
+    counted as they are padded, and fewer where another worker would have none."""
+    padded = [max(len(places), _LEAST_ROWS) for _, places in parts]
+    rows = min(rows, max(_LEAST_SPLIT, -(-sum(padded) // workers)))
+    made: list[list[tuple[int, Sequence[int]]]] = []
+    room = 0
+    for part, taken in zip(parts, padded, strict=True):
+        if not made or taken > room:
+            made.append([])
+            room = rows
+        made[-1].append(part)
+        room -= taken
+    return made
+
+
 _LEAST_SPLIT = 64
 """Rows below which a second worker does not pay."""
 
@@ -151,6 +169,10 @@ class _Read:
 
 _Wanted = tuple[str, tuple[tuple[int, ...], ...], tuple[int, ...]]
 """A prompt, the earlier solutions before it, and the tokens that follow it."""
+
+
+_Asked = tuple[Tensor, Cache]
+"""The newest token of each row, [rows, 1], and what the rows have cached before it."""
 
 
 def _lead(solution: Solution) -> int:
@@ -187,6 +209,15 @@ class _Reader:
         """[B, n] ids after what the cache holds -> [B, n, outputs]."""
         with self.watch.forward(tokens.numel()), torch.inference_mode():
             return self.model.extend(tokens, cache)
+
+    def decode(self, asked: Sequence[_Asked]) -> list[Tensor]:
+        """`extend` by one token a row, for several caches at once."""
+        if len(asked) == 1:
+            return [self.extend(*asked[0])]
+        tokens, caches = zip(*asked, strict=True)
+        computed = sum(new.numel() for new in tokens)
+        with self.watch.forward(computed), torch.inference_mode():
+            return self.model.decode(tokens, caches)
 
     def _read(self, wanted: Sequence[_Wanted]) -> list[_Read]:
         starts = dict.fromkeys((prompt, history) for prompt, history, _ in wanted)
@@ -237,6 +268,15 @@ class _Reader:
         return gather(sources, length), torch.cat(outputs)
 
 
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """A decoding step that can be repeated."""
+
+    context: int
+    """Positions that each row attends to, the new one included."""
+    step: Callable[[], None]
+
+
 class LabProposer:
     """Samples solutions of the lab's task from a language model."""
 
@@ -258,6 +298,21 @@ class LabProposer:
     def shape(self) -> ModelShape:
         """For the cost models."""
         return self._reader.model.model_shape(self.name)
+
+    def decoding(self, rows: int) -> Decoding:
+        """One step of `rows` rows in the middle of a context, to be timed again and again."""
+        model = self._reader.model
+        context = model.shape.context // 2
+        cache = Cache.empty(model.shape, rows, model.head.weight.detach())
+        for part in (*cache.keys, *cache.values, cache.tokens):
+            part.zero_()
+        tokens = torch.zeros(rows, 1, dtype=torch.long)
+
+        def step() -> None:
+            cache.length = context
+            self._reader.extend(tokens, cache)
+
+        return Decoding(context + 1, step)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return tokenizer.decode(tokens)
@@ -321,17 +376,34 @@ class LabProposer:
             for part in split(places, self._reader.rows, self._reader.workers.count)
         )
 
-        def extend(part: tuple[int, Sequence[int]]) -> None:
-            length, places = part
-            rows = self._extend([draws[at] for at in places], length)
-            for at, row in zip(places, rows, strict=True):
-                drawn[at] = row
+        def extend(together: Sequence[tuple[int, Sequence[int]]]) -> None:
+            some = [self._extend([draws[at] for at in places], n) for n, places in together]
+            for (_, places), rows in zip(together, self._in_step(some), strict=True):
+                for at, row in zip(places, rows, strict=True):
+                    drawn[at] = row
 
-        self._reader.workers.run(parts, extend)
+        workers = self._reader.workers
+        workers.run(bundles(parts, self._reader.rows, workers.count), extend)
         return [row for row in drawn if row is not None]
 
-    def _extend(self, draws: Sequence[Draw], length: int) -> list[Drawn]:
-        """Decode rows whose prefixes all have `length` tokens, and leads of one length."""
+    def _in_step(self, batches: Sequence[_Batch]) -> list[list[Drawn]]:
+        """The rows of each batch, all decoded side by side: a token of every batch, the next."""
+        done: dict[int, list[Drawn]] = {}
+        sent: dict[int, Tensor | None] = dict.fromkeys(range(len(batches)))
+        while sent:
+            asked: dict[int, _Asked] = {}
+            for number, logits in sent.items():
+                try:
+                    asked[number] = batches[number].send(logits)
+                except StopIteration as stop:
+                    done[number] = stop.value
+            outputs = self._reader.decode(list(asked.values())) if asked else []
+            sent = dict(zip(asked, outputs, strict=True))
+        return [done[number] for number in range(len(batches))]
+
+    def _extend(self, draws: Sequence[Draw], length: int) -> _Batch:
+        """Decode rows whose prefixes all have `length` tokens, and leads of one length: yields the
+        newest token of each row, and is sent the outputs at it."""
         reader, count = self._reader, len(draws)
         cached = [_cached(draw.prefix) for draw in draws]
         cache, logits = reader.start(
@@ -375,7 +447,9 @@ class LabProposer:
                 keep = torch.from_numpy(np.flatnonzero(going))
                 cache = gather([(cache, _tall(keep))], cache.length)
                 alive, going, newest = alive[going], going[going], newest[keep]
-            logits = reader.extend(_tall(newest), cache)[: len(alive), 0]
+            outputs = yield _tall(newest), cache
+            assert outputs is not None
+            logits = outputs[: len(alive), 0]
         return _collect(draws, tokens, taken, read, cached)
 
 
@@ -540,6 +614,9 @@ def score(likely: Tensor, outputs: Tensor) -> Tensor:
 HOPE = 2.0
 """Logit of the hope before training: a verifier starts out hopeful."""
 
+
+_Batch = Generator[_Asked, Tensor | None, list[Drawn]]
+"""Rows that are decoded together; see `LabProposer._extend`."""
 
 _NEVER = 1 << 30
 _COMPACT = 0.75

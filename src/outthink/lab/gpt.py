@@ -169,6 +169,25 @@ class Block(nn.Module):
         x = x + self.out(attended.transpose(1, 2).reshape(rows, new, width))
         return x + self.down(F.relu(self.up(norm(x))).square_())  # type: ignore[no-any-return]
 
+    def decode(self, x: Tensor, turn: Turn, ends: Sequence[End]) -> Tensor:
+        """As `extend` for one new token of each row, [B, 1, width], where some rows follow one
+        number of cached tokens and some another: what acts on rows is done for all at once."""
+        rows, _, width = x.shape
+        depth = width // self.heads
+        q, k, v = self._split(x, turn)
+        k, v, q = k.permute(0, 2, 3, 1), v.transpose(1, 2), q.transpose(1, 2) * depth**-0.5
+        attended = torch.empty_like(v)
+        at = 0
+        for keys, values, start in ends:
+            to = at + keys.size(0)
+            keys[:, :, :, start : start + 1] = k[at:to]
+            values[:, :, start : start + 1] = v[at:to]
+            score = q[at:to] @ keys[:, :, :, : start + 1]
+            attended[at:to] = score.softmax(-1) @ values[:, :, : start + 1]
+            at = to
+        x = x + self.out(attended.transpose(1, 2).reshape(rows, 1, width))
+        return x + self.down(F.relu(self.up(norm(x))).square_())  # type: ignore[no-any-return]
+
     def _split(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B, n, heads, width / heads], the first two rotated."""
         rows, new, width = x.shape
@@ -178,6 +197,9 @@ class Block(nn.Module):
 
 _LONG = 24
 """Tokens read at once from which on the blocked attention kernel is the faster one."""
+
+End = tuple[Tensor, Tensor, int]
+"""Keys and values of some rows in one layer, and how many tokens of them are filled."""
 
 Turn = tuple[Tensor, Tensor]
 """Cosine and sine of each position's angles, [n, 1, width / heads / 2] each."""
@@ -280,6 +302,26 @@ class GPT(nn.Module):
         start, end = cache.length, cache.length + tokens.size(1)
         cache.tokens[:, start:end] = tokens
         return self._extend(self._embed(cache.tokens, start, end, cache.lead), cache)
+
+    def decode(self, tokens: Sequence[Tensor], caches: Sequence[Cache]) -> list[Tensor]:
+        """`extend` by one token of each row for several caches at once, bit for bit: some rows are
+        too few to fill a core alone."""
+        xs, turns = [], []
+        for new, cache in zip(tokens, caches, strict=True):
+            at = cache.length
+            cache.tokens[:, at : at + 1] = new
+            xs.append(self._embed(cache.tokens, at, at + 1, cache.lead))
+            turns.append(torch.full((new.size(0),), at))
+        places = torch.cat(turns)
+        turn = self.cosine[places][:, None], self.sine[places][:, None]
+        x = torch.cat(xs)
+        for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            ends = [(one.keys[layer], one.values[layer], one.length) for one in caches]
+            x = block.decode(x, turn, ends)
+        for cache in caches:
+            cache.length += 1
+        return list(self.head(norm(x)).split([new.size(0) for new in tokens]))
 
     def _extend(self, x: Tensor, cache: Cache) -> Tensor:
         start, end = cache.length, cache.length + x.size(1)

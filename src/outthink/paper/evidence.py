@@ -18,6 +18,7 @@ from outthink.data import task
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Difficulty, bins
 from outthink.models.shape import ModelShape
+from outthink.paper.parts import drawn_in_parts
 from outthink.run.store import Store
 from outthink.study.models import Models
 from outthink.study.plan import REVISIONS, STRATEGIES, UNSCORED, Plan
@@ -140,6 +141,8 @@ class Evidence:
     stages: Study | None = None
     """What a sequential policy may run, several times: samples, searches, revisions, greedy answers
     of S and of L."""
+    jobs: int = 1
+    """Processes that policies may be fitted in."""
 
     @property
     def problems(self) -> int:
@@ -174,14 +177,55 @@ class Evidence:
 
 
 @contextmanager
-def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> Iterator[Evidence]:
-    """Run whatever is missing in `folder`, then hold its store open to be read."""
-    models = Models(weights=weights)
+def gathered(
+    scale: Scale, *, seed: int, weights: Path | None, folder: Path, jobs: int = 1
+) -> Iterator[Evidence]:
+    """Run whatever is missing in `folder`, then hold its store open to be read. `jobs` processes
+    draw what all problems need."""
+    runs = _runs(scale, seed, weights)
+    make_place(folder / STORE)
+    whole = [run for name, run in runs.items() if name in _WHOLE]
+    drawn_in_parts(whole, folder / STORE, jobs=jobs)
+    with Store.open(folder / STORE, write=True) as store:
 
-    def sweep(store: Store, plan: Plan, models: Models, problems: int) -> Study:
-        asked = Sweep(f"lab:test?size={problems}&seed={seed}", plan, models, seed)
-        with swept(asked, store) as opened:
-            return opened.study
+        def study(name: str) -> Study:
+            with swept(runs[name], store) as opened:
+                return opened.study
+
+        yield Evidence(
+            scale=scale,
+            seed=seed,
+            main=study(_MAIN),
+            orm=study("orm"),
+            large=study("large"),
+            deep=study("deep") if "deep" in runs else None,
+            beams=study("beams"),
+            prompted_reviser=study("prompted_reviser"),
+            prm_on_revisions=study("prm_on_revisions"),
+            no_history=study("no_history"),
+            labels={kind: study(kind) for kind in LABELS},
+            refined={by: study(by) for by in (_SHOWN, _TRAINED)},
+            searches=study("searches"),
+            stages=study("stages"),
+            shapes=shapes(weights),
+            pretraining_tokens=pretraining_tokens(),
+            jobs=jobs,
+        )
+
+
+_MAIN = "main"
+_WHOLE = (_MAIN, "orm", "large", "deep", "stages")
+"""Runs of all problems; the others are small."""
+_SHOWN, _TRAINED = "S, shown its answers", "trained to revise"
+
+
+def _runs(scale: Scale, seed: int, weights: Path | None) -> dict[str, Sweep]:
+    """Every run by its name."""
+    models = Models(weights=weights)
+    few = scale.ablations
+
+    def sweep(plan: Plan, models: Models, problems: int) -> Sweep:
+        return Sweep(f"lab:test?size={problems}&seed={seed}", plan, models, seed)
 
     def only(*strategies: str, budgets: tuple[int, ...], pool: int = 0, chains: int = 0) -> Plan:
         return Plan(strategies, budgets, pool, chains, 0, 0)
@@ -189,60 +233,51 @@ def gathered(scale: Scale, *, seed: int, weights: Path | None, folder: Path) -> 
     def reviewed(by: str) -> Models:
         return Models("lab:s", "lab:prm", weights, revision_verifier=by)
 
-    few = scale.ablations
-    make_place(folder / STORE)
-    with Store.open(folder / STORE, write=True) as store:
-        main = Plan(
-            (*STRATEGIES, *REVISIONS, *FLAT, *STEPS),
-            scale.budgets,
-            scale.pool,
-            scale.chains,
-            scale.oracle,
-            scale.difficulty,
-        )
-        scored = only(BASELINE, PLAIN, budgets=scale.budgets, pool=64)
-        judged = only(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool)
-        greedy = only("greedy", "majority", budgets=(1,), pool=scale.large)
-        again = only(*FLAT[:4], budgets=(1, 4, 8), chains=8)
-        chains = only(*REVISIONS[:5], budgets=(1, 4, 16), chains=16)
-        deep = only("beam", budgets=(scale.deep,)) if scale.deep else None
-        prompted = Models("lab:s", "none", weights, "lab:s", "none")
-        shown = Models("lab:s", "lab:prm", weights, "lab:s", "lab:prm")
-        until_sure = only(PARALLEL, REFINED, budgets=(REFINED_AT,))
-        fixed = ("greedy", UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5], *MOST)
-        staged = replace(
-            only(*fixed, budgets=scale.budgets[:3], pool=scale.pool, chains=scale.chains),
-            stages=STAGES,
-            trials=TRIALS,
-        )
-        yield Evidence(
-            scale=scale,
-            seed=seed,
-            main=sweep(store, main, models, scale.problems),
-            orm=sweep(store, scored, Models("lab:s", "lab:orm", weights), scale.problems),
-            large=sweep(store, greedy, Models("lab:l", "none", weights), scale.problems),
-            deep=None if deep is None else sweep(store, deep, models, scale.problems),
-            beams=sweep(store, only(*BEAMS, budgets=scale.budgets), models, few),
-            prompted_reviser=sweep(store, again, prompted, few),
-            prm_on_revisions=sweep(store, chains, reviewed("lab:prm"), few),
-            no_history=sweep(store, chains, reviewed("lab:revision-alone"), few),
-            labels={
-                kind: sweep(
-                    store, judged, Models("lab:s", f"lab:prm-{kind}", weights), scale.labels
-                )
-                for kind in LABELS
-            },
-            refined={
-                "S, shown its answers": sweep(store, until_sure, shown, few),
-                "trained to revise": sweep(store, until_sure, models, few),
-            },
-            searches=sweep(
-                store, only(*TREES, *BY_MEAN, *CORRECTED, budgets=scale.budgets), models, few
-            ),
-            stages=sweep(store, staged, replace(models, larger="lab:l"), scale.problems),
-            shapes=shapes(weights),
-            pretraining_tokens=pretraining_tokens(),
-        )
+    main = Plan(
+        (*STRATEGIES, *REVISIONS, *FLAT, *STEPS),
+        scale.budgets,
+        scale.pool,
+        scale.chains,
+        scale.oracle,
+        scale.difficulty,
+    )
+    scored = only(BASELINE, PLAIN, budgets=scale.budgets, pool=64)
+    judged = only(BASELINE, *STEPS, budgets=(scale.labels_pool,), pool=scale.labels_pool)
+    greedy = only("greedy", "majority", budgets=(1,), pool=scale.large)
+    again = only(*FLAT[:4], budgets=(1, 4, 8), chains=8)
+    chains = only(*REVISIONS[:5], budgets=(1, 4, 16), chains=16)
+    prompted = Models("lab:s", "none", weights, "lab:s", "none")
+    shown = Models("lab:s", "lab:prm", weights, "lab:s", "lab:prm")
+    until_sure = only(PARALLEL, REFINED, budgets=(REFINED_AT,))
+    fixed = ("greedy", UNSCORED, PLAIN, BASELINE, "beam", *REVISIONS[:5], *MOST)
+    staged = replace(
+        only(*fixed, budgets=scale.budgets[:3], pool=scale.pool, chains=scale.chains),
+        stages=STAGES,
+        trials=TRIALS,
+    )
+    deep = (
+        {"deep": sweep(only("beam", budgets=(scale.deep,)), models, scale.problems)}
+        if scale.deep
+        else {}
+    )
+    return {
+        _MAIN: sweep(main, models, scale.problems),
+        "orm": sweep(scored, Models("lab:s", "lab:orm", weights), scale.problems),
+        "large": sweep(greedy, Models("lab:l", "none", weights), scale.problems),
+        **deep,
+        "beams": sweep(only(*BEAMS, budgets=scale.budgets), models, few),
+        "prompted_reviser": sweep(again, prompted, few),
+        "prm_on_revisions": sweep(chains, reviewed("lab:prm"), few),
+        "no_history": sweep(chains, reviewed("lab:revision-alone"), few),
+        **{
+            kind: sweep(judged, Models("lab:s", f"lab:prm-{kind}", weights), scale.labels)
+            for kind in LABELS
+        },
+        _SHOWN: sweep(until_sure, shown, few),
+        _TRAINED: sweep(until_sure, models, few),
+        "searches": sweep(only(*TREES, *BY_MEAN, *CORRECTED, budgets=scale.budgets), models, few),
+        "stages": sweep(staged, replace(models, larger="lab:l"), scale.problems),
+    }
 
 
 def shapes(weights: Path | None) -> dict[str, ModelShape]:

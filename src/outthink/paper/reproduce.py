@@ -15,12 +15,20 @@ from outthink.version import VERSION
 
 
 def reproduce(
-    scale: Scale, *, seed: int, weights: Path | None, folder: Path, out: Path, command: str
+    scale: Scale,
+    *,
+    seed: int,
+    weights: Path | None,
+    folder: Path,
+    out: Path,
+    command: str,
+    jobs: int = 1,
 ) -> dict[str, Any]:
-    """Measure the whole paper on the lab, judge the claims, and write it all on one page."""
+    """Measure the whole paper on the lab, judge the claims, and write it all on one page. `jobs` is
+    how many processes draw and fit; it changes no figure."""
     difficulty.require_enough(scale.problems)
     make_place(out)
-    with gathered(scale, seed=seed, weights=weights, folder=folder) as evidence:
+    with gathered(scale, seed=seed, weights=weights, folder=folder, jobs=jobs) as evidence:
         reproduced = outcome(evidence, provenance=_measured_with(evidence, command), folder=folder)
         write_reproduction(reproduced.page, out)
         return {**reproduced.record, "report": str(out)}

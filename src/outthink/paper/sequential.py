@@ -14,10 +14,11 @@ from typing import Any
 from outthink.paper.evidence import Evidence
 from outthink.policy.as_json import sequential as wire
 from outthink.policy.currency import GENERATIONS, currency
-from outthink.policy.fit_sequential import fit_sequential, lacks_stages
+from outthink.policy.fit_sequential import Case, case, fitted, lacks_stages
 from outthink.policy.menu import Stage
 from outthink.policy.read import menu
 from outthink.policy.results import SequentialFit
+from outthink.run.side_by_side import Tell, side_by_side
 from outthink.types import LARGER, REVISER
 
 
@@ -29,15 +30,21 @@ def fits(evidence: Evidence) -> dict[str, SequentialFit]:
     seed, sizes = evidence.seed, study.asked.sizes
     stages = menu(study)
     generations = (GENERATIONS, currency(GENERATIONS))
-    return {
-        "searches": fit_sequential(
+    cases = {
+        "searches": case(
             study, seed=seed, money=generations, stages=without(stages, REVISER, LARGER)
         ),
-        "all": fit_sequential(study, seed=seed, money=generations, stages=without(stages, LARGER)),
-        "cascade": fit_sequential(
-            study, seed=seed, money=("flops", currency("flops", sizes)), stages=stages
-        ),
+        "all": case(study, seed=seed, money=generations, stages=without(stages, LARGER)),
+        "cascade": case(study, seed=seed, money=("flops", currency("flops", sizes)), stages=stages),
     }
+    if evidence.jobs == 1:
+        return {name: fitted(one) for name, one in cases.items()}
+    done = side_by_side(_fitted, list(cases.values()), jobs=evidence.jobs)
+    return dict(zip(cases, done, strict=True))
+
+
+def _fitted(one: Case, tell: Tell) -> SequentialFit:
+    return fitted(one)
 
 
 def without(stages: tuple[Stage, ...], *roles: str) -> tuple[Stage, ...]:
@@ -45,6 +52,6 @@ def without(stages: tuple[Stage, ...], *roles: str) -> tuple[Stage, ...]:
     return tuple(stage for stage in stages if stage.roles.isdisjoint(roles))
 
 
-def record(fitted: dict[str, SequentialFit]) -> dict[str, Any]:
+def record(fits: dict[str, SequentialFit]) -> dict[str, Any]:
     """What `outthink reproduce --json` prints of them."""
-    return {name: wire(fit) for name, fit in fitted.items()}
+    return {name: wire(fit) for name, fit in fits.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,22 @@ def lacks_stages(study: Study) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """What a fit is made of. All of it was read: another process can fit it."""
+
+    trials: Trials
+    fixed: tuple[FixedCurve, ...]
+    """What it is compared with."""
+    baseline: str
+    origin: Origin
+    samples: str | None
+    """The job on whose samples other adaptive rules are played; `None` for no rules."""
+    most: float
+    """What one problem may cost."""
+    seed: int
+
+
 def fit_sequential(
     study: Study,
     *,
@@ -76,6 +92,19 @@ def fit_sequential(
     study has runs of and the currency can weigh. With `rules`, other adaptive rules are played on
     the same trials. Raises `UsageError` where no policy can be fitted, and says what would help.
     """
+    return fitted(case(study, seed=seed, money=money, most=most, stages=stages, rules=rules))
+
+
+def case(
+    study: Study,
+    *,
+    seed: int,
+    money: tuple[str, Currency] | None = None,
+    most: float | None = None,
+    stages: Sequence[Stage] | None = None,
+    rules: bool = True,
+) -> Case:
+    """What `fit_sequential` fits, which takes and raises the same."""
     if why := lacks_stages(study):
         raise UsageError(why)
     money = money or (GENERATIONS, currency(GENERATIONS))
@@ -86,31 +115,39 @@ def fit_sequential(
             f"a cap of {cap:g} {money[0]} is below the cheapest stage, at "
             f"{replayed.costs.min():g}; raise it"
         )
+    fixed = (*_fixed(study, replayed.menu, money[1]), *_larger_alone(study, replayed, seed))
+    samples = study.plan.pool_job if rules and study.plan.pooled else None
+    origin = _origin(study, replayed.menu, seed)
+    return Case(replayed, fixed, _baseline(study), origin, samples, cap, seed)
+
+
+def fitted(case: Case) -> SequentialFit:
+    """The policy that is fitted to a case."""
+    replayed, cap, seed = case.trials, case.most, case.seed
     crossed = cross_fitted(replayed, most=cap, seed=seed)
     prices, points = crossed.prices, crossed.points
     kept = best_of(prices, points)
-    fixed = (*_fixed(study, replayed.menu, money[1]), *_larger_alone(study, replayed, seed))
     frontier = Frontier(
-        money[0],
+        replayed.currency,
         replayed.menu,
         replayed.problems,
         tuple(points[number] for number in kept),
         tuple(prices[number] for number in kept),
         points,
-        fixed,
-        _baseline(study),
-        _rules(study, replayed, cap, seed) if rules else (),
+        case.fixed,
+        case.baseline,
+        () if case.samples is None else _rules(case.samples, replayed, cap, seed),
     )
     members, chances = members_of(replayed, crossed, frontier, most=cap, seed=seed)
     family = Family(
         replayed.menu,
         tuple(map(float, replayed.costs)),
         tuple(replayed.sources[place].units for place in replayed.source_of),
-        money[0],
+        replayed.currency,
         cap,
         chances,
         members,
-        _origin(study, replayed.menu, seed),
+        case.origin,
     )
     return SequentialFit(family, frontier, savings(frontier, seed=seed), replayed)
 
@@ -178,12 +215,9 @@ def _row(study: Study, name: str, budget: int) -> Floats:
 
 
 def _rules(
-    study: Study, replayed: Trials, most: float, seed: int
+    job: str, replayed: Trials, most: float, seed: int
 ) -> tuple[tuple[str, tuple[Point, ...]], ...]:
-    """Adaptive rules of others, by samples alone, on the same trials."""
-    if not study.plan.pooled:
-        return ()
-    job = study.plan.pool_job
+    """Adaptive rules of others, by samples of this job alone, on the same trials."""
     sources = tuple(source for source in replayed.sources if source.name == job)
     samples = replace(replayed, menu=(Stage(job, 1),), sources=sources)
     known = []
