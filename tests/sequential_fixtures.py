@@ -17,7 +17,7 @@ from outthink.policy.sequential import Chances, Sequential
 from outthink.policy.trials import Source, Trials
 from outthink.types import Problem
 
-SAMPLE, BEAM = Stage("best_of_n", 2), Stage("beam(width=4)", 4)
+SAMPLE, BEAM = Stage("best_of_n", 2), Stage("beam", 4)
 BASELINE = "best_of_n(step=last,answer=weighted)"
 STRONG = "beam(width=4)"
 PROBLEMS = 60

@@ -121,7 +121,7 @@ def completed(*words):
 
 def test_commands_are_completed():
     assert completed("re") == ["report", "reproduce"]
-    assert completed("bench", "s") == ["strategies", "served"]
+    assert completed("bench", "s") == ["strategies", "store", "served"]
 
 
 def test_options_and_their_values_are_completed():

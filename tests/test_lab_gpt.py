@@ -283,7 +283,7 @@ def test_a_save_that_fails_leaves_the_old_file_whole(saved, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("outthink.lab.gpt.os.replace", full)
+    monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(OSError, match="no space"):
         save(random_gpt(seed=1), saved, {})
     assert torch.equal(load(saved)[0].head.weight, MODEL.head.weight)

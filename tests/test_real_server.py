@@ -50,18 +50,19 @@ def counted(url):
 @pytest.fixture
 def heard(monkeypatch):
     """Every completion as it came over HTTP: whether it was drawn, and its rows."""
-    found, request = [], httpx.AsyncClient.request
+    completions, send = [], httpx.AsyncClient.send
 
-    async def hearing(self, method, url, **more):
-        response = await request(self, method, url, **more)
-        if url.endswith("/completion"):
-            rows = json.loads(response.content)
-            drawn = "seed" in more["json"]  # what is read again for its confidence needs none
-            found.append((drawn, rows if isinstance(rows, list) else [rows]))
+    async def hearing(self, request, **more):
+        response = await send(self, request, **more)
+        if request.url.path == "/completion":
+            rows = json.loads(await response.aread())
+            # What is read again for its confidence needs no seed.
+            drawn = "seed" in json.loads(request.content)
+            completions.append((drawn, rows if isinstance(rows, list) else [rows]))
         return response
 
-    monkeypatch.setattr(httpx.AsyncClient, "request", hearing)
-    return found
+    monkeypatch.setattr(httpx.AsyncClient, "send", hearing)
+    return completions
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

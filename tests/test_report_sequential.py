@@ -210,7 +210,7 @@ def test_the_figure_tells_the_policy_with_its_interval_at_its_costs():
 
 def test_no_two_stages_are_called_the_same():
     menu = a_fit().trials.menu
-    assert stage_labels(menu, str) == ("2 samples", "beam(width=4) with 4")
+    assert stage_labels(menu, str) == ("2 samples", "beam with 4")
     assert len({*stage_labels((*menu, *menu[:1]), lambda _: "x")}) == 2
 
 

@@ -738,7 +738,10 @@ def _rows(rows: Any, count: int, *, numbered: bool = False) -> list[Any]:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise Malformed(f"no rows for {count} asked")
     if numbered and all(type(row.get("index")) is int for row in rows):
-        rows = list({row["index"]: row for row in rows}.values())
+        once = list({row["index"]: row for row in rows}.values())
+        # Different rows of one number are not numbered at all.
+        if len(once) > 1 or all(row == rows[0] for row in rows):
+            rows = once
     by_index = {str(row.get("index")): row for row in rows}
     names = [str(number) for number in range(len(rows))]
     return ([by_index[name] for name in names] if by_index.keys() == {*names} else rows)[:count]
