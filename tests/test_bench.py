@@ -5,9 +5,10 @@ import json
 import pytest
 from contract import results
 
-from outthink.bench.engine import Timed, engine, roofline, strategies
+from outthink.bench.engine import Timed, engine, strategies
 from outthink.errors import UsageError
 from outthink.lab.models import SHIPPED, LabModels
+from outthink.lab.roofline import roofline
 from outthink.models.scripted import ScriptedProposer, scripted_problems
 from outthink.run.journal import Job, NoJournal
 from outthink.run.store import Store

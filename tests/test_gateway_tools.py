@@ -394,7 +394,10 @@ def test_a_policy_of_votes_decides_about_tools_without_a_probability(tmp_path, v
         engines = Models(server.url).team({"proposer"}).engine_names()
         family = of_votes(PRICES[0], engines, {})
         if not votes:
-            family = replace(family, menu=(family.menu[0], Stage("beam", 4)))
+            menu = (family.menu[0], Stage("beam", 4))
+            [curve, *_] = family.chances.curves.values()
+            curves = {stage.source: curve for stage in menu}
+            family = replace(family, menu=menu, chances=replace(family.chances, curves=curves))
         save(family, tmp_path / "policy.json")
         settings = Settings(Models(server.url), tmp_path / "policy.json")
         with Serving(settings) as served:

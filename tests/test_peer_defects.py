@@ -189,6 +189,7 @@ OPTIONS = {
     "group": [2, 5, 99],
     "entrants": [2, 5, 99],
     "agents": [2, 3, 99],
+    "passes": [1, 2, 99],
     "criteria": ["brevity"],
     "sure": [0.0, 0.5, 1.0],
     "shown": list(Shown),

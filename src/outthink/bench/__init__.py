@@ -2,5 +2,5 @@
 
 `cli` starts them.
 
-Stands on: data, errors, grade, lab, measure, models, policy, run, search, study, types.
+Stands on: data, errors, grade, lab, measure, models, policy, report, run, search, study, types.
 """
