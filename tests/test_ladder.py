@@ -13,7 +13,7 @@ from outthink.models.scripted import ScriptedProposer, ScriptedVerifier, scripte
 from outthink.policy import file
 from outthink.policy.cross import Contest, LadderAt, cross_fitted
 from outthink.policy.family import Dial
-from outthink.policy.ladder import Rung, bounded, interval_of_most, ladders, worth
+from outthink.policy.ladder import Rung, bounded, fit_ladders, interval_of_most, worth
 from outthink.policy.learn import fit
 from outthink.policy.live import think
 from outthink.policy.menu import Stage
@@ -99,7 +99,7 @@ def test_a_ladder_ends_before_a_stage_that_is_never_run():
 def test_the_larger_model_is_asked_where_the_smaller_one_does_not_know():
     trials, price = a_cascade(), 0.02
     [policy] = fit(trials, prices=[price])
-    [plan] = ladders(trials, policy.chances_of, [price], most=100.0, seed=0)
+    [plan] = fit_ladders(trials, policy.chances_of, [price], most=100.0, seed=0)
     came = play(Planned(trials.menu, policy.chances_of, plan), trials, orders=1)
     assert [trials.menu[n] for n in plan.stages] == [CHEAP, DEAR]
     assert came.right.mean() == 1 and came.cost.mean() == pytest.approx(6)
@@ -108,7 +108,7 @@ def test_the_larger_model_is_asked_where_the_smaller_one_does_not_know():
 def test_a_cap_keeps_dear_stages_out_of_a_ladder():
     trials = a_cascade()
     [policy] = fit(trials, prices=[0.02])
-    [plan] = ladders(trials, policy.chances_of, [0.02], most=9.0, seed=0)
+    [plan] = fit_ladders(trials, policy.chances_of, [0.02], most=9.0, seed=0)
     assert [trials.menu[n] for n in plan.stages] == [CHEAP]
 
 

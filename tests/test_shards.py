@@ -15,9 +15,16 @@ from outthink.run.store import Store
 from outthink.study.ahead import ahead
 from outthink.study.forecast import Prices
 from outthink.study.plan import Plan
-from outthink.study.shards import Ended, News, beside, gather, shard_stores, swept_in_shards
+from outthink.study.shards import (
+    ShardDone,
+    ShardProgress,
+    beside,
+    gather,
+    shard_stores,
+    swept_in_shards,
+)
 from outthink.study.sweep import Sweep, swept
-from outthink.study.worker import PATIENCE_S, Home, Worker
+from outthink.study.worker import PATIENCE_S, Worker, WorkerSettings
 
 PROBLEMS = "lab:test?size=12"
 SMALL = Plan(("majority", "best_of_n"), (1, 4), 4, oracle_samples=4, predicted_samples=0)
@@ -25,7 +32,7 @@ ASKED = Sweep(PROBLEMS, SMALL)
 
 
 def home(**changed):
-    return Home(**{"folder": os.getcwd(), "cores": 1, "variables": {}, **changed})
+    return WorkerSettings(**{"folder": os.getcwd(), "cores": 1, "variables": {}, **changed})
 
 
 class Here:
@@ -43,7 +50,7 @@ class Here:
             yield worker.run(task)
 
     @contextmanager
-    def hired(self):
+    def started(self):
         yield self
 
 
@@ -72,7 +79,7 @@ def whole(tmp_path_factory):
 
 
 def in_shards(store, workers, **options):
-    with swept_in_shards(ASKED, store, workers.hired, **options) as opened:
+    with swept_in_shards(ASKED, store, workers.started, **options) as opened:
         return opened.missing
 
 
@@ -133,7 +140,7 @@ def test_shards_of_other_problems_are_merged_before_a_new_split(tmp_path):
         in_shards(out, Here(ends=dies_before(3)), shards=4)
     kept = sum(map(drawn, shard_stores(out)))
     fewer = Sweep("lab:test?size=6", SMALL)
-    with swept_in_shards(fewer, out, Here().hired, shards=2) as opened:
+    with swept_in_shards(fewer, out, Here().started, shards=2) as opened:
         assert opened.missing is None
     assert drawn(out) == kept  # those of the six, which were there
 
@@ -183,7 +190,7 @@ class Failing(Here):
 
     def run(self, tasks):
         for ended in super().run(tasks):
-            yield Ended(ended.news, self._errors.pop(0))
+            yield ShardDone(ended.news, self._errors.pop(0))
 
 
 def test_shards_whose_searches_failed_hold_up_no_other(tmp_path):
@@ -239,7 +246,7 @@ def test_a_worker_waits_for_a_shard_that_is_still_held(tmp_path):
 
     ended = Worker(home(), clock=lambda: now[0], sleep=sleep).run(task)
     assert ended.error is None and now[0] > 0
-    assert ended.news == News(1, 0.0, 48.0, ended.news.note, ended.news.spent)
+    assert ended.news == ShardProgress(1, 0.0, 48.0, ended.news.note, ended.news.spent)
 
 
 def test_a_worker_does_not_wait_for_ever(tmp_path):

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from outthink.errors import RunError
+
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 """What a file system says that has none."""
 
@@ -44,6 +46,16 @@ def written(path: Path, *, private: bool = False) -> Iterator[Path]:
         raise
     finally:
         os.close(held)
+
+
+@contextmanager
+def saved(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """As `written`, for a file that a user named: raises `RunError` in place of `OSError`."""
+    try:
+        with written(path, private=private) as part:
+            yield part
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def write(path: Path, data: str | bytes, *, private: bool = False) -> None:

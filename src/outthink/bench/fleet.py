@@ -1,4 +1,4 @@
-"""What is had of several servers, of which one is slow and one is killed.
+"""Throughput and cache hits of several servers of one model, one of them slow and one killed.
 
     throughput   requests answered, by those that servers which were alive could have answered
     affinity     tokens of prompts that were in a cache, by those that would have been in the cache

@@ -35,10 +35,10 @@ from outthink.cli.output import print_json, print_table
     help="The share of the requests after which a quick server is killed.",
 )
 def fleet(as_json: bool, **load: Any) -> None:
-    """Measures what is had of several servers of one model, of which one is slow and one is killed
-    under way: the requests answered by those that the servers alive could have answered, and the
-    tokens found in a cache by those that one server would have had. The servers are stand-ins that
-    take their time and compute nothing.
+    """Measures several servers of one model, when one is slow and one is killed under way.
+    Throughput is requests answered over those that the servers alive could have answered; affinity
+    is prompt tokens found in a cache over those that a single server would have found. The servers
+    are stand-ins that wait and compute nothing.
     """
     from outthink.bench.fleet import Load, fleet
 

@@ -10,7 +10,6 @@ from outthink import whole
 from outthink.cli import options, reads
 from outthink.cli.commands import command
 from outthink.cli.output import print_json, print_table
-from outthink.errors import RunError
 
 
 def _step_end(text: str) -> str:
@@ -71,15 +70,9 @@ def served(url: str, out: Path | None, as_json: bool, **load: Any) -> None:
         make_place(out)
     outcome = served(url, Load(**load))
     if out:
-        _write(out, json.dumps(outcome, indent=1, allow_nan=False) + "\n")
+        with whole.saved(out) as part:
+            part.write_text(json.dumps(outcome, indent=1, allow_nan=False) + "\n", "utf-8")
     return print_json(outcome) if as_json else _print(outcome, load)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        whole.write(path, text)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _print(outcome: dict[str, Any], load: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from outthink.cli.named import NamedModels, Planned
     from outthink.policy.promise import Promises
     from outthink.study.forecast import Forecast
-    from outthink.study.on_ray import Wanted
+    from outthink.study.on_ray import ClusterSpec
     from outthink.study.results import Accuracies
     from outthink.study.sweep import OpenStudy, Sweep, Watch
 
@@ -34,13 +34,13 @@ class Cluster:
     shards: int | None
 
     @property
-    def wanted(self) -> Wanted | None:
+    def spec(self) -> ClusterSpec | None:
         """`None` for this process."""
-        from outthink.study.on_ray import Wanted
+        from outthink.study.on_ray import ClusterSpec
 
         if self.ray is None:
             return None
-        return Wanted(self.ray, self.workers, self.worker_cores, self.worker_gpus)
+        return ClusterSpec(self.ray, self.workers, self.worker_cores, self.worker_gpus)
 
     def check(self) -> None:
         """Raises `UsageError` for what only workers have, where there are none."""
@@ -164,13 +164,13 @@ def _swept(
     from outthink.study.shards import gather, swept_in_shards
     from outthink.study.sweep import swept
 
-    wanted = cluster.wanted
-    if wanted is None:
+    spec = cluster.spec
+    if spec is None:
         gather(store)  # what workers left when they were stopped
         return swept(asked, store, pace)
-    from outthink.study.on_ray import hired
+    from outthink.study.on_ray import ray_workers
 
-    return swept_in_shards(asked, store, lambda: hired(wanted), pace, shards=cluster.shards)
+    return swept_in_shards(asked, store, lambda: ray_workers(spec), pace, shards=cluster.shards)
 
 
 def _object_to(forecast: Forecast, meant: bool) -> None:

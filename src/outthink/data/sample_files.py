@@ -18,7 +18,7 @@ from typing import Any
 from outthink import whole
 from outthink.data.formats import lm_eval, plain
 from outthink.data.samples import COLUMNS, Sample
-from outthink.errors import RunError, UsageError
+from outthink.errors import UsageError
 
 _ROWS = 5_000
 """Rows of one row group of a Parquet file; bounds memory."""
@@ -101,11 +101,8 @@ def write_lm_eval(path: Path, problems: Iterable[Sequence[Sample]]) -> int:
 
 def _write(path: Path, columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> int:
     require(path)
-    try:
-        with whole.written(path) as part:
-            return _WRITERS[path.suffix.lower()](part, columns, rows)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with whole.saved(path) as part:
+        return _WRITERS[path.suffix.lower()](part, columns, rows)
 
 
 def _row(sample: Sample) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from outthink import whole
-from outthink.errors import RunError, UsageError
+from outthink.errors import UsageError
 from outthink.gateway.spent import Allowance
 
 _PREFIX = "sk-outthink-"
@@ -68,18 +68,15 @@ def add(path: Path, name: str, allowance: Allowance = Allowance()) -> str:  # no
     Raises `UsageError` where the user has one, `RunError` where the file cannot be written.
     """
     key = _PREFIX + secrets.token_urlsafe(32)
-    try:
-        with whole.written(path, private=True) as part:  # nobody else adds one meanwhile
-            known = _read(path) if path.exists() else {}
-            if name in known:
-                raise UsageError(
-                    f"{path} has a key of {name!r} already; take its line out, or another name"
-                )
-            users = {**known, name: _User(_hash(key), allowance)}
-            told = {name: user.as_json for name, user in users.items()}
-            part.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with whole.saved(path, private=True) as part:  # nobody else adds one meanwhile
+        known = _read(path) if path.exists() else {}
+        if name in known:
+            raise UsageError(
+                f"{path} has a key of {name!r} already; take its line out, or another name"
+            )
+        users = {**known, name: _User(_hash(key), allowance)}
+        told = {name: user.as_json for name, user in users.items()}
+        part.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     return key
 
 

@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from outthink.data import source
 from outthink.run.progress import Progress
 from outthink.run.side_by_side import Tell, side_by_side
 from outthink.run.store import Store
 from outthink.study.merge import merge
-from outthink.study.plan import generations
 from outthink.study.sweep import Sweep, swept
 from outthink.types import Usage
 
@@ -41,7 +39,7 @@ def drawn_in_parts(sweeps: Sequence[Sweep], store: Path, *, jobs: int) -> None:
     count = int(place.name.removeprefix(_PARTS))
     place.mkdir(exist_ok=True)
     tasks = [_Part(tuple(sweeps), place, number + 1, count) for number in range(count)]
-    total = sum(_generations(sweep) for sweep in sweeps)
+    total = sum(sweep.plan.generations(sweep.read()) for sweep in sweeps)
     done = [0.0] * count
     with Progress(f"drawing, {min(jobs, count)} at a time", total, "generations") as bar:
 
@@ -68,11 +66,8 @@ class _Part:
 def _draw(part: _Part, tell: Tell) -> Path:
     """Draw one part; its store."""
     path = part.folder / f"{part.number}.store"
-    mine = [
-        replace(sweep, problems=f"{sweep.problems}&part={part.number}/{part.count}")
-        for sweep in part.sweeps
-    ]
-    before = list(accumulate(map(_generations, mine), initial=0))
+    mine = [replace(sweep, part=(part.number, part.count)) for sweep in part.sweeps]
+    before = list(accumulate((sweep.plan.generations(sweep.read()) for sweep in mine), initial=0))
     with Store.open(path, write=True) as store:
         for sweep, begun in zip(mine, before, strict=False):
             with swept(sweep, store, _Told(begun, tell)):
@@ -94,7 +89,3 @@ class _Told:
 
     def __call__(self, generations: float, usage: Usage) -> None:
         self._tell(self._begun + generations)
-
-
-def _generations(sweep: Sweep) -> int:
-    return sum(map(generations, sweep.plan.jobs(source.read(sweep.problems).problems)))

@@ -22,8 +22,7 @@ import numpy as np
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats, Integers
 from outthink.policy.frontier import LEAST, ORDERS, Point
-from outthink.policy.ladder import fitted as fitted_on
-from outthink.policy.ladder import ladders
+from outthink.policy.ladder import fit_bounds, fit_ladders
 from outthink.policy.learn import Fitted, fit_halves, prices_of
 from outthink.policy.plans import Plan, Planned, plans
 from outthink.policy.replay import Played, Rule, play, play_alike
@@ -139,10 +138,10 @@ def cross_fitted(trials: Trials, *, most: float, seed: int) -> CrossFitted:
     for half, other in (halves, halves[::-1]):
         learnt, left = trials.take(other), trials.take(half)
         fitted = fit_halves(learnt, most=most, seed=seed, prices=prices)
-        made = ladders(learnt, fitted.policies[0].chances_of, prices, most=most, seed=seed)
-        within = _within(fitted, learnt, tried, made, most, seed)
+        ladders = fit_ladders(learnt, fitted.policies[0].chances_of, prices, most=most, seed=seed)
+        within = _within(fitted, learnt, tried, ladders, most, seed)
         playing = _Playing(tried, most, ORDERS, seed)
-        contests.append(playing.of(fitted.policies, made, left))
+        contests.append(playing.of(fitted.policies, ladders, left))
         chosen.append([contests[-1].played(within.winner(price)) for price in prices])
     whole = _joined(contests, halves)
     points = [
@@ -165,7 +164,7 @@ def _within(
     fitted: Fitted,
     learnt: Trials,
     tried: Sequence[Plan],
-    made: Sequence[Plan],
+    ladders: Sequence[Plan],
     most: float,
     seed: int,
 ) -> Contest:
@@ -176,10 +175,10 @@ def _within(
     playing = _Playing(tried, most, ORDERS_WITHIN, seed)
     parts = []
     for policies, half, other in zip(fitted.halves, halves, halves[::-1], strict=True):
-        bounded = fitted_on(
+        bounded = fit_bounds(
             learnt.take(other),
             policies[0].chances_of,
-            [plan.stages for plan in made],
+            [plan.stages for plan in ladders],
             [policy.price for policy in policies],
             most=most,
             seed=seed,
@@ -197,8 +196,8 @@ class _Playing:
     orders: int
     seed: int
 
-    def of(self, policies: Sequence[Sequential], made: Sequence[Plan], left: Trials) -> Contest:
-        """Every contender on problems that it was not fitted on; `made` are ladders."""
+    def of(self, policies: Sequence[Sequential], ladders: Sequence[Plan], left: Trials) -> Contest:
+        """Every contender on problems that it was not fitted on."""
         chances = policies[0].chances_of
         of_plans: list[Played] = []
         for _, alike in groupby(self.tried, key=lambda plan: plan.stages):
@@ -207,9 +206,9 @@ class _Playing:
         of_prices = tuple(self._play(policy, left) for policy in policies)
         once = {
             plan: self._play(Planned(left.menu, chances, plan), left)
-            for plan in dict.fromkeys(made)
+            for plan in dict.fromkeys(ladders)
         }
-        of_ladders = tuple(once[plan] for plan in made)
+        of_ladders = tuple(once[plan] for plan in ladders)
         return Contest(tuple(self.tried), tuple(of_plans), of_prices, of_ladders)
 
     def _play(self, rule: Rule, left: Trials) -> Played:

@@ -98,15 +98,15 @@ class Climbed:
         return climbed
 
 
-def ladders(
+def fit_ladders(
     trials: Trials, chances: Chances, prices: Sequence[float], *, most: float, seed: int
 ) -> tuple[Plan, ...]:
     """The ladder that is worth most at each price, with bounds fitted on all trials."""
     orders = _orders(trials, chances, prices, most, seed)
-    return fitted(trials, chances, orders, prices, most=most, seed=seed)
+    return fit_bounds(trials, chances, orders, prices, most=most, seed=seed)
 
 
-def fitted(
+def fit_bounds(
     trials: Trials,
     chances: Chances,
     orders: Sequence[tuple[int, ...]],

@@ -20,7 +20,7 @@ from outthink.measure.intervals import Interval
 from outthink.policy.cross import CrossFitted, LadderAt, Winner
 from outthink.policy.family import Member, mixed
 from outthink.policy.frontier import Frontier, Point, rising
-from outthink.policy.ladder import ladders
+from outthink.policy.ladder import fit_ladders
 from outthink.policy.learn import fit
 from outthink.policy.plans import Plan, Planned
 from outthink.policy.replay import play
@@ -37,8 +37,8 @@ def members_of(
     """By rising cost; and what they say of answers."""
     policies = fit(trials, most=most, seed=seed, prices=crossed.prices)
     chances = policies[0].chances_of
-    climbs = ladders(trials, chances, crossed.prices, most=most, seed=seed)
-    making = _Making(trials, crossed, frontier, most, seed, policies, climbs)
+    ladders = fit_ladders(trials, chances, crossed.prices, most=most, seed=seed)
+    making = _Making(trials, crossed, frontier, most, seed, policies, ladders)
     made = [
         making.member(winner, price)
         for winner, price in zip(crossed.winners, crossed.prices, strict=True)
@@ -65,14 +65,14 @@ class _Making:
     seed: int
     policies: Sequence[Sequential]
     """At each price."""
-    climbs: Sequence[Plan]
+    ladders: Sequence[Plan]
     """The ladder of each price."""
 
     def member(self, winner: Winner, price: float) -> Member:
         if isinstance(winner, Plan):
             return self.planned(winner, price)
         if isinstance(winner, LadderAt):
-            return self.ladder(self.climbs[winner.number], price)
+            return self.ladder(self.ladders[winner.number], price)
         return self.sequential(self.policies[winner], price)
 
     def ladder(self, plan: Plan, price: float) -> Member:

@@ -18,8 +18,8 @@ from typing import Any
 
 from outthink.errors import MissingPackage, RunError, UsageError
 from outthink.models.http import KEY, OPENAI_KEY
-from outthink.study.shards import Ended, News, Task
-from outthink.study.worker import Home, Worker
+from outthink.study.shards import ShardDone, ShardProgress, Task
+from outthink.study.worker import Worker, WorkerSettings
 
 LOCAL = "local"
 RESTARTS = 100
@@ -30,8 +30,8 @@ _LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is wanted of a cluster."""
+class ClusterSpec:
+    """Which cluster, and the workers to start on it."""
 
     address: str = LOCAL
     """As `ray.init` takes it; `local` starts Ray on this machine, for this run alone."""
@@ -43,8 +43,8 @@ class Wanted:
 
 
 @contextmanager
-def hired(wanted: Wanted) -> Iterator[RayWorkers]:
-    """Workers as wanted, until the end of the block.
+def ray_workers(spec: ClusterSpec) -> Iterator[RayWorkers]:
+    """Workers of a cluster, until the end of the block.
 
     Raises `MissingPackage` without Ray, `UsageError` where there is no room for a single worker,
     `RunError` where there is no cluster.
@@ -52,9 +52,9 @@ def hired(wanted: Wanted) -> Iterator[RayWorkers]:
     ray = _ray()
     # Ray talks of tasks that it tries again on standard output, where only results belong.
     with redirect_stdout(sys.stderr):
-        _begin(ray, wanted)
+        _begin(ray, spec)
         try:
-            yield RayWorkers(ray, wanted)
+            yield RayWorkers(ray, spec)
         finally:
             ray.shutdown()
 
@@ -71,39 +71,39 @@ def _ray() -> Any:
     return ray
 
 
-def _begin(ray: Any, wanted: Wanted) -> None:
+def _begin(ray: Any, spec: ClusterSpec) -> None:
     own: dict[str, Any] = {}
-    if wanted.address == LOCAL:
+    if spec.address == LOCAL:
         own["include_dashboard"] = False
-        if wanted.workers is not None:
-            own["num_cpus"] = wanted.workers * wanted.cores
+        if spec.workers is not None:
+            own["num_cpus"] = spec.workers * spec.cores
     try:
-        ray.init(address=wanted.address, logging_level=logging.ERROR, log_to_driver=False, **own)
+        ray.init(address=spec.address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise RunError(
-            f"no Ray cluster at {wanted.address!r} ({' '.join(str(error).split())[:200]}); start "
+            f"no Ray cluster at {spec.address!r} ({' '.join(str(error).split())[:200]}); start "
             "one with 'ray start --head', or give --ray alone for this machine"
         ) from error
 
 
 class RayWorkers:
-    """Actors of a cluster; make some with `hired`."""
+    """Actors of a cluster; make some with `ray_workers`."""
 
-    def __init__(self, ray: Any, wanted: Wanted) -> None:
+    def __init__(self, ray: Any, spec: ClusterSpec) -> None:
         self._ray = ray
-        self.count = _room(ray.cluster_resources(), wanted)
+        self.count = _room(ray.cluster_resources(), spec)
         variables = {name: os.environ[name] for name in (KEY, OPENAI_KEY) if name in os.environ}
-        home = Home(os.getcwd(), wanted.cores, variables)
+        settings = WorkerSettings(os.getcwd(), spec.cores, variables)
         actor = ray.remote(Worker).options(
-            num_cpus=wanted.cores,
-            num_gpus=wanted.gpus,
+            num_cpus=spec.cores,
+            num_gpus=spec.gpus,
             max_restarts=RESTARTS,
             max_task_retries=RESTARTS,
             max_concurrency=2,  # `run` and `news`
         )
-        self._actors = [actor.remote(home) for _ in range(self.count)]
+        self._actors = [actor.remote(settings) for _ in range(self.count)]
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[News | Ended]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[ShardProgress | ShardDone]:
         """Sweep all, in any order; every task ends once. Raises `RunError` where a worker cannot be
         kept alive."""
         waiting = deque(tasks)
@@ -120,9 +120,9 @@ class RayWorkers:
                     busy[actor.run.remote(waiting.popleft())] = actor
             yield from self._news([*busy.values()])
 
-    def _got(self, call: Any) -> Ended:
+    def _got(self, call: Any) -> ShardDone:
         try:
-            ended: Ended = self._ray.get(call)
+            ended: ShardDone = self._ray.get(call)
         except self._ray.exceptions.RayActorError as error:
             raise RunError(
                 f"a worker died and could not be started again ({' '.join(str(error).split())}); "
@@ -130,7 +130,7 @@ class RayWorkers:
             ) from error
         return ended
 
-    def _news(self, actors: Sequence[Any]) -> Iterator[News]:
+    def _news(self, actors: Sequence[Any]) -> Iterator[ShardProgress]:
         """What those say that are alive; the others will say it later."""
         calls = [actor.news.options(max_task_retries=0).remote() for actor in actors]
         if not calls:
@@ -138,22 +138,22 @@ class RayWorkers:
         ready, _ = self._ray.wait(calls, num_returns=len(calls), timeout=_LOOK_S)
         for call in ready:
             try:
-                news: News | None = self._ray.get(call)
+                news: ShardProgress | None = self._ray.get(call)
             except self._ray.exceptions.RayActorError:
                 continue
             if news is not None:
                 yield news
 
 
-def _room(resources: dict[str, float], wanted: Wanted) -> int:
-    """How many workers there is room for, and no more than are wanted."""
-    room = int(resources.get("CPU", 0) // wanted.cores)
-    if wanted.gpus:
-        room = min(room, int(resources.get("GPU", 0) / wanted.gpus))
+def _room(resources: dict[str, float], spec: ClusterSpec) -> int:
+    """How many workers there is room for, and no more than are spec."""
+    room = int(resources.get("CPU", 0) // spec.cores)
+    if spec.gpus:
+        room = min(room, int(resources.get("GPU", 0) / spec.gpus))
     if not room:
         raise UsageError(
             f"the cluster has {resources.get('CPU', 0):g} cores and {resources.get('GPU', 0):g} "
-            f"GPUs, and a worker wants {wanted.cores} and {wanted.gpus:g}; ask for less with "
+            f"GPUs, and a worker wants {spec.cores} and {spec.gpus:g}; ask for less with "
             "--worker-cores and --worker-gpus"
         )
-    return room if wanted.workers is None else min(room, wanted.workers)
+    return room if spec.workers is None else min(room, spec.workers)

@@ -219,6 +219,10 @@ class Plan:
             for problem in problems:
                 yield Job(problem, made, limit, stream, judges_all=is_pool)
 
+    def generations(self, problems: Sequence[Problem]) -> int:
+        """That all jobs draw."""
+        return sum(map(generations, self.jobs(problems)))
+
 
 _NO_SAMPLE = ("greedy",)
 """Strategies of one generation that are not drawn at temperature 1."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from outthink import whole
 from outthink.data import source
 from outthink.errors import OutthinkError, RunError, StoreError
 from outthink.run.progress import Progress
@@ -27,7 +28,6 @@ from outthink.run.store.file import lock, unlock
 from outthink.run.store.merge import merge as merge_rows
 from outthink.study import failures
 from outthink.study.merge import but_for_problems, merge, remarks, rows
-from outthink.study.plan import generations
 from outthink.study.record import META, Asked
 from outthink.study.sweep import (
     PACE,
@@ -55,7 +55,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ShardProgress:
     """How far a shard is."""
 
     number: int
@@ -69,10 +69,10 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ShardDone:
     """A shard that its worker is done with."""
 
-    news: News | None
+    news: ShardProgress | None
     """`None` where nothing of it was missing."""
     error: OutthinkError | None = None
     """`RunError` itself where only some searches failed; anything else would fail other shards."""
@@ -86,12 +86,12 @@ class Workers(Protocol):
         """How many work at once."""
         ...
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[News | Ended]:
+    def run(self, tasks: Sequence[Task]) -> Iterator[ShardProgress | ShardDone]:
         """Sweep all, in any order; every task ends once."""
         ...
 
 
-Hire = Callable[[], AbstractContextManager[Workers]]
+StartWorkers = Callable[[], AbstractContextManager[Workers]]
 
 
 def beside(store: Path) -> Path:
@@ -108,12 +108,12 @@ def shard_stores(store: Path) -> list[Path]:
 def swept_in_shards(
     sweep: Sweep,
     store: Path,
-    hire: Hire,
+    start_workers: StartWorkers,
     pace: Watch | None = None,
     *,
     shards: int | None = None,
 ) -> Iterator[OpenStudy]:
-    """A sweep, with whatever of it is missing run by workers first; they are hired only where
+    """A sweep, with whatever of it is missing run by workers first; they are started only where
     something is. `shards` is how many to make, where none were made yet: `A_WORKER` by default.
 
     Raises `RunError` where searches failed, once all others are done, and what a worker raised.
@@ -122,7 +122,7 @@ def swept_in_shards(
     with _held(store):
         problems = sweep.read()
         if not _is_there(sweep, problems, store):
-            _Run(sweep, problems, store, pace).run(hire, shards)
+            _Run(sweep, problems, store, pace).run(start_workers, shards)
     with swept(sweep, store) as opened:
         yield opened
 
@@ -184,19 +184,19 @@ class _Run:
         self._folder = beside(store)
         self._digest = source.digest(problems)
 
-    def run(self, hire: Hire, shards: int | None) -> None:
-        with ExitStack() as hired:
+    def run(self, start_workers: StartWorkers, shards: int | None) -> None:
+        with ExitStack() as started:
             workers = None
             count = self._made()
             if count is None:
-                workers = hired.enter_context(hire())
+                workers = started.enter_context(start_workers())
                 count = self._make(shards or A_WORKER * workers.count)
             tasks = [self._task(number, count) for number in range(1, count + 1)]
             left = [task for task in tasks if not self._is_finished(task)]
             failed: list[OutthinkError] = []
             if left:
-                self._hand_over(left)
-                workers = workers or hired.enter_context(hire())
+                self._copy_to_shards(left)
+                workers = workers or started.enter_context(start_workers())
                 failed = self._work(workers, tasks, left)
         self._merge(tasks, is_whole=not failed)
         if failed:
@@ -221,9 +221,7 @@ class _Run:
         count = min(shards, len(self._problems))
         self._folder.mkdir(exist_ok=True)
         split = json.dumps({"problems": self._digest, "shards": count})
-        new = self._folder / f"{_SPLIT}.new"
-        new.write_text(split + "\n", "utf-8")
-        new.replace(self._folder / _SPLIT)
+        whole.write(self._folder / _SPLIT, split + "\n")
         return count
 
     def _task(self, number: int, count: int) -> Task:
@@ -237,8 +235,8 @@ class _Run:
     def _is_finished(self, task: Task) -> bool:
         return _is_there(task.sweep, self._part(task), task.store)
 
-    def _hand_over(self, tasks: Sequence[Task]) -> None:
-        """Give shards what the store has of their problems."""
+    def _copy_to_shards(self, tasks: Sequence[Task]) -> None:
+        """Copy to shards what the store has of their problems."""
         if not self._store.exists():
             return
         with Store.open(self._store, write=False) as whole:
@@ -255,24 +253,21 @@ class _Run:
         """What shards failed of, where only searches did."""
         if self._pace is not None:
             self._pace.begin()
-        size = {task.number: self._size(task) for task in tasks}
+        size = {task.number: self._sweep.plan.generations(self._part(task)) for task in tasks}
         unfinished = sum(size[task.number] for task in left)
         failed: list[OutthinkError] = []
         total = sum(size.values())
         label = f"sweep, {workers.count} workers" if workers.count > 1 else "sweep, 1 worker"
         with Progress(label, total, "generations", done=total - unfinished) as bar:
-            board = _Board(bar, self._pace)
+            so_far = _Sum(bar, self._pace)
             for told in workers.run(left):
-                if (news := told.news if isinstance(told, Ended) else told) is not None:
-                    board.take(news)
-                if isinstance(told, Ended) and told.error is not None:
+                if (news := told.news if isinstance(told, ShardDone) else told) is not None:
+                    so_far.take(news)
+                if isinstance(told, ShardDone) and told.error is not None:
                     if type(told.error) is not RunError:
                         raise told.error
                     failed.append(told.error)
         return failed
-
-    def _size(self, task: Task) -> int:
-        return sum(map(generations, self._sweep.plan.jobs(self._part(task))))
 
     # The whole -----------------------------------------------------------------------------------
 
@@ -310,7 +305,7 @@ class _Run:
 _SPLIT = "shards.json"
 
 
-class _Board:
+class _Sum:
     """Adds up what workers tell."""
 
     def __init__(self, bar: Progress, pace: Watch | None) -> None:
@@ -319,7 +314,7 @@ class _Board:
         self._drawn: dict[int, float] = {}
         self._total = 0.0
 
-    def take(self, news: News) -> None:
+    def take(self, news: ShardProgress) -> None:
         """One that was killed and goes on tells of what it drew before as of what was there."""
         earlier = self._before.setdefault(news.number, news.before)
         if news.number not in self._drawn:

@@ -15,7 +15,7 @@ from outthink.errors import OutthinkError, StoreInUse, UsageError
 from outthink.models.cores import CORES
 from outthink.run.team import Team
 from outthink.study.models import Models
-from outthink.study.shards import Ended, News, Task
+from outthink.study.shards import ShardDone, ShardProgress, Task
 from outthink.study.sweep import swept
 from outthink.types import Usage
 from outthink.version import VERSION
@@ -26,8 +26,8 @@ lost touch with the others, or its driver was killed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """What a worker has to know of the process that hired it."""
+class WorkerSettings:
+    """What a worker has to know of the process that started it."""
 
     folder: str
     """Where it runs: names of files are meant from there."""
@@ -43,42 +43,42 @@ class Worker:
 
     def __init__(
         self,
-        home: Home,
+        settings: WorkerSettings,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._home, self._clock, self._sleep = home, clock, sleep
+        self._settings, self._clock, self._sleep = settings, clock, sleep
         self._tally = _Tally(0)
         self._team: Team | None = None
 
-    def run(self, task: Task) -> Ended:
+    def run(self, task: Task) -> ShardDone:
         """Sweep a shard, or what is missing of it. Its error is a value: an exception is a
         defect."""
         self._tally = _Tally(task.number)
         error = None
         try:
-            self._settle(task)
+            self._apply(task)
             self._swept(task)
         except OutthinkError as raised:
             # Without what else it holds, which may be of a kind that does not travel.
             error = _plain(raised)
-        return Ended(self._tally.news(), error)
+        return ShardDone(self._tally.news(), error)
 
-    def news(self) -> News | None:
+    def news(self) -> ShardProgress | None:
         """How far the shard is that it sweeps; `None` where nothing is known of that yet."""
         return self._tally.news()
 
-    def _settle(self, task: Task) -> None:
-        """Be as at home. Raises `UsageError` where that cannot be."""
-        if self._home.version != VERSION:
+    def _apply(self, task: Task) -> None:
+        """Take the settings. Raises `UsageError` where that cannot be."""
+        if self._settings.version != VERSION:
             raise UsageError(
-                f"outthink {VERSION} is installed where a worker runs, and {self._home.version} "
-                "here; install one version everywhere"
+                f"outthink {VERSION} is installed where a worker runs, and "
+                f"{self._settings.version} here; install one version everywhere"
             )
-        os.environ.update(self._home.variables)
-        os.environ[CORES] = str(self._home.cores)
+        os.environ.update(self._settings.variables)
+        os.environ[CORES] = str(self._settings.cores)
         try:
-            os.chdir(self._home.folder)
+            os.chdir(self._settings.folder)
             seen = task.store.parent.is_dir()
         except OSError:
             seen = False
@@ -131,11 +131,11 @@ class _Tally:
     def __call__(self, generations: float, usage: Usage) -> None:
         self._spent += usage
 
-    def news(self) -> News | None:
+    def news(self) -> ShardProgress | None:
         if not self._is_begun:
             return None
         spent, self._spent = self._spent, Usage()
-        return News(self._number, self._before, self._drawn, self._note, spent)
+        return ShardProgress(self._number, self._before, self._drawn, self._note, spent)
 
 
 def _plain(error: OutthinkError) -> OutthinkError:

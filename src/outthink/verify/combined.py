@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from outthink import whole
-from outthink.errors import RunError, UsageError
+from outthink.errors import UsageError
 from outthink.models import in_process
 from outthink.types import (
     Arrival,
@@ -72,10 +72,8 @@ class Learnt:
     def save(self, path: Path) -> None:
         """Write it as JSON, with its digest. Raises `RunError` where that fails."""
         told = {"format": FORMAT, **asdict(self), "digest": self.digest}
-        try:
-            whole.write(path, json.dumps(told, indent=1) + "\n")
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with whole.saved(path) as part:
+            part.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Learnt:
