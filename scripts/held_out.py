@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from outthink.measure.intervals import paired
-from outthink.policy.cross import cross_fitted
+from outthink.policy.cross import Contenders, cross_fitted
 from outthink.policy.family import Dial, Family, Origin
 from outthink.policy.frontier import Frontier, best_of
 from outthink.policy.members import members_of
@@ -56,13 +56,15 @@ def at(rows: np.ndarray, cost: float) -> np.ndarray:
 def fitted(known: Trials, seed: int) -> Family:
     """A family of these problems alone."""
     crossed = cross_fitted(known, most=MOST, seed=seed)
+    whole = Contenders.fit(known, crossed.prices, most=MOST, seed=seed)
     kept = best_of(crossed.prices, crossed.points)
     points = tuple(crossed.points[n] for n in kept)
     prices = tuple(crossed.prices[n] for n in kept)
     frontier = Frontier(
         known.currency, known.menu, known.problems, points, prices, crossed.points, (), ""
     )
-    members, chances = members_of(known, crossed, frontier, most=MOST, seed=seed)
+    members = members_of(known, whole, crossed, frontier, most=MOST, seed=seed)
+    chances = whole.fitted.policies[0].chances_of
     costs = tuple(map(float, known.costs))
     runs = tuple(known.sources[place].units for place in known.source_of)
     origin = Origin({}, "", len(known.problems), seed, "exact", "", {})

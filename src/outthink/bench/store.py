@@ -19,6 +19,7 @@ import numpy as np
 
 from outthink.data import source
 from outthink.errors import UsageError
+from outthink.models.cores import cores
 from outthink.policy.store import fit_sequential_store, fit_store
 from outthink.report.store import report_store
 from outthink.run.journal import (
@@ -75,31 +76,43 @@ def measure(*, solutions: int, problems: int, folder: Path | None, seed: int) ->
             f"{solutions} solutions of {problems} problems leave pools of {pool}; give "
             f"{(LEAST + ORACLE + PREDICTED) * problems} solutions at least, or fewer problems"
         )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         place = folder or Path(scratch)
-        path = place / "bench.store"
+        path, page, jobs = place / "bench.store", place / "report.html", cores()
         if path.exists():
             raise UsageError(f"{path}: is there already; remove it, or name another folder")
         figures = _written(path, problems, pool, seed)
         for name, work in (
             ("fit_table", lambda: fit_store(path, place / "table.json")),
-            ("fit", lambda: fit_sequential_store(path, place / "policy.json")),
-            ("report", lambda: report_store(path, place / "report.html", command="bench store")),
+            ("fit", lambda: fit_sequential_store(path, place / "policy.json", jobs=jobs)),
+            ("report", lambda: report_store(path, page, command="bench store", jobs=jobs)),
         ):
             with _watch(name, figures):
                 work()
-        figures["report_bytes"] = (place / "report.html").stat().st_size
+        figures["report_bytes"] = page.stat().st_size
     return figures
 
 
 @contextmanager
 def _watch(name: str, figures: dict[str, Any]) -> Iterator[None]:
-    began, worked = time.perf_counter(), time.process_time()
+    began, worked = time.perf_counter(), _worked()
     yield
     figures[f"{name}_seconds"] = round(time.perf_counter() - began, 2)
-    figures[f"{name}_processor_seconds"] = round(time.process_time() - worked, 2)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    figures[f"peak_memory_bytes_after_{name}"] = peak * 1024
+    figures[f"{name}_processor_seconds"] = round(_worked() - worked, 2)
+    own, of_one = (resource.getrusage(who).ru_maxrss * 1024 for who in _PROCESSES)
+    figures[f"peak_memory_bytes_after_{name}"] = own
+    figures[f"peak_memory_bytes_of_a_child_after_{name}"] = of_one
+
+
+_PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+def _worked() -> float:
+    """Processor seconds of this process and of those that it began and that have ended."""
+    used = [resource.getrusage(who) for who in _PROCESSES]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _written(path: Path, problems: int, pool: int, seed: int) -> dict[str, Any]:

@@ -93,16 +93,18 @@ def demo(
 
 def _real(out: Path, store: Path) -> Reported:
     """Report what ships."""
+    from outthink.models.cores import cores
     from outthink.report.store import report_store
     from outthink.study.shipped import unpack
 
     unpack(store)
     policy = store.with_suffix(".policy.json")
-    return report_store(store, out, command=command_line(), policy=policy)
+    return report_store(store, out, command=command_line(), policy=policy, jobs=cores())
 
 
 def _demo(problems: str, out: Path, store: Path, seed: int, weights: Path | None) -> Reported:
     """Sweep, fit and report."""
+    from outthink.models.cores import cores
     from outthink.report.store import report_sweep
     from outthink.study.models import Models
     from outthink.study.sweep import Sweep, make_place, swept
@@ -111,7 +113,7 @@ def _demo(problems: str, out: Path, store: Path, seed: int, weights: Path | None
     asked = Sweep(problems, PLAN, Models(weights=weights), seed)
     with swept(asked, store) as opened:
         policy = opened.store.path.with_suffix(".policy.json")
-        return report_sweep(opened, out, command=command_line(), policy=policy)
+        return report_sweep(opened, out, command=command_line(), policy=policy, jobs=cores())
 
 
 def _print(outcome: Reported, seconds: float) -> None:

@@ -56,6 +56,7 @@ CURRENCIES = ("generations", "tokens", "seconds", "flops", "money")
     usual="64 samples",
 )
 @options.verifier
+@options.jobs
 @options.out("POLICY", "Where the policy goes, a JSON file.")
 def fit(
     store: Path,
@@ -64,6 +65,7 @@ def fit(
     prices: Path | None,
     most: float | None,
     verifier: str | None,
+    jobs: int | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -71,11 +73,13 @@ def fit(
     problems that the policy was not fitted on. A sweep that is not finished is fitted on what there
     is.
     """
+    from outthink.models.cores import cores
     from outthink.policy.store import is_small
 
     if kind == "table" or (kind is None and is_small(store)):
         return _table(store, verifier, out, as_json)
-    return _sequential(store, verifier, out, currency, price_list(currency, prices), most, as_json)
+    money = price_list(currency, prices)
+    return _sequential(store, verifier, out, currency, money, most, jobs or cores(), as_json)
 
 
 def _table(store: Path, verifier: str | None, out: Path, as_json: bool) -> None:
@@ -97,12 +101,15 @@ def _sequential(
     currency: str,
     prices: dict[str, Price] | None,
     most: float | None,
+    jobs: int,
     as_json: bool,
 ) -> None:
     from outthink.policy import as_json as wire
     from outthink.policy.store import fit_sequential_store
 
-    outcome = fit_sequential_store(store, out, verifier, name=currency, prices=prices, most=most)
+    outcome = fit_sequential_store(
+        store, out, verifier, name=currency, prices=prices, most=most, jobs=jobs
+    )
     if as_json:
         return print_json(wire.sequential(outcome))
     print_sequential(outcome)

@@ -70,6 +70,15 @@ def out(metavar: str, help: str, default: str | None = None) -> Decorator:
     )
 
 
+jobs = option(
+    "--jobs",
+    type=POSITIVE,
+    metavar="N",
+    help="Processes that work side by side, each on one core. It changes no figure.",
+    usual="as many as there are cores",
+)
+
+
 def store(help: str = "What 'outthink sweep' made.") -> Decorator:
     return argument("store", "STORE", help, type=PATH)
 

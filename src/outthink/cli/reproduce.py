@@ -28,13 +28,7 @@ from outthink.cli.output import cost_factor, percent, print_json, print_table, s
 )
 @options.seed
 @options.weights
-@options.option(
-    "--jobs",
-    type=reads.POSITIVE,
-    default=1,
-    metavar="N",
-    help="Processes that draw and fit, each on one core. It changes no figure.",
-)
+@options.jobs
 @stopping()
 def reproduce(
     quick: bool,
@@ -42,13 +36,14 @@ def reproduce(
     folder: Path,
     seed: int,
     weights: Path | None,
-    jobs: int,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     """Measures everything Snell et al. 2024 show, on the lab's models: searches against a verifier,
     revisions, policies by difficulty, the exchange with a larger model and the ablations. Judges
     the claims made about it by rules fixed beforehand, and writes it all as one HTML page.
     """
+    from outthink.models.cores import cores
     from outthink.paper.evidence import FULL, QUICK
     from outthink.paper.reproduce import reproduce
 
@@ -60,7 +55,7 @@ def reproduce(
         folder=folder,
         out=out,
         command=command_line(),
-        jobs=jobs,
+        jobs=jobs or cores(),
     )
     if as_json:
         return print_json(outcome)

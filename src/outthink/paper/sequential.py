@@ -9,16 +9,17 @@ Nothing is tuned on these problems: each half of them is played by policies fitt
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from outthink.paper.evidence import Evidence
 from outthink.policy.as_json import sequential as wire
 from outthink.policy.currency import GENERATIONS, currency
-from outthink.policy.fit_sequential import Case, case, fitted, lacks_stages
+from outthink.policy.fit_sequential import case, fitted, lacks_stages
 from outthink.policy.menu import Stage
 from outthink.policy.read import menu
 from outthink.policy.results import SequentialFit
-from outthink.run.side_by_side import Tell, side_by_side
+from outthink.run.side_by_side import called
 from outthink.types import LARGER, REVISER
 
 
@@ -37,14 +38,8 @@ def fits(evidence: Evidence) -> dict[str, SequentialFit]:
         "all": case(study, seed=seed, money=generations, stages=without(stages, LARGER)),
         "cascade": case(study, seed=seed, money=("flops", currency("flops", sizes)), stages=stages),
     }
-    if evidence.jobs == 1:
-        return {name: fitted(one) for name, one in cases.items()}
-    done = side_by_side(_fitted, list(cases.values()), jobs=evidence.jobs)
+    done = called([partial(fitted, one) for one in cases.values()], evidence.jobs)
     return dict(zip(cases, done, strict=True))
-
-
-def _fitted(one: Case, tell: Tell) -> SequentialFit:
-    return fitted(one)
 
 
 def without(stages: tuple[Stage, ...], *roles: str) -> tuple[Stage, ...]:

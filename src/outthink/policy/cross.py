@@ -25,8 +25,8 @@ from outthink.policy.frontier import LEAST, ORDERS, Point
 from outthink.policy.ladder import fit_bounds, fit_ladders
 from outthink.policy.learn import Fitted, fit_halves, prices_of
 from outthink.policy.plans import Plan, Planned, plans
-from outthink.policy.replay import Played, Rule, play, play_alike
-from outthink.policy.sequential import Sequential
+from outthink.policy.replay import Played, Rule, play, play_alike, play_several
+from outthink.policy.sequential import Prices, Sequential
 from outthink.policy.trials import Trials
 
 ORDERS_WITHIN = 2
@@ -125,6 +125,86 @@ def cross_fitted(trials: Trials, *, most: float, seed: int) -> CrossFitted:
 
     Raises `UsageError` for fewer problems than two halves need.
     """
+    return joined([fold.played() for fold in folds(trials, most=most, seed=seed)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlayedFold:
+    """What was fitted on one half of the problems, on the other half."""
+
+    left: Integers
+    """[P / 2] the places of those problems among all."""
+    prices: tuple[float, ...]
+    contest: Contest
+    chosen: tuple[Played, ...]
+    """The contender of each price, as the half that was learnt from chooses it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Half of the problems to learn from, and the other half to play on. It is all that a process
+    of its own needs."""
+
+    trials: Trials
+    learnt: Integers
+    left: Integers
+    prices: tuple[float, ...]
+    tried: tuple[Plan, ...]
+    most: float
+    seed: int
+
+    def played(self) -> PlayedFold:
+        """Fit on what is learnt from, and play on what is left."""
+        learnt = self.trials.take(self.learnt)
+        contenders = Contenders.fit(learnt, self.prices, most=self.most, seed=self.seed)
+        within = self._within(contenders, learnt)
+        contest = self._playing(ORDERS).of(
+            contenders.fitted.policies, contenders.ladders, self.trials.take(self.left)
+        )
+        chosen = tuple(contest.played(within.winner(price)) for price in self.prices)
+        return PlayedFold(self.left, self.prices, contest, chosen)
+
+    def _within(self, contenders: Contenders, learnt: Trials) -> Contest:
+        """Every contender on either half of what was learnt from, as fitted on the other one.
+        Ladders keep the order of their stages, and have the bounds of the other half."""
+        numbers = np.arange(len(learnt.problems))
+        halves = numbers[numbers % 2 == 1], numbers[numbers % 2 == 0]
+        parts = []
+        for policies, half, other in zip(
+            contenders.fitted.halves, halves, halves[::-1], strict=True
+        ):
+            bounded = fit_bounds(
+                learnt.take(other),
+                policies[0].chances_of,
+                [plan.stages for plan in contenders.ladders],
+                self.prices,
+                most=self.most,
+                seed=self.seed,
+            )
+            parts.append(self._playing(ORDERS_WITHIN).of(policies, bounded, learnt.take(half)))
+        return _in_one(parts, halves)
+
+    def _playing(self, orders: int) -> _Playing:
+        return _Playing(self.tried, self.most, orders, self.seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contenders:
+    """What is fitted, at each price. Plans are not."""
+
+    fitted: Fitted
+    ladders: tuple[Plan, ...]
+
+    @classmethod
+    def fit(cls, trials: Trials, prices: Sequence[float], *, most: float, seed: int) -> Contenders:
+        """On all of these trials."""
+        fitted = fit_halves(trials, most=most, seed=seed, prices=prices)
+        chances = fitted.policies[0].chances_of
+        return cls(fitted, fit_ladders(trials, chances, prices, most=most, seed=seed))
+
+
+def folds(trials: Trials, *, most: float, seed: int) -> tuple[Fold, Fold]:
+    """Either half to learn from. Raises `UsageError` for fewer problems than two halves need."""
     count = len(trials.problems)
     if count < LEAST:
         raise UsageError(
@@ -133,58 +213,31 @@ def cross_fitted(trials: Trials, *, most: float, seed: int) -> CrossFitted:
         )
     prices = tuple(map(float, prices_of(trials)))
     tried = plans(trials, most)
-    halves = _halves(count, seed)
-    contests, chosen = [], []
-    for half, other in (halves, halves[::-1]):
-        learnt, left = trials.take(other), trials.take(half)
-        fitted = fit_halves(learnt, most=most, seed=seed, prices=prices)
-        ladders = fit_ladders(learnt, fitted.policies[0].chances_of, prices, most=most, seed=seed)
-        within = _within(fitted, learnt, tried, ladders, most, seed)
-        playing = _Playing(tried, most, ORDERS, seed)
-        contests.append(playing.of(fitted.policies, ladders, left))
-        chosen.append([contests[-1].played(within.winner(price)) for price in prices])
-    whole = _joined(contests, halves)
-    points = [
-        Point.of(f"price {price:.3g}", _in_order(parts, halves))
-        for price, *parts in zip(prices, *chosen, strict=True)
-    ]
-    winners_of_all = [whole.winner(price) for price in prices]
+    one, other = _halves(count, seed)
+    return (
+        Fold(trials, other, one, prices, tried, most, seed),
+        Fold(trials, one, other, prices, tried, most, seed),
+    )
+
+
+def joined(parts: Sequence[PlayedFold]) -> CrossFitted:
+    """What both folds say."""
+    first, second = parts
+    prices, halves = first.prices, (first.left, second.left)
+    whole = _in_one([part.contest for part in parts], halves)
+    points = tuple(
+        Point.of(f"price {price:.3g}", _in_order(both, halves))
+        for price, *both in zip(prices, first.chosen, second.chosen, strict=True)
+    )
     of_plans = {
         plan: Point.of("", played) for plan, played in zip(whole.plans, whole.of_plans, strict=True)
     }
-    return CrossFitted(prices, tuple(points), tuple(winners_of_all), of_plans)
+    return CrossFitted(prices, points, tuple(map(whole.winner, prices)), of_plans)
 
 
 def _halves(count: int, seed: int) -> tuple[Integers, Integers]:
     order = np.random.default_rng([seed, count]).permutation(count)
     return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
-
-
-def _within(
-    fitted: Fitted,
-    learnt: Trials,
-    tried: Sequence[Plan],
-    ladders: Sequence[Plan],
-    most: float,
-    seed: int,
-) -> Contest:
-    """Every contender on either half of what was learnt from, as fitted on the other one. Ladders
-    keep the order of their stages, and have the bounds of the other half."""
-    numbers = np.arange(len(learnt.problems))
-    halves = numbers[numbers % 2 == 1], numbers[numbers % 2 == 0]
-    playing = _Playing(tried, most, ORDERS_WITHIN, seed)
-    parts = []
-    for policies, half, other in zip(fitted.halves, halves, halves[::-1], strict=True):
-        bounded = fit_bounds(
-            learnt.take(other),
-            policies[0].chances_of,
-            [plan.stages for plan in ladders],
-            [policy.price for policy in policies],
-            most=most,
-            seed=seed,
-        )
-        parts.append(playing.of(policies, bounded, learnt.take(half)))
-    return _joined(parts, halves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +256,9 @@ class _Playing:
         for _, alike in groupby(self.tried, key=lambda plan: plan.stages):
             rules = [Planned(left.menu, chances, plan) for plan in alike]
             of_plans += play_alike(rules, left, orders=self.orders, most=self.most, seed=self.seed)
-        of_prices = tuple(self._play(policy, left) for policy in policies)
+        of_prices = play_several(
+            Prices(tuple(policies)), left, orders=self.orders, most=self.most, seed=self.seed
+        )
         once = {
             plan: self._play(Planned(left.menu, chances, plan), left)
             for plan in dict.fromkeys(ladders)
@@ -215,7 +270,7 @@ class _Playing:
         return play(rule, left, orders=self.orders, most=self.most, seed=self.seed)
 
 
-def _joined(contests: Sequence[Contest], halves: tuple[Integers, Integers]) -> Contest:
+def _in_one(contests: Sequence[Contest], halves: tuple[Integers, Integers]) -> Contest:
     """On both halves, in the order of the problems."""
     of_plans = zip(*(contest.of_plans for contest in contests), strict=True)
     of_prices = zip(*(contest.of_prices for contest in contests), strict=True)

@@ -17,7 +17,7 @@ from outthink.measure.arrays import Floats, Integers
 from outthink.policy.looks import Look, of_answers
 from outthink.policy.menu import Stage
 from outthink.policy.replay import STOP, Allowed, Replay
-from outthink.policy.sequential import NEVER, Chances, Sequential, choice
+from outthink.policy.sequential import NEVER, Chances, Prices, Sequential, choice
 from outthink.policy.tally import Cells, Tally
 from outthink.policy.trials import Trials
 
@@ -119,10 +119,8 @@ class Random:
         if not self.policies:
             leaves = look.begun & (rng.random(chosen.size) < LEAVE * repeats)
             return np.where(leaves, STOP, chosen)
-        followed = np.full(rows.size, STOP)
-        for number, policy in enumerate(self.policies):
-            some = np.flatnonzero(rows % len(self.policies) == number)
-            followed[some] = choice(policy.at(look.take(some), allowed[some]), look.begun[some])
+        which = rows % len(self.policies)
+        followed = choice(Prices(self.policies).at(look, allowed, which), look.begun)
         beyond = BEYOND if repeats else 1.0
         explores = rng.random(chosen.size) < np.where(followed == STOP, beyond, EXPLORE)
         return np.where(explores | ~look.begun, chosen, followed)

@@ -7,14 +7,16 @@ of nested cross-validation by problem (`cross`); the policy that is kept is fitt
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
-from outthink.policy.cross import cross_fitted
+from outthink.policy.cross import Contenders, folds, joined
 from outthink.policy.currency import GENERATIONS, Currency, currency
 from outthink.policy.family import Family, Origin
 from outthink.policy.frontier import (
@@ -33,6 +35,7 @@ from outthink.policy.results import SequentialFit
 from outthink.policy.rules import curves
 from outthink.policy.rules.fixed import Fixed
 from outthink.policy.trials import Trials
+from outthink.run.side_by_side import called
 from outthink.study.plan import POOL, UNSCORED, asks
 from outthink.study.read import Study
 from outthink.types import LARGER, REVISER
@@ -40,6 +43,8 @@ from outthink.version import VERSION
 
 PLAIN = "best_of_n(answer=max)"
 """Best-of-N that takes the best-scored sample: usually the strongest strategy of samples alone."""
+MANY = 200
+"""Problems from which on processes of their own are worth the second that they take to begin."""
 MOST = 64.0
 """Generations that one problem may cost at most, in units of a sample in other currencies."""
 
@@ -84,15 +89,18 @@ def fit_sequential(
     most: float | None = None,
     stages: Sequence[Stage] | None = None,
     rules: bool = True,
+    jobs: int = 1,
 ) -> SequentialFit:
     """Fit the sequential policy at falling prices, and compare it with every fixed strategy.
 
     `money` is a currency by its name and function, generations by default; `most` caps what one
     problem may cost, 64 samples by default; `stages` is the menu, by default everything that the
     study has runs of and the currency can weigh. With `rules`, other adaptive rules are played on
-    the same trials. Raises `UsageError` where no policy can be fitted, and says what would help.
+    the same trials. It is fitted in as many processes as `jobs`, where that is worth it, which
+    changes no figure. Raises `UsageError` where no policy can be fitted, and says what would help.
     """
-    return fitted(case(study, seed=seed, money=money, most=most, stages=stages, rules=rules))
+    asked = case(study, seed=seed, money=money, most=most, stages=stages, rules=rules)
+    return fitted(asked, jobs=jobs)
 
 
 def case(
@@ -121,10 +129,17 @@ def case(
     return Case(replayed, fixed, _baseline(study), origin, samples, cap, seed)
 
 
-def fitted(case: Case) -> SequentialFit:
-    """The policy that is fitted to a case."""
+def fitted(case: Case, *, jobs: int = 1) -> SequentialFit:
+    """The policy that is fitted to a case, in as many processes as `jobs`."""
     replayed, cap, seed = case.trials, case.most, case.seed
-    crossed = cross_fitted(replayed, most=cap, seed=seed)
+    halves = folds(replayed, most=cap, seed=seed)
+    calls: list[Callable[[], Any]] = [
+        partial(Contenders.fit, replayed, halves[0].prices, most=cap, seed=seed),
+        *(fold.played for fold in halves),
+        partial(_rules, case),
+    ]
+    whole, *played, rules = called(calls, jobs if len(replayed.problems) >= MANY else 1)
+    crossed = joined(played)
     prices, points = crossed.prices, crossed.points
     kept = best_of(prices, points)
     frontier = Frontier(
@@ -136,16 +151,16 @@ def fitted(case: Case) -> SequentialFit:
         points,
         case.fixed,
         case.baseline,
-        () if case.samples is None else _rules(case.samples, replayed, cap, seed),
+        rules,
     )
-    members, chances = members_of(replayed, crossed, frontier, most=cap, seed=seed)
+    members = members_of(replayed, whole, crossed, frontier, most=cap, seed=seed)
     family = Family(
         replayed.menu,
         tuple(map(float, replayed.costs)),
         tuple(replayed.sources[place].units for place in replayed.source_of),
         replayed.currency,
         cap,
-        chances,
+        whole.fitted.policies[0].chances_of,
         members,
         case.origin,
     )
@@ -214,16 +229,17 @@ def _row(study: Study, name: str, budget: int) -> Floats:
     return row
 
 
-def _rules(
-    job: str, replayed: Trials, most: float, seed: int
-) -> tuple[tuple[str, tuple[Point, ...]], ...]:
-    """Adaptive rules of others, by samples of this job alone, on the same trials."""
+def _rules(case: Case) -> tuple[tuple[str, tuple[Point, ...]], ...]:
+    """Adaptive rules of others, by samples alone, on the same trials."""
+    job, replayed = case.samples, case.trials
+    if job is None:
+        return ()
     sources = tuple(source for source in replayed.sources if source.name == job)
     samples = replace(replayed, menu=(Stage(job, 1),), sources=sources)
     known = []
     for curve in curves(samples, strategy=job):
         played = [
-            Point.of(rule.name, play(rule, samples, orders=2, most=most, seed=seed))
+            Point.of(rule.name, play(rule, samples, orders=2, most=case.most, seed=case.seed))
             for rule in curve.rules
         ]
         # A rule whose first stage is above the cap draws nothing, as one that sees no problem

@@ -42,6 +42,7 @@ from outthink.policy.sequential import Chances, Sequential
 from outthink.policy.tally import Tally
 from outthink.policy.trials import Trials
 from outthink.policy.values import (
+    SETTLED,
     SWEEPS,
     SWEEPS_BEFORE_ROLLOUTS,
     Half,
@@ -143,10 +144,18 @@ class _Fit:
         values = [Values.empty(steps.after.columns.shape[1], stages, self.pools)] * 2
         by_half: list[list[Values]] = [[], []]
         sweeps = SWEEPS if self.setting.repeats else SWEEPS_BEFORE_ROLLOUTS
-        for number, costs in enumerate(self.costs):
-            for _ in range(sweeps if number else 2 * sweeps):
+        for costs in self.costs:
+            before = [np.full(half.gain.size, np.inf) for half in halves]
+            for _ in range(sweeps):
                 pairs = zip(halves, values, values[::-1], strict=True)
-                values = [half.updated(own, other, costs) for half, own, other in pairs]
+                targets = [half.target(own, other, costs) for half, own, other in pairs]
+                values = [
+                    half.regression.values(target, costs)
+                    for half, target in zip(halves, targets, strict=True)
+                ]
+                if _settled(before, targets):
+                    break
+                before = targets
             for kept, one in zip(by_half, values, strict=True):
                 kept.append(one)
         return by_half
@@ -193,6 +202,14 @@ def _repeats(steps: Steps) -> bool:
     coarse = steps.before.keys[steps.before.begun][:, 0]
     often, _ = common(steps.before.keys[steps.before.begun])
     return bool(np.isin(coarse, often).mean() > 0.5) if coarse.size else True
+
+
+def _settled(before: Sequence[Floats], now: Sequence[Floats]) -> bool:
+    """Whether the targets of both halves stay as they were, about."""
+    return all(
+        float(np.abs(target - last).mean()) < SETTLED if target.size else True
+        for last, target in zip(before, now, strict=True)
+    )
 
 
 def prices_of(trials: Trials) -> Floats:

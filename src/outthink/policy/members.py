@@ -17,14 +17,12 @@ from itertools import pairwise
 import numpy as np
 
 from outthink.measure.intervals import Interval
-from outthink.policy.cross import CrossFitted, LadderAt, Winner
+from outthink.policy.cross import Contenders, CrossFitted, LadderAt, Winner
 from outthink.policy.family import Member, mixed
 from outthink.policy.frontier import Frontier, Point, rising
-from outthink.policy.ladder import fit_ladders
-from outthink.policy.learn import fit
 from outthink.policy.plans import Plan, Planned
 from outthink.policy.replay import play
-from outthink.policy.sequential import Chances, Sequential
+from outthink.policy.sequential import Sequential
 from outthink.policy.trials import Trials
 
 _NO = np.zeros(0)
@@ -32,20 +30,24 @@ _NO = np.zeros(0)
 
 
 def members_of(
-    trials: Trials, crossed: CrossFitted, frontier: Frontier, *, most: float, seed: int
-) -> tuple[tuple[Member, ...], Chances]:
-    """By rising cost; and what they say of answers."""
-    policies = fit(trials, most=most, seed=seed, prices=crossed.prices)
-    chances = policies[0].chances_of
-    ladders = fit_ladders(trials, chances, crossed.prices, most=most, seed=seed)
-    making = _Making(trials, crossed, frontier, most, seed, policies, ladders)
+    trials: Trials,
+    fitted: Contenders,
+    crossed: CrossFitted,
+    frontier: Frontier,
+    *,
+    most: float,
+    seed: int,
+) -> tuple[Member, ...]:
+    """By rising cost, of what was `fitted` on all problems."""
+    policies = fitted.fitted.policies
+    making = _Making(trials, crossed, frontier, most, seed, policies, fitted.ladders)
     made = [
         making.member(winner, price)
         for winner, price in zip(crossed.winners, crossed.prices, strict=True)
     ]
     kept = _rising(made)
     between = [one for pair in pairwise(kept) for one in making.between(*pair)]
-    return _rising([*kept, *between]), chances
+    return _rising([*kept, *between])
 
 
 def _rising(members: Sequence[Member]) -> tuple[Member, ...]:

@@ -6,7 +6,8 @@ source has no run left, or that would break the cap, is not allowed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -22,6 +23,8 @@ from outthink.policy.trials import Trials
 
 STOP = -1
 """The decision to answer now."""
+ROWS = 8000
+"""Rows that are replayed at once, about."""
 
 Allowed = NDArray[np.bool_]
 
@@ -54,6 +57,17 @@ class Rule(Scored, Protocol):
         ...
 
 
+class Rules(Scored, Protocol):
+    """Rules of the same stages and scores, which look at many rows together."""
+
+    @property
+    def rules(self) -> Sequence[Rule]: ...
+
+    def decide(self, tally: Tally, allowed: Allowed, which: Integers) -> Integers:
+        """[E] as `Rule.decide`, each row by the rule of the number `which` [E]."""
+        ...
+
+
 @runtime_checkable
 class Certain(Protocol):
     """What a rule is, that says how likely its answer is to be right."""
@@ -82,11 +96,16 @@ class Played:
 class Replay:
     """Rows of trials in random orders, and what was taken of them so far."""
 
-    def __init__(self, rule: Scored, trials: Trials, problems: Integers, seed: int) -> None:
+    def __init__(
+        self, rule: Scored, trials: Trials, problems: Integers, seed: int, rules: int = 1
+    ) -> None:
+        """`problems` [E] are those of one rule after the other, where there are several `rules`:
+        each has the same orders."""
         self.rule = rule
         self.trials = trials.only(rule.menu)
         self.tally = Tally.empty(problems, trials.right.shape[1], len(trials.sources))
         self._seed = seed
+        self._own = problems.size // rules
         self._orders: dict[int, Integers] = {}
         self._taken = np.zeros((problems.size, len(trials.sources)), np.int64)
         self._units = np.array([stage.units for stage in rule.menu])
@@ -113,10 +132,10 @@ class Replay:
             self._run(int(number), np.flatnonzero(decided == number))
 
     def _order(self, place: int) -> Integers:
-        """[E, U] the units of a source as each row takes them: the same for every rule."""
+        """[E / rules, U] the units of a source as each row takes them: the same for every rule."""
         if place not in self._orders:
             rng = np.random.default_rng([self._seed, place])
-            self._orders[place] = self.trials.sources[place].order(self.tally.size, rng)
+            self._orders[place] = self.trials.sources[place].order(self._own, rng)
         return self._orders[place]
 
     def _run(self, number: int, rows: Integers) -> None:
@@ -124,7 +143,7 @@ class Replay:
         source = self.trials.sources[place]
         first = self._taken[rows, place]
         columns = first[:, None] + np.arange(stage.units)
-        units = np.take_along_axis(self._order(place)[rows], columns, axis=1)
+        units = np.take_along_axis(self._order(place)[rows % self._own], columns, axis=1)
         of = self.tally.problem[rows][:, None]
         scores = source.scores[of, units].reshape(rows.size, -1)
         self.tally.add(
@@ -151,21 +170,62 @@ def play_alike(
     """As `play`, of rules that decide alike and differ in the answer that they give in the end."""
     rule, problems = rules[0], np.tile(np.arange(len(trials.problems)), orders)
     replay = Replay(rule, trials, problems, seed)
-    runs = np.zeros((problems.size, len(rule.menu)))
-    going = np.ones(problems.size, np.bool_)
+    runs = _played(replay, lambda tally, allowed, rows: rule.decide(tally, allowed), most)
+    return tuple(_came_to(one, replay.tally, trials, runs, orders) for one in rules)
+
+
+def play_several(
+    several: Rules, trials: Trials, *, orders: int, most: float = np.inf, seed: int = 0
+) -> tuple[Played, ...]:
+    """As `play`, of each of several rules. A look at thousands of rows takes hardly longer than one
+    at hundreds."""
+    own = len(trials.problems) * orders
+    numbers = np.arange(len(several.rules))
+    parts = np.array_split(numbers, math.ceil(numbers.size * own / ROWS))
+    return tuple(
+        one
+        for part in parts
+        if part.size
+        for one in _play_part(several, part, trials, orders=orders, most=most, seed=seed)
+    )
+
+
+def _play_part(
+    several: Rules, numbers: Integers, trials: Trials, *, orders: int, most: float, seed: int
+) -> Iterator[Played]:
+    own = len(trials.problems) * orders
+    problems = np.tile(np.arange(len(trials.problems)), orders * numbers.size)
+    which = np.repeat(numbers, own)
+    replay = Replay(several, trials, problems, seed, numbers.size)
+    runs = _played(
+        replay, lambda tally, allowed, rows: several.decide(tally, allowed, which[rows]), most
+    )
+    for place, number in enumerate(numbers):
+        rows = np.arange(place * own, (place + 1) * own)
+        tally = replay.tally.take(rows)
+        yield _came_to(several.rules[number], tally, trials, runs[rows], orders)
+
+
+def _played(
+    replay: Replay, decide: Callable[[Tally, Allowed, Integers], Integers], most: float
+) -> Floats:
+    """Play to the end; [E, A] how often each stage was run. `decide` is told the places of the rows
+    that are not at their end."""
+    size = replay.tally.size
+    runs = np.zeros((size, len(replay.trials.menu)))
+    going = np.ones(size, np.bool_)
     while going.any():
         rows = np.flatnonzero(going)
-        decided = np.full(problems.size, STOP)
-        decided[rows] = rule.decide(replay.tally.take(rows), replay.allowed(most)[rows])
+        decided = np.full(size, STOP)
+        decided[rows] = decide(replay.tally.take(rows), replay.allowed(most)[rows], rows)
         going = decided != STOP
         runs[np.flatnonzero(going), decided[going]] += 1
         replay.run(decided)
-    return tuple(_came_to(one, replay, runs, orders) for one in rules)
+    return runs
 
 
-def _came_to(rule: Rule, replay: Replay, runs: Floats, orders: int) -> Played:
-    tally = replay.tally
-    right = replay.trials.is_right(tally.problem, rule.answer(tally))
+def _came_to(rule: Rule, tally: Tally, trials: Trials, runs: Floats, orders: int) -> Played:
+    right = trials.is_right(tally.problem, rule.answer(tally))
     chances = np.full(tally.size, np.nan, np.float32)
     if isinstance(rule, Certain):
         chances = rule.chance(tally)

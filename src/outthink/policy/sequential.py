@@ -107,3 +107,32 @@ class Sequential:
     def answer(self, tally: Tally) -> Integers:
         """[E] the likeliest answer."""
         return self.chances_of.likeliest(tally)[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """Policies that were fitted together, at several prices. `Rules`."""
+
+    rules: tuple[Sequential, ...]
+
+    @property
+    def menu(self) -> tuple[Stage, ...]:
+        return self.rules[0].menu
+
+    def chances(self, stage: Stage, scores: Cells) -> Cells:
+        """As `Sequential.chances`."""
+        return self.rules[0].chances(stage, scores)
+
+    def decide(self, tally: Tally, allowed: Allowed, which: Integers) -> Integers:
+        """[E] as `Sequential.decide`, each row at the price of number `which` [E]."""
+        _, likely = self.rules[0].chances_of.likeliest(tally)
+        look = Look.of(tally, likely)
+        return choice(self.at(look, allowed, which), look.begun)
+
+    def at(self, look: Look, allowed: Allowed, which: Integers) -> Floats:
+        """[E, A] as `Sequential.at`, the same way."""
+        worth = np.empty(allowed.shape)
+        for number in np.unique(which):
+            rows = np.flatnonzero(which == number)
+            worth[rows] = self.rules[number].at(look.take(rows), allowed[rows])
+        return worth

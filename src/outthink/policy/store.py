@@ -50,10 +50,12 @@ def fit_sequential_store(
     name: str = GENERATIONS,
     prices: Mapping[str, Price] | None = None,
     most: float | None = None,
+    jobs: int = 1,
 ) -> SequentialFit:
     """Fit a sequential policy on a store in the currency `name`, and save it where `out` says.
 
     It is held against every fixed strategy; adaptive rules of others are played in the report.
+    `jobs` processes fit it.
 
     Raises `UsageError` as `fit_store`, and where no sequential policy can be fitted.
     """
@@ -69,7 +71,7 @@ def fit_sequential_store(
             )
         money = (name, currency(name, opened.asked.sizes, prices))
         fitted = fit_sequential(
-            opened.study, seed=opened.asked.seed, money=money, most=most, rules=False
+            opened.study, seed=opened.asked.seed, money=money, most=most, rules=False, jobs=jobs
         )
         fitted = replace(fitted, path=out, notes=(*opened.notes, *fitted.notes))
         if out is not None:

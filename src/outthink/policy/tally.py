@@ -106,11 +106,13 @@ class Tally:
         given, chance = answers[answered], chances[answered]
         before = self.votes[rows]
         order = before.sum(axis=1, keepdims=True) + answered.cumsum(axis=1) - 1
-        np.minimum.at(self.first, (places, given), order[answered])
-        np.add.at(self.votes, (places, given), 1)
-        np.add.at(self.weight, (places, given), chance)
-        np.maximum.at(self.best, (places, given), chance)
-        np.add.at(self.evidence, (places, given), log_odds(chance))
+        # Along one axis, as `at` is several times slower along two.
+        cells = places * self.votes.shape[1] + given
+        np.minimum.at(self.first.reshape(-1), cells, order[answered].astype(np.float32))
+        np.add.at(self.votes.reshape(-1), cells, np.float32(1))
+        np.add.at(self.weight.reshape(-1), cells, chance)
+        np.maximum.at(self.best.reshape(-1), cells, chance)
+        np.add.at(self.evidence.reshape(-1), cells, log_odds(chance).astype(np.float32))
         self.recent[rows] = self.votes[rows] - before
         self.votes_by[rows, :, source] += self.recent[rows]
         self.stages[rows] += self.recent[rows] > 0

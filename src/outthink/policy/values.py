@@ -20,8 +20,11 @@ from outthink.policy.sequential import NEVER
 from outthink.policy.tally import Cells
 
 SWEEPS = 12
-"""Times that values are carried one stage back where looks repeat, at each price; at the first one,
-twice as often. The next price goes on from them."""
+"""Times that values are carried one stage back where looks repeat, at most, at each price. The next
+price goes on from them."""
+SETTLED = 2e-3
+"""They are carried back no further where they change by less, on average: where choices are near
+ties they go to and fro for ever."""
 SWEEPS_BEFORE_ROLLOUTS = 5
 """The same where rollouts mend the values afterwards: more gain nothing there."""
 RIDGE = 30.0
@@ -136,7 +139,8 @@ class Regression:
         for (rows, columns, solver, pooled), cost in zip(
             self.later, np.broadcast_to(costs, stages), strict=True
         ):
-            wanted = target[rows] - cost
+            # In single precision, as what it is multiplied with: no product copies that.
+            wanted = (target[rows] - cost).astype(np.float32)
             weights.append(solver @ wanted)
             left = wanted - columns @ weights[-1]
             shrunk = []
@@ -167,11 +171,10 @@ class Half:
     after: Cells
     """[F, n]"""
     room: Cells
-    """[n]"""
+    """[A, n] the most that a stage can be worth after the step, but for its cost; minus infinity
+    where it is not allowed."""
     pools_after: list[Integers]
     """For either key: [n]"""
-    forbidden: Cells
-    """[A, n] minus infinity where a stage is not allowed after the step, else 0."""
     gain: Floats
     stage: Integers
     following: Integers
@@ -184,9 +187,8 @@ class Half:
         keys = steps.after.keys.T
         return cls(
             np.ascontiguousarray(steps.after.columns.T),
-            steps.after.room,
+            np.where(steps.allowed.T, steps.after.room, NEVER).astype(np.float32),
             [places(known, key) for known, key in zip(pools, keys, strict=bool(pools))],
-            np.where(steps.allowed.T, 0, NEVER).astype(np.float32),
             steps.gain,
             steps.stage,
             steps.following(),
@@ -194,11 +196,7 @@ class Half:
             Regression.of(steps, stages, pools),
         )
 
-    def updated(self, own: Values, other: Values, costs: Floats) -> Values:
-        """The next values of this half, from its own and the other half's."""
-        return self.regression.values(self._target(own, other, costs), costs)
-
-    def _target(self, own: Values, other: Values, costs: Floats) -> Floats:
+    def target(self, own: Values, other: Values, costs: Floats) -> Floats:
         """[n] what each step gained, with what going on after it is worth.
 
         The other half chooses. As long as an order goes on with what it chooses, what the order
@@ -220,13 +218,12 @@ class Half:
     def _worth(self, values: Values, costs: Floats) -> Cells:
         """[A, n] of every stage after each step."""
         worth: Cells = values.weights.T @ self.after
-        worth += self.forbidden
         for added, place in zip(values.added, self.pools_after, strict=True):
             if added.shape[1] > 1:
                 worth += np.take(added, place, axis=1)
         # As `sequential.bounded`, a row a stage.
-        for row, cost in zip(worth, costs.astype(np.float32), strict=True):
-            np.minimum(row, self.room - cost, out=row)
+        for row, room, cost in zip(worth, self.room, costs.astype(np.float32), strict=True):
+            np.minimum(row, room - cost, out=row)
         return worth
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from outthink.lab.tokenizer import WRITER, decode
 from outthink.policy.fit import fit_study, lacks
-from outthink.policy.fit_sequential import fit_sequential, lacks_stages
+from outthink.policy.fit_sequential import case, fitted, lacks_stages
 from outthink.policy.promise import promises
 from outthink.policy.results import FitResult, Reported, SequentialFit
 from outthink.policy.store import save
@@ -23,24 +24,32 @@ from outthink.version import VERSION
 
 
 def report_store(
-    store: Path, out: Path, *, command: str, verifier: str | None = None, policy: Path | None = None
+    store: Path,
+    out: Path,
+    *,
+    command: str,
+    verifier: str | None = None,
+    policy: Path | None = None,
+    jobs: int = 1,
 ) -> Reported:
     """Write the page of a store: all that can be told of it, even of an unfinished sweep. `policy`
-    is as in `report_sweep`."""
+    and `jobs` are as in `report_sweep`."""
     make_place(out)
     with reopened(store, verifier=verifier) as opened:
-        return report_sweep(opened, out, command=command, policy=policy)
+        return report_sweep(opened, out, command=command, policy=policy, jobs=jobs)
 
 
 def report_sweep(
-    opened: OpenStudy, out: Path, *, command: str, policy: Path | None = None
+    opened: OpenStudy, out: Path, *, command: str, policy: Path | None = None, jobs: int = 1
 ) -> Reported:
     """Write the page of a sweep, with its policy where one can be fitted; `policy` is where that is
-    saved."""
+    saved. It is fitted in as many processes as `jobs`."""
     why, why_not = lacks(opened.study), lacks_stages(opened.study)
     seed = opened.asked.seed
-    fitting = None if why else fit_study(opened.study, seed=seed)
-    sequential = None if why_not else fit_sequential(opened.study, seed=seed)
+    with ThreadPoolExecutor(1) as beside:  # where there are more cores than one
+        fit = None if why_not else beside.submit(fitted, case(opened.study, seed=seed), jobs=jobs)
+        fitting = None if why else fit_study(opened.study, seed=seed)
+        sequential = None if fit is None else fit.result()
     notes = (
         *opened.notes,
         *(() if sequential else (f"No sequential policy: {why_not}.",)),

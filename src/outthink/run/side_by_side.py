@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -38,51 +39,74 @@ def side_by_side(
     jobs: int,
     heard: Callable[[int, float], None] = lambda number, done: None,
 ) -> list[Value]:
-    """What `do` makes of every task, in order, at most `jobs` of them at a time.
+    """What `do` makes of every task, in order, in `jobs` processes that take one after the other.
 
     `do`, tasks and values are pickled. `heard` is told of a task's number and how much of it is
     done. What one raises is raised here, and the others are ended; where a process ends without a
     word, `RunError`.
     """
     waiting = deque(enumerate(tasks))
-    running: dict[Connection, tuple[int, SpawnProcess]] = {}
+    idle = [_begun(do) for _ in range(min(jobs, len(tasks)))]
+    workers = list(idle)
+    running: dict[Connection, tuple[int, _Worker]] = {}
     values: dict[int, Value] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
+            while waiting and idle:
                 number, task = waiting.popleft()
-                pipe, process = _begun(do, task)
-                running[pipe] = number, process
+                worker = idle.pop()
+                worker.pipe.send(task)
+                running[worker.pipe] = number, worker
             for ready in wait(list(running)):
                 assert isinstance(ready, Connection)
-                number, process = running[ready]
-                kind, value = _received(ready, process)
+                number, worker = running[ready]
+                kind, value = _received(worker)
                 if kind == _DONE:
                     values[number] = value
                     del running[ready]
-                    process.join()
+                    idle.append(worker)
                 elif kind == _FAILED:
                     raise value
                 else:
                     heard(number, value)
     finally:
-        for _, process in running.values():
-            process.terminate()
-            process.join()
+        for worker in workers:
+            worker.process.terminate()
+            worker.process.join()
     return [values[number] for number in range(len(tasks))]
+
+
+def called(calls: Sequence[Callable[[], Value]], jobs: int) -> list[Value]:
+    """What each of the calls returns, in order, at most `jobs` at a time; with one job they are
+    made here. Raises as `side_by_side`."""
+    if jobs == 1:
+        return [call() for call in calls]
+    return side_by_side(_call, calls, jobs=jobs)
+
+
+def _call(call: Callable[[], Value], tell: Tell) -> Value:
+    return call()
 
 
 _DONE, _FAILED, _TOLD = "done", "failed", "told"
 
 
-def _begun(do: Callable[[Task, Tell], Value], task: Task) -> tuple[Connection, SpawnProcess]:
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A process that does one task after the other."""
+
+    pipe: Connection
+    process: SpawnProcess
+
+
+def _begun(do: Callable[[Task, Tell], Value]) -> _Worker:
     context = get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(do, task, theirs), daemon=True)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(do, theirs), daemon=True)
     with _one_core():
         process.start()
     theirs.close()
-    return ours, process
+    return _Worker(ours, process)
 
 
 @contextmanager
@@ -100,28 +124,30 @@ def _one_core() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _received(pipe: Connection, process: SpawnProcess) -> tuple[str, Any]:
+def _received(worker: _Worker) -> tuple[str, Any]:
     try:
-        received: tuple[str, Any] = pipe.recv()
+        received: tuple[str, Any] = worker.pipe.recv()
         return received
-    except EOFError:
-        process.join()
+    except (EOFError, ConnectionResetError):
+        worker.process.join()
         raise RunError(
-            f"a process ended with status {process.exitcode}, and said nothing; where memory is "
-            "short, give fewer --jobs; the same command goes on"
+            f"a process ended with status {worker.process.exitcode}, and said nothing; where "
+            "memory is short, give fewer --jobs; the same command goes on"
         ) from None
 
 
-def _work(do: Callable[[Any, Tell], Any], task: Any, pipe: Connection) -> None:
+def _work(do: Callable[[Any, Tell], Any], pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Two bars on one terminal could not be read: how far it is, is told.
     with open(os.devnull, "w") as nowhere:
         sys.stderr = nowhere
-        try:
-            pipe.send((_DONE, do(task, lambda done: pipe.send((_TOLD, done)))))
-        except Exception as error:
-            pipe.send((_FAILED, _sendable(error)))
+        while True:
+            task = pipe.recv()
+            try:
+                pipe.send((_DONE, do(task, lambda done: pipe.send((_TOLD, done)))))
+            except Exception as error:
+                pipe.send((_FAILED, _sendable(error)))
 
 
 def _end_with_parent() -> None:

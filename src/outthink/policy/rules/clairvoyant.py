@@ -60,7 +60,8 @@ class Clairvoyant:
 
     def decide(self, tally: Tally, allowed: Allowed) -> Integers:
         """The next stage in the order, or stop."""
-        numbers = np.array([*(self.menu.index(stage) for stage in self.order), STOP])
+        menu = self.menu
+        numbers = np.array([*(menu.index(stage) for stage in self.order), STOP])
         stage = numbers[np.minimum(tally.looks, len(self.order))]
         refused = ~allowed[np.arange(tally.size), stage]
         return np.where(self._found(tally).any(axis=1) | refused, STOP, stage)
