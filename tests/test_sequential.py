@@ -21,7 +21,7 @@ from outthink.policy import file
 from outthink.policy.currency import Price, currency, read_prices
 from outthink.policy.family import Dial
 from outthink.policy.fit_sequential import fit_sequential
-from outthink.policy.frontier import Point, best_of, over
+from outthink.policy.frontier import Point, best_of, leads, over
 from outthink.policy.live import Limits, think
 from outthink.policy.menu import Stage
 from outthink.policy.promise import promises
@@ -210,6 +210,21 @@ def test_a_rule_is_held_against_a_mixture_of_the_members_beside_its_cost(fitted)
     gap = over(frontier, worse)
     assert gap is not None and gap.low > 0
     assert over(frontier, replace(dear, mean_cost=interval(dear.cost + 1))) is None
+
+
+def test_the_policy_leads_a_rule_by_what_lies_above_a_mixture_of_the_rule(fitted):
+    frontier = fitted.frontier
+    cheap, dear = frontier.points[0], frontier.points[-1]
+    # A rule that has the policy's own ends mixes them, and leads nowhere at either.
+    known = leads(frontier, (dear, cheap))
+    assert [cost for cost, _ in known] == [point.mean_cost.mean for point in frontier.points]
+    assert known[0][1].mean == known[-1][1].mean == 0
+    for point, (cost, lead) in zip(frontier.points, known, strict=True):
+        share = (cost - cheap.mean_cost.mean) / (dear.mean_cost.mean - cheap.mean_cost.mean)
+        mixed = (1 - share) * cheap.accuracy.mean + share * dear.accuracy.mean
+        assert lead.mean == pytest.approx(point.accuracy.mean - mixed)
+    # What costs more than all of the rule's points is left out.
+    assert [cost for cost, _ in leads(frontier, (cheap,))] == [cheap.mean_cost.mean]
 
 
 def test_the_least_cost_of_one_curve_is_the_factor_of_equal_budgets():

@@ -15,7 +15,7 @@ from typing import Any
 from outthink.paper.evidence import Evidence
 from outthink.policy.as_json import sequential as wire
 from outthink.policy.currency import GENERATIONS, currency
-from outthink.policy.fit_sequential import case, fitted, lacks_stages
+from outthink.policy.fit_sequential import Money, case, compared, fitted, lacks_stages
 from outthink.policy.menu import Stage
 from outthink.policy.read import menu
 from outthink.policy.results import SequentialFit
@@ -30,16 +30,18 @@ def fits(evidence: Evidence) -> dict[str, SequentialFit]:
         return {}
     seed, sizes = evidence.seed, study.asked.sizes
     stages = menu(study)
-    generations = (GENERATIONS, currency(GENERATIONS))
-    cases = {
-        "searches": case(
-            study, seed=seed, money=generations, stages=without(stages, REVISER, LARGER)
-        ),
-        "all": case(study, seed=seed, money=generations, stages=without(stages, LARGER)),
-        "cascade": case(study, seed=seed, money=("flops", currency("flops", sizes)), stages=stages),
+    generations: Money = (GENERATIONS, currency(GENERATIONS))
+    menus: dict[str, tuple[Money, tuple[Stage, ...]]] = {
+        "searches": (generations, without(stages, REVISER, LARGER)),
+        "all": (generations, without(stages, LARGER)),
+        "cascade": (("flops", currency("flops", sizes)), stages),
     }
-    done = called([partial(fitted, one) for one in cases.values()], evidence.jobs)
-    return dict(zip(cases, done, strict=True))
+    cases = [case(study, seed=seed, money=money, stages=stages) for money, stages in menus.values()]
+    done = called([partial(fitted, one) for one in cases], evidence.jobs)
+    return {
+        name: compared(study, one, money[1], fits)
+        for (name, (money, _)), one, fits in zip(menus.items(), cases, done, strict=True)
+    }
 
 
 def without(stages: tuple[Stage, ...], *roles: str) -> tuple[Stage, ...]:

@@ -11,7 +11,7 @@ from outthink.measure.arrays import Floats
 from outthink.measure.equivalence import Equivalence
 from outthink.measure.intervals import Interval
 from outthink.policy.cascade import Cascade, Crossing, Way
-from outthink.policy.frontier import Frontier, Point, over
+from outthink.policy.frontier import Frontier, Point, leads, over
 from outthink.policy.menu import Stage
 from outthink.policy.promise import Kept
 from outthink.policy.results import FitResult, Reported, SequentialFit, Solved, VersusBaseline
@@ -177,6 +177,9 @@ def sequential(fit: SequentialFit) -> dict[str, Any]:
             {
                 "rule": name,
                 "points": [_rule_point(frontier, point) for point in points],
+                "policy_leads": [
+                    {"cost": cost, **_interval(lead)} for cost, lead in leads(frontier, points)
+                ],
             }
             for name, points in frontier.rules
         ],

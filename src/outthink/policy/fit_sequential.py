@@ -7,7 +7,9 @@ of nested cross-validation by problem (`cross`); the policy that is kept is fitt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 
 from outthink.errors import UsageError
 from outthink.measure.arrays import Floats
-from outthink.policy.cross import Contenders, folds, joined
+from outthink.policy.cross import Contenders, CrossFitted, folds, joined
 from outthink.policy.currency import GENERATIONS, Currency, currency
 from outthink.policy.family import Family, Origin
 from outthink.policy.frontier import (
@@ -43,6 +45,8 @@ from outthink.version import VERSION
 
 PLAIN = "best_of_n(answer=max)"
 """Best-of-N that takes the best-scored sample: usually the strongest strategy of samples alone."""
+Money = tuple[str, Currency]
+"""A currency by its name, and what it says of usage."""
 MANY = 200
 """Problems from which on processes of their own are worth the second that they take to begin."""
 MOST = 64.0
@@ -67,13 +71,9 @@ def lacks_stages(study: Study) -> str | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """What a fit is made of. All of it was read: another process can fit it."""
+    """What a fit reads. Another process can fit it."""
 
     trials: Trials
-    fixed: tuple[FixedCurve, ...]
-    """What it is compared with."""
-    baseline: str
-    origin: Origin
     samples: str | None
     """The job on whose samples other adaptive rules are played; `None` for no rules."""
     most: float
@@ -81,11 +81,22 @@ class Case:
     seed: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fits:
+    """What was fitted to a case."""
+
+    whole: Contenders
+    """On all problems."""
+    crossed: CrossFitted
+    rules: tuple[tuple[str, tuple[Point, ...]], ...]
+    """Adaptive rules of others on the same trials, by name."""
+
+
 def fit_sequential(
     study: Study,
     *,
     seed: int,
-    money: tuple[str, Currency] | None = None,
+    money: Money | None = None,
     most: float | None = None,
     stages: Sequence[Stage] | None = None,
     rules: bool = True,
@@ -99,15 +110,17 @@ def fit_sequential(
     the same trials. It is fitted in as many processes as `jobs`, where that is worth it, which
     changes no figure. Raises `UsageError` where no policy can be fitted, and says what would help.
     """
+    money = money or (GENERATIONS, currency(GENERATIONS))
     asked = case(study, seed=seed, money=money, most=most, stages=stages, rules=rules)
-    return fitted(asked, jobs=jobs)
+    with begun(asked, jobs=jobs) as fits:
+        return compared(study, asked, money[1], fits)
 
 
 def case(
     study: Study,
     *,
     seed: int,
-    money: tuple[str, Currency] | None = None,
+    money: Money | None = None,
     most: float | None = None,
     stages: Sequence[Stage] | None = None,
     rules: bool = True,
@@ -123,24 +136,40 @@ def case(
             f"a cap of {cap:g} {money[0]} is below the cheapest stage, at "
             f"{replayed.costs.min():g}; raise it"
         )
-    fixed = (*_fixed(study, replayed.menu, money[1]), *_larger_alone(study, replayed, seed))
     samples = study.plan.pool_job if rules and study.plan.pooled else None
-    origin = _origin(study, replayed.menu, seed)
-    return Case(replayed, fixed, _baseline(study), origin, samples, cap, seed)
+    return Case(replayed, samples, cap, seed)
 
 
-def fitted(case: Case, *, jobs: int = 1) -> SequentialFit:
-    """The policy that is fitted to a case, in as many processes as `jobs`."""
-    replayed, cap, seed = case.trials, case.most, case.seed
-    halves = folds(replayed, most=cap, seed=seed)
+Begun = Future[Fits]
+"""Fits that other processes are at."""
+
+
+@contextmanager
+def begun(case: Case, *, jobs: int) -> Iterator[Begun]:
+    """The fits of a case, while this process does something else."""
+    with ThreadPoolExecutor(1) as beside:
+        yield beside.submit(fitted, case, jobs=jobs)
+
+
+def fitted(case: Case, *, jobs: int = 1) -> Fits:
+    """Everything that is fitted to a case, in as many processes as `jobs`."""
+    halves = folds(case.trials, most=case.most, seed=case.seed)
     calls: list[Callable[[], Any]] = [
-        partial(Contenders.fit, replayed, halves[0].prices, most=cap, seed=seed),
+        partial(Contenders.fit, case.trials, halves[0].prices, most=case.most, seed=case.seed),
         *(fold.played for fold in halves),
         partial(_rules, case),
     ]
-    whole, *played, rules = called(calls, jobs if len(replayed.problems) >= MANY else 1)
-    crossed = joined(played)
-    prices, points = crossed.prices, crossed.points
+    whole, *played, rules = called(calls, jobs if len(case.trials.problems) >= MANY else 1)
+    return Fits(whole, joined(played), rules)
+
+
+def compared(study: Study, case: Case, cost: Currency, fits: Fits | Begun) -> SequentialFit:
+    """The policy of these fits beside every fixed strategy of the study. Those that have begun are
+    waited for once the fixed strategies are read."""
+    replayed, seed = case.trials, case.seed
+    fixed = (*_fixed(study, replayed.menu, cost), *_larger_alone(study, replayed, seed))
+    done = fits if isinstance(fits, Fits) else fits.result()
+    prices, points = done.crossed.prices, done.crossed.points
     kept = best_of(prices, points)
     frontier = Frontier(
         replayed.currency,
@@ -149,20 +178,19 @@ def fitted(case: Case, *, jobs: int = 1) -> SequentialFit:
         tuple(points[number] for number in kept),
         tuple(prices[number] for number in kept),
         points,
-        case.fixed,
-        case.baseline,
-        rules,
+        fixed,
+        _baseline(study),
+        done.rules,
     )
-    members = members_of(replayed, whole, crossed, frontier, most=cap, seed=seed)
     family = Family(
         replayed.menu,
         tuple(map(float, replayed.costs)),
         tuple(replayed.sources[place].units for place in replayed.source_of),
         replayed.currency,
-        cap,
-        whole.fitted.policies[0].chances_of,
-        members,
-        case.origin,
+        case.most,
+        done.whole.fitted.policies[0].chances_of,
+        members_of(replayed, done.whole, done.crossed, frontier, most=case.most, seed=seed),
+        _origin(study, replayed.menu, seed),
     )
     return SequentialFit(family, frontier, savings(frontier, seed=seed), replayed)
 

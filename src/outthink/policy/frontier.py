@@ -159,15 +159,36 @@ def over(frontier: Frontier, rule: Point, *, seed: int = 0) -> Interval | None:
     """How much more accurate the policy is than a rule at the same mean cost, paired by problem: a
     mixture of the two members on either side of that cost. `None` where it is beyond all members'.
     """
-    cost = rule.mean_cost.mean
-    means = [point.mean_cost.mean for point in frontier.points]
+    ours = _mixed(frontier.points, rule.mean_cost.mean)
+    return None if ours is None else paired(ours, rule.right, seed=seed)
+
+
+def leads(
+    frontier: Frontier, rule: Sequence[Point], *, seed: int = 0
+) -> tuple[tuple[float, Interval], ...]:
+    """How much more accurate each point of the policy is than a rule at the same mean cost, paired
+    by problem, with that cost: the rule is a mixture of the points on either side, as a problem may
+    be given to either by lot. Points beyond all of the rule's are left out."""
+    known = []
+    for point in frontier.points:
+        theirs = _mixed(rule, point.mean_cost.mean)
+        if theirs is not None:
+            known.append((point.mean_cost.mean, paired(point.right, theirs, seed=seed)))
+    return tuple(known)
+
+
+def _mixed(points: Sequence[Point], cost: float) -> Floats | None:
+    """[P] accuracy of a mixture of the two points on either side of a mean cost; `None` beyond all
+    of them."""
+    rising = sorted(points, key=lambda point: point.mean_cost.mean)
+    means = [point.mean_cost.mean for point in rising]
     if not means[0] <= cost <= means[-1]:
         return None
     above = next(number for number, mean in enumerate(means) if mean >= cost)
     below = max(above - 1, 0)
     share = (cost - means[below]) / (means[above] - means[below]) if above > below else 1.0
-    mixed = (1 - share) * frontier.points[below].right + share * frontier.points[above].right
-    return paired(mixed, rule.right, seed=seed)
+    mixed: Floats = (1 - share) * rising[below].right + share * rising[above].right
+    return mixed
 
 
 def _curves(fixed: Sequence[FixedCurve]) -> list[tuple[Floats, tuple[float, ...]]]:

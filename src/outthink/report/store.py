@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from outthink.lab.tokenizer import WRITER, decode
+from outthink.policy.currency import GENERATIONS, currency
 from outthink.policy.fit import fit_study, lacks
-from outthink.policy.fit_sequential import case, fitted, lacks_stages
+from outthink.policy.fit_sequential import begun, case, compared, lacks_stages
 from outthink.policy.promise import promises
 from outthink.policy.results import FitResult, Reported, SequentialFit
 from outthink.policy.store import save
@@ -45,11 +45,7 @@ def report_sweep(
     """Write the page of a sweep, with its policy where one can be fitted; `policy` is where that is
     saved. It is fitted in as many processes as `jobs`."""
     why, why_not = lacks(opened.study), lacks_stages(opened.study)
-    seed = opened.asked.seed
-    with ThreadPoolExecutor(1) as beside:  # where there are more cores than one
-        fit = None if why_not else beside.submit(fitted, case(opened.study, seed=seed), jobs=jobs)
-        fitting = None if why else fit_study(opened.study, seed=seed)
-        sequential = None if fit is None else fit.result()
+    fitting, sequential = _fitted(opened, why, why_not, jobs)
     notes = (
         *opened.notes,
         *(() if sequential else (f"No sequential policy: {why_not}.",)),
@@ -69,13 +65,26 @@ def report_sweep(
     return Reported(out, shown, fitting, sequential, notes, held.kept)
 
 
+def _fitted(
+    opened: OpenStudy, why: str | None, why_not: str | None, jobs: int
+) -> tuple[FitResult | None, SequentialFit | None]:
+    """The table and the sequential policy, each unless something says why not."""
+    study, seed = opened.study, opened.asked.seed
+    if why_not:
+        return None if why else fit_study(study, seed=seed), None
+    asked = case(study, seed=seed)
+    with begun(asked, jobs=jobs) as fits:
+        table = None if why else fit_study(study, seed=seed)
+        return table, compared(study, asked, currency(GENERATIONS), fits)
+
+
 def _page(
     opened: OpenStudy,
     fitting: FitResult | None,
     sequential: SequentialFit | None,
     command: str,
     notes: Sequence[str],
-    compared: Sequence[VerifierQuality],
+    qualities: Sequence[VerifierQuality],
 ) -> Report:
     asked = opened.asked
     verifiers = (asked.verifier,) if asked.verifier else ()
@@ -94,6 +103,6 @@ def _page(
         text=decode if asked.proposer.startswith(WRITER) else None,
         title="How should this model think?",
         notes=notes,
-        verifiers=compared,
+        verifiers=qualities,
         policy=sequential,
     )

@@ -25,7 +25,7 @@ LEADS = (0.75, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
 WINDOWS = (1, 2, 3, 4, 5, 6, 8, 10)
 """Samples in a window of early-stopping self-consistency."""
 
-SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+SCORES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 """Best scores at which sampling stops."""
 
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
