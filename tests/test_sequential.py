@@ -213,18 +213,15 @@ def test_a_rule_is_held_against_a_mixture_of_the_members_beside_its_cost(fitted)
 
 
 def test_the_policy_leads_a_rule_by_what_lies_above_a_mixture_of_the_rule(fitted):
-    frontier = fitted.frontier
-    cheap, dear = frontier.points[0], frontier.points[-1]
-    # A rule that has the policy's own ends mixes them, and leads nowhere at either.
-    known = leads(frontier, (dear, cheap))
-    assert [cost for cost, _ in known] == [point.mean_cost.mean for point in frontier.points]
-    assert known[0][1].mean == known[-1][1].mean == 0
-    for point, (cost, lead) in zip(frontier.points, known, strict=True):
-        share = (cost - cheap.mean_cost.mean) / (dear.mean_cost.mean - cheap.mean_cost.mean)
-        mixed = (1 - share) * cheap.accuracy.mean + share * dear.accuracy.mean
-        assert lead.mean == pytest.approx(point.accuracy.mean - mixed)
-    # What costs more than all of the rule's points is left out.
-    assert [cost for cost, _ in leads(frontier, (cheap,))] == [cheap.mean_cost.mean]
+    def point(right, cost):
+        some = fitted.frontier.points[0]
+        return replace(some, right=np.full(some.right.size, right), mean_cost=interval([cost]))
+
+    rule = (point(0.2, 1.0), point(0.6, 3.0))
+    ours = (point(0.3, 1.0), point(0.7, 1.5), point(0.8, 4.0))
+    frontier = replace(fitted.frontier, points=ours)
+    known = [(cost, pytest.approx(lead.mean)) for cost, lead in leads(frontier, rule[::-1])]
+    assert known == [(1.0, 0.1), (1.5, 0.4)]
 
 
 def test_the_least_cost_of_one_curve_is_the_factor_of_equal_budgets():
