@@ -2,9 +2,11 @@
 renamed or removed, inside a statement of SQLite, or when a request is sent or answered.
 
 As a script it takes a command a line, as JSON, runs each in a process of its own, and says how it
-ended (negative for a signal) and what it passed by.
+ended (negative for a signal) and what it passed by. Modules that it is given by name are loaded
+once.
 """
 
+import importlib
 import itertools
 import json
 import os
@@ -110,6 +112,8 @@ def main():
     import outthink.study.merge
     import outthink.study.sweep  # noqa: F401
 
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
     for line in sys.stdin:
         asked = json.loads(line)
         if "room" in asked:  # a file could not take what is said

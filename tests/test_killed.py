@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -27,7 +27,7 @@ from killed import KINDS
 from outthink.run.store import Store
 
 KILLS = int(os.environ.get("OUTTHINK_KILLS", "24"))
-COMMANDS = ("sweep", "merge", "import", "serve", "export", "key")
+COMMANDS = ("sweep", "train", "merge", "import", "serve", "export", "key")
 EACH = -(-KILLS // len(COMMANDS))
 IN_FLIGHT, ROWS = 4, 16
 """Requests at one time, and rows of one."""
@@ -37,9 +37,16 @@ SECONDS = 60.0
 @pytest.fixture(scope="module")
 def process():
     """Runs commands in processes of their own: `start` and, once it is to end, `end`."""
+    with processes() as process:
+        yield process
+
+
+@contextmanager
+def processes(*modules):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment["OMP_NUM_THREADS"] = "1"  # a process with threads is not forked
     with subprocess.Popen(
-        [sys.executable, Path(killed.__file__)],
+        [sys.executable, Path(killed.__file__), *modules],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -74,7 +81,7 @@ class Process:
 
 
 def check_stores(folder):
-    for path in folder.glob("*.store*"):
+    for path in folder.rglob("*.store*"):
         if path.suffix in (".store", ".partial", ".part") and path.stat().st_size:
             with closing(sqlite3.connect(path)) as database:
                 assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)], path
@@ -174,8 +181,8 @@ def sweep_words(url, problems):
 class Bill:
     """What a server answered, and what of it is kept."""
 
-    def __init__(self, server):
-        self.server, self.wire, self.before = server, 0, 0
+    def __init__(self, server, store="a.store"):
+        self.server, self.store, self.wire, self.before = server, store, 0, 0
 
     def begin(self, folder):
         self.server.answered.clear()
@@ -183,7 +190,7 @@ class Bill:
 
     def after(self, folder, died):
         answered = sum(n for row, n in self.server.answered.items() if is_of_a_problem(row[0]))
-        held = rows(folder / "a.store")
+        held = rows(folder / self.store)
         lost = answered - self.wire - held
         assert lost >= 0, "a row was kept that nobody answered"
         assert lost <= IN_FLIGHT * ROWS * died, "rows were answered and lost"
@@ -214,6 +221,36 @@ def test_a_sweep_goes_on_where_one_died_as_it_made_its_store(process, tmp_path, 
         database.execute("PRAGMA journal_mode = WAL")
     assert (tmp_path / "a.store").stat().st_size
     assert process.run(tmp_path, sweep_words(server.url, problems)) == 0, said(tmp_path)
+
+
+# Training, whose samples are paid for -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    """A tiny model of transformers."""
+    pytest.importorskip("peft", reason="needs transformers and peft (outthink[transformers])")
+    from hf_fixtures import causal, saved
+
+    model = causal(max_position_embeddings=2000)
+    return f"hf:{saved(tmp_path_factory.mktemp('writer'), model)}"
+
+
+def test_a_killed_training_pays_for_no_sample_twice_and_trains_the_same_model(
+    tmp_path, writer, server
+):
+    path = tmp_path / "p.jsonl"
+    lines = [json.dumps({"question": f"What is {n}?", "answer": "right"}) for n in range(10)]
+    path.write_text("\n".join(lines) + "\n")
+    words = ["train", "orm", str(path), "--model", writer, "--sampler", server.url, "-o", "out"]
+    words += ["--samples", "3", "--epochs", "1", "--lora", "0"]
+    bill = Bill(server, "out/samples.store")
+    with processes("outthink.train.pipeline", "transformers", "peft") as process:
+        for folder in killed_through(process, tmp_path, bill.begin, words, bill.after):
+            for name in ("model.safetensors", "README.md"):
+                trained, alone = (one / "out" / name for one in (folder, tmp_path / "whole"))
+                assert trained.read_bytes() == alone.read_bytes(), name
+            assert not (folder / "out" / "training.checkpoint").exists()
 
 
 # Files that are made of stores -------------------------------------------------------------------

@@ -28,6 +28,7 @@ from outthink.run.runner import Runner, run_jobs
 from outthink.run.store import Node, Store
 from outthink.run.team import Team
 from outthink.search import strategy
+from outthink.study.parts import drawn_in_parts
 from outthink.study.read import Study
 from outthink.study.results import accuracies
 from outthink.study.sweep import Sweep, swept
@@ -47,11 +48,15 @@ MIDDLE = (3, 4)
 """Bins in which beam search is expected to win (Snell et al. 2024, section 5.3)."""
 
 
-def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
+MANY = 200
+"""Problems from which on processes of their own are worth the seconds that they take to begin."""
+
+
+def strategies(asked: Sweep, *, store: Path | None, jobs: int = 1) -> dict[str, Any]:
     """Every strategy at every budget on fresh test problems, with paired comparisons.
 
-    Bins are by oracle difficulty from samples that the accuracies do not use. Without `store`,
-    nothing is kept.
+    Bins are by oracle difficulty from samples that the accuracies do not use. `jobs` processes
+    draw, which changes no figure. Without `store`, nothing is kept.
     """
     count = len(source.read(asked.problems))
     if asked.plan.oracle_samples and count < BINS:
@@ -59,21 +64,21 @@ def strategies(asked: Sweep, *, store: Path | None) -> dict[str, Any]:
             f"{count} problems for {BINS} bins; give at least {BINS} problems, "
             "or --oracle-samples 0"
         )
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        swept(asked, store or Path(scratch) / "bench.store") as result,
-    ):
-        study = result.study
-        numbers = bins(study.oracle.values)[0] if asked.plan.oracle_samples else None
-        return {
-            "problems": result.problems,
-            "seed": asked.seed,
-            "proposer": result.asked.proposer,
-            "verifier": result.asked.verifier,
-            **as_json.accuracies(len(study.problems), accuracies(study, numbers)),
-            "pairs": list(_pairs(study, numbers)),
-            "against": list(_against(study, numbers)),
-        }
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = store or Path(scratch) / "bench.store"
+        drawn_in_parts([asked], kept, jobs=jobs if count >= MANY else 1)
+        with swept(asked, kept) as result:
+            study = result.study
+            numbers = bins(study.oracle.values)[0] if asked.plan.oracle_samples else None
+            return {
+                "problems": result.problems,
+                "seed": asked.seed,
+                "proposer": result.asked.proposer,
+                "verifier": result.asked.verifier,
+                **as_json.accuracies(len(study.problems), accuracies(study, numbers)),
+                "pairs": list(_pairs(study, numbers)),
+                "against": list(_against(study, numbers)),
+            }
 
 
 def _pairs(study: Study, numbers: np.ndarray[Any, Any] | None) -> Iterator[dict[str, Any]]:

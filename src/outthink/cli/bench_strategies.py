@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 @options.weights
 @named.plan(pool=64, oracle=64, difficulty=0)
 @options.seed
+@options.jobs
 def strategies(
     problems: int,
     store: Path | None,
     weights: Path | None,
     planned: Planned,
     seed: int,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     """Compares the strategies on fresh test problems of the lab, with paired intervals."""
     from outthink.bench.engine import strategies
+    from outthink.models.cores import cores
     from outthink.study.models import Models
     from outthink.study.sweep import Sweep
 
@@ -41,7 +44,7 @@ def strategies(
     with stopping(
         GOES_ON if store else "stopped; with --store, the same command would go on from here"
     ):
-        outcome = strategies(asked, store=store)
+        outcome = strategies(asked, store=store, jobs=jobs or cores())
     return print_json(outcome) if as_json else _print(outcome)
 
 

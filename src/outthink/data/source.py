@@ -82,7 +82,16 @@ def read(spec: str) -> Problems:
 def part_of(problems: Problems, part: int, parts: int) -> Problems:
     """One of so many parts of nearly equal size, counted from 1, in order; none of them is empty
     where there are as many problems."""
-    first, end = (len(problems) * number // parts for number in (part - 1, part))
+    return between(problems, *places_of(len(problems), part, parts))
+
+
+def places_of(count: int, part: int, parts: int) -> tuple[int, int]:
+    """Where such a part of so many begins, and where the next one does."""
+    return count * (part - 1) // parts, count * part // parts
+
+
+def between(problems: Problems, first: int, end: int | None) -> Problems:
+    """Those from one place up to another."""
     return replace(problems, problems=problems[first:end])
 
 

@@ -18,9 +18,9 @@ from outthink.data import task
 from outthink.measure.arrays import Floats, Integers
 from outthink.measure.difficulty import Difficulty, bins
 from outthink.models.shape import ModelShape
-from outthink.paper.parts import drawn_in_parts
 from outthink.run.store import Store
 from outthink.study.models import Models
+from outthink.study.parts import drawn_in_parts
 from outthink.study.plan import REVISIONS, STRATEGIES, UNSCORED, Plan
 from outthink.study.read import Study
 from outthink.study.sweep import Sweep, make_place, swept
@@ -181,11 +181,10 @@ def gathered(
     scale: Scale, *, seed: int, weights: Path | None, folder: Path, jobs: int = 1
 ) -> Iterator[Evidence]:
     """Run whatever is missing in `folder`, then hold its store open to be read. `jobs` processes
-    draw what all problems need."""
+    draw."""
     runs = _runs(scale, seed, weights)
     make_place(folder / STORE)
-    whole = [run for name, run in runs.items() if name in _WHOLE]
-    drawn_in_parts(whole, folder / STORE, jobs=jobs)
+    drawn_in_parts(list(runs.values()), folder / STORE, jobs=jobs)
     with Store.open(folder / STORE, write=True) as store:
 
         def study(name: str) -> Study:
@@ -214,8 +213,6 @@ def gathered(
 
 
 _MAIN = "main"
-_WHOLE = (_MAIN, "orm", "large", "deep", "stages")
-"""Runs of all problems; the others are small."""
 _SHOWN, _TRAINED = "S, shown its answers", "trained to revise"
 
 

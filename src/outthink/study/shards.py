@@ -227,10 +227,11 @@ class _Run:
     def _task(self, number: int, count: int) -> Task:
         name = f"{number:0{len(str(count))}}-of-{count}.store"
         place = (self._folder / name).resolve()
-        return Task(number, replace(self._sweep, part=(number, count)), place)
+        places = source.places_of(len(self._problems), number, count)
+        return Task(number, replace(self._sweep, places=places), place)
 
     def _part(self, task: Task) -> source.Problems:
-        return source.part_of(self._problems, *task.sweep.part)
+        return source.between(self._problems, *task.sweep.places)
 
     def _is_finished(self, task: Task) -> bool:
         return _is_there(task.sweep, self._part(task), task.store)

@@ -40,12 +40,13 @@ class Sweep:
     plan: Plan
     models: Models = Models()  # noqa: RUF009 - frozen
     seed: int = 0
-    part: tuple[int, int] = (1, 1)
-    """Which part of the problems, and of how many parts."""
+    places: tuple[int, int | None] = (0, None)
+    """The place of the first of its problems, and of the one after the last, where it is not all of
+    them."""
 
     def read(self) -> source.Problems:
         """Its problems. Raises as `outthink.data.source.read`."""
-        return source.part_of(source.read(self.problems), *self.part)
+        return source.between(source.read(self.problems), *self.places)
 
 
 @dataclass(frozen=True, slots=True)
