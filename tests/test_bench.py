@@ -18,7 +18,7 @@ from outthink.study.every import every
 from outthink.study.models import Models
 from outthink.study.plan import Plan
 from outthink.study.sweep import Sweep
-from outthink.types import Budget
+from outthink.types import PROPOSER, REVISER, REVISION_VERIFIER, VERIFIER, Budget
 
 PLAN = Plan(
     ("majority", "best_of_n(answer=max)", "best_of_n", "beam"),
@@ -75,6 +75,10 @@ def test_all_strategies_are_those_that_the_models_can_run():
     left_out = set(SEARCHES) - {name.partition("(")[0] for name in lab}
     assert left_out == in_words | {"budget_forcing"}
     assert "knockout(by=verifier)" in lab and "knockout" in text
+    # Every role that writes has a model: nothing is refused once it runs.
+    for name in lab:
+        assert strategy(name).about.roles <= {PROPOSER, VERIFIER, REVISER, REVISION_VERIFIER}, name
+    assert not [name for name in lab if name.startswith("best_of_n(by=")]
     assert "beam" not in every(Models(verifier="none"))
     Plan(lab), Plan(text)
 

@@ -90,3 +90,9 @@ def test_a_mistake_is_the_callers():
 def test_a_budget_is_at_least_one_generation():
     with pytest.raises(UsageError, match="budget 0 is below 1"):
         Budget(0)
+
+
+@pytest.mark.parametrize("name", ["best_of_n", "greedy", "genselect", "gensynthesis", "usc"])
+def test_who_scores_is_not_asked_to_write(name):
+    with pytest.raises(UsageError, match="by=verifier: who scores does not write"):
+        _ = strategy(f"{name}(by=verifier)").about

@@ -5,7 +5,7 @@ Cobbe et al. 2021, https://arxiv.org/abs/2110.14168; weighted as in Snell et al.
 
 from __future__ import annotations
 
-from outthink.search.describe import describe
+from outthink.search.describe import describe, writes
 from outthink.search.select import AnswerAggregation, Selection, StepAggregation
 from outthink.types import (
     END,
@@ -29,7 +29,7 @@ def _reading(step: StepAggregation, answer: AnswerAggregation, by: str) -> Readi
 @describe(
     label="best of N",
     source="Snell et al. 2024, section 5.1",
-    roles=lambda by, **_: {by, VERIFIER},
+    roles=lambda by, **_: {writes(by), VERIFIER},
     reading=_reading,
 )
 def best_of_n(

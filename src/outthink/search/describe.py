@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-from outthink.types import About, Reading
+from outthink.errors import UsageError
+from outthink.types import REVISION_VERIFIER, VERIFIER, About, Reading
 
 _Search = TypeVar("_Search", bound=Callable[..., Any])
 
@@ -52,6 +53,13 @@ def describe(
         return search
 
     return described
+
+
+def writes(by: str) -> str:
+    """A role that writes. Raises `UsageError` for one that scores."""
+    if by in (VERIFIER, REVISION_VERIFIER):
+        raise UsageError(f"by={by}: who scores does not write; name a role that writes, as larger")
+    return by
 
 
 def about(search: Callable[..., Any], options: Mapping[str, Any]) -> About:

@@ -7,7 +7,7 @@ right where all that it reads are wrong.
 from __future__ import annotations
 
 from outthink.errors import UsageError
-from outthink.search.describe import describe
+from outthink.search.describe import describe, writes
 from outthink.search.select import MAJORITY
 from outthink.search.words import written
 from outthink.types import END, PROPOSER, Budget, Choice, Problem, Propose, Search, Solution
@@ -25,7 +25,7 @@ problem anew."""
 @describe(
     label="GenSynthesis",
     source="NeMo-Skills",
-    roles=lambda group, by: {PROPOSER, by},
+    roles=lambda group, by: {PROPOSER, writes(by)},
     words=lambda group, by: {by},
 )
 def gensynthesis(problem: Problem, budget: Budget, *, group: int = 4, by: str = PROPOSER) -> Search:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outthink.search.describe import describe
+from outthink.search.describe import describe, writes
 from outthink.search.select import MAJORITY, WEIGHTED_LAST
 from outthink.types import (
     END,
@@ -19,7 +19,7 @@ from outthink.types import (
 
 @describe(
     label="one greedy answer",
-    roles=lambda by, scored: {by, VERIFIER} if scored else {by},
+    roles=lambda by, scored: {writes(by), VERIFIER} if scored else {writes(by)},
 )
 def greedy(problem: Problem, budget: Budget, *, by: str = PROPOSER, scored: bool = False) -> Search:
     """Spends one generation of any budget: a second one would be the same. `by` is the role that

@@ -6,7 +6,7 @@ proofs, programs.
 
 from __future__ import annotations
 
-from outthink.search.describe import describe
+from outthink.search.describe import describe, writes
 from outthink.search.pick import picked
 from outthink.types import END, JUDGE, PROPOSER, Budget, Problem, Propose, Search, Solution
 
@@ -24,7 +24,7 @@ Then name the one that is most consistent with the majority."""
 @describe(
     label="universal self-consistency",
     source="Chen et al. 2023, arXiv 2311.17311",
-    roles=lambda group, by: {PROPOSER, by},
+    roles=lambda group, by: {PROPOSER, writes(by)},
     words=lambda group, by: {by},
 )
 def usc(problem: Problem, budget: Budget, *, group: int = 8, by: str = JUDGE) -> Search:

@@ -20,7 +20,7 @@ def every(models: Models) -> tuple[str, ...]:
     able = [name for name in STRATEGIES if _can(models, name)]
     for name in SEARCHES:
         ways = (name, f"{name}(by={VERIFIER})")
-        able += [way for way in ways if way not in able and _can(models, way)][:1]
+        able += [way for way in ways if _can(models, way)][:1]
     return tuple(dict.fromkeys(able))
 
 
