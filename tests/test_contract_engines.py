@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import pytest
 from contract import BUDGETS, SPENDS, check_result, problems, solve
 from test_openai import playing
+from test_thinking import goes_on
 
 from outthink.data import task
 from outthink.errors import UsageError
@@ -72,9 +73,9 @@ def test_contract_on_the_lab(name, n, lab):
 
 @pytest.mark.parametrize(("name", "n"), SAMPLE)
 def test_contract_on_a_served_model(name, n):
-    if name.startswith("budget_forcing"):
-        pytest.skip("the pretended server has no thoughts; test_forcing has one that does")
-    with playing("vllm", context=1_000_000) as (_, proposer):
+    # What is forced is a model's thoughts, and this one has some.
+    thinks = {"writes": goes_on} if name.startswith("budget_forcing") else {}
+    with playing("vllm", context=1_000_000, **thinks) as (_, proposer):
         first, again = (
             solve(name, n, proposer, ScriptedVerifier(), of=problems(2)) for _ in range(2)
         )
