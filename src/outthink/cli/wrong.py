@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 import click
 
 from outthink.errors import UsageError
@@ -18,9 +21,11 @@ def as_asked(error: click.ClickException) -> UsageError:
 def _said(error: click.ClickException) -> str:
     match error:
         case click.exceptions.NoSuchCommand():
-            return f"no command {error.command_name!r}{_nearest(error.possibilities)}"
+            return f"no command {error.command_name!r}{_nearest(error.command_name, error.possibilities)}"
         case click.NoSuchOption():
-            return f"no option {error.option_name}{_nearest(error.possibilities)}"
+            return (
+                f"no option {error.option_name}{_nearest(error.option_name, error.possibilities)}"
+            )
         case click.MissingParameter():
             return f"{_name(error)} is missing"
         case click.BadParameter():
@@ -29,8 +34,11 @@ def _said(error: click.ClickException) -> str:
     return said[:1].lower() + said[1:] if said[1:2].islower() else said
 
 
-def _nearest(names: list[str] | None) -> str:
-    return f"; did you mean {' or '.join(names)}?" if names else ""
+def _nearest(typed: str, names: Sequence[str] | None) -> str:
+    """The names that are like what was typed. Dashes, which all options have, do not count."""
+    bare = {name.lstrip("-"): name for name in names or ()}
+    near = [bare[name] for name in get_close_matches(typed.lstrip("-"), bare)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _name(error: click.BadParameter) -> str:
