@@ -21,7 +21,8 @@ def as_asked(error: click.ClickException) -> UsageError:
 def _said(error: click.ClickException) -> str:
     match error:
         case click.exceptions.NoSuchCommand():
-            return f"no command {error.command_name!r}{_nearest(error.command_name, error.possibilities)}"
+            near = _nearest(error.command_name, error.possibilities)
+            return f"no command {error.command_name!r}{near}"
         case click.NoSuchOption():
             return (
                 f"no option {error.option_name}{_nearest(error.option_name, error.possibilities)}"
