@@ -60,8 +60,8 @@ ROLLS = 2
 rollouts would only add their noise."""
 REPEATED = 2
 """So many times more steps are replayed where looks repeat: what is off there is noise."""
-FOLLOWED = 2
-"""The first policies, which are there to be followed, are fitted at one price in so many."""
+FOLLOWED = 8
+"""Prices, about, that the first policies are fitted at: they are only there to be followed."""
 ANSWERS = 100_000
 """Answers that the probabilities are fitted on, of random and of fitted policies each."""
 
@@ -110,7 +110,9 @@ def fit_halves(
     unknown = Setting(trials, unknown.chances_of, most, rng, repeats)
     seen = answers(unknown, (), steps // 4)
     chances = Chances(curves, _weights(_some([seen], rng)))
-    begun = _Fit(Setting(trials, chances, most, rng, repeats), falling[::FOLLOWED])
+    begun = _Fit(
+        Setting(trials, chances, most, rng, repeats), falling[:: max(1, len(falling) // FOLLOWED)]
+    )
     followed = begun.policies(begun.iterated(random_steps(begun.setting, (), steps // 4)))
     more = answers(begun.setting, followed, steps // 4)
     some = _some([seen, more], rng)
