@@ -1,6 +1,7 @@
 """Models of transformers in process: what they draw, what they keep, and what they count."""
 
 import gc
+import threading
 
 import pytest
 
@@ -192,6 +193,9 @@ def test_hf_keeps_no_more_than_it_may_and_draws_the_same():
             outcomes.append(sorted((r.outcome.problem_id, r.choice.candidates) for r in found))
         assert outcomes[0] == outcomes[1]
     gc.collect()  # tasks and what they waited for refer to one another
+    for thread in threading.enumerate():  # a thread holds its last rows until it goes on
+        if thread.name.startswith("outthink-engine"):
+            thread.join(timeout=10)
     assert free._reader.kept_bytes == 0  # everything is let go of with the solutions
 
 
