@@ -46,18 +46,17 @@ def mcts(
     n = budget.generations
     tree = Tree(problem, n, width=resolve_width(width, n), depth=rounds, by=step)
     top = yield from tree.begin()
-    while (leaf := _leaf(tree, top, c)) is not None:
-        drawn = yield from tree.grow(leaf)
-        above: Node | None = leaf
-        while above is not None:
-            above.visits += len(drawn)
-            above.total += sum(node.value for node in drawn)
-            above = above.parent
+    while path := _path(tree, top, c):
+        drawn = yield from tree.grow(path[-1])
+        for node in path:
+            node.visits += len(drawn)
+            node.total += sum(new.value for new in drawn)
     return (yield from tree.choose(Selection(step, answer)))
 
 
-def _leaf(tree: Tree, siblings: Sequence[Node], c: float) -> Node | None:
-    """The leaf that grows next: by PUCT from the top, back up where a subtree has no room left."""
+def _path(tree: Tree, siblings: Sequence[Node], c: float) -> list[Node]:
+    """From the top to the leaf that grows next: by PUCT, back up where a subtree has no room left.
+    Empty where no leaf has."""
     visits = sum(node.visits for node in siblings)
     scale = c * math.sqrt(visits) / len(siblings) if siblings else 0.0
 
@@ -65,7 +64,9 @@ def _leaf(tree: Tree, siblings: Sequence[Node], c: float) -> Node | None:
         return node.total / node.visits + scale / (1 + node.visits)
 
     for node in sorted(siblings, key=puct, reverse=True):
-        leaf = _leaf(tree, node.children, c) if node.children else node
-        if leaf is not None and (node.children or tree.room(leaf)):
-            return leaf
-    return None
+        if not node.children:
+            if tree.room(node):
+                return [node]
+        elif below := _path(tree, node.children, c):
+            return [node, *below]
+    return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from outthink.search.beam import finish
@@ -25,7 +25,6 @@ class Node:
     value: float
     """Of its newest step, in [0, 1]; 0 where the verifier said nothing."""
     depth: int
-    parent: Node | None
     children: list[Node] = field(default_factory=list)
     visits: int = 1
     """Nodes of its subtree, itself among them."""
@@ -79,8 +78,17 @@ class Tree:
         made = []
         for solution, score in zip(drawn, scores, strict=True):
             value = reduce_steps(score, self._by) or 0.0
-            made.append(Node(solution, score, value, depth, parent, total=value))
+            made.append(Node(solution, score, value, depth, total=value))
+        self.nodes += made
         if parent is not None:
             parent.children += made
-        self.nodes += made
+            self._forget(parent)
         return made
+
+    def _forget(self, grown: Node) -> None:
+        """Let go of what engines have kept of prefixes that will not grow again: of this one, and
+        of its depth once there is no room below it. Most of a tree's memory is that."""
+        full = self._rows[grown.depth + 1] >= self._n
+        for node in self.nodes if full else [grown]:
+            if node.depth == grown.depth and node.solution.state is not None:
+                node.solution = replace(node.solution, state=None)
