@@ -1,7 +1,9 @@
 """Searches beside the paper's do what theirs say: slow references, limits, worlds by hand."""
 
+import gc
 import math
 import random
+import weakref
 from collections import Counter
 from dataclasses import replace
 
@@ -26,7 +28,7 @@ from outthink.models.scripted import ScriptedProposer, ScriptedVerifier
 from outthink.search import strategy
 from outthink.search.particles import Resampling, resampled
 from outthink.search.rebase import shares
-from outthink.types import Problem, Propose
+from outthink.types import Budget, Problem, Propose, Scores, State
 
 seeds = st.integers(0, 10**6)
 rewards = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -304,6 +306,50 @@ def test_mcts_equals_the_slow_reference(seed, n, m, c):
     assert sorted(candidates(result)) == sorted(
         text for i, (text, _) in enumerate(nodes) if not children(i)
     )
+
+
+@pytest.mark.parametrize("name", ("best_first", "mcts"))
+def test_a_tree_keeps_what_engines_hold_for_prefixes_that_may_grow_alone(name):
+    n, living = 16, weakref.WeakSet()
+    running = strategy(name).start(Problem("p", "?", None), Budget(n))
+    request, most = next(running), 0
+    gc.disable()  # nothing may wait for it: a tree holds gigabytes
+    try:
+        while True:
+            if isinstance(request, Propose):
+                answer = [stepped(prefix, living) for prefix in request.prefixes]
+            else:
+                answer = [Scores((0.5,) * len(one.step_ends)) for one in request.solutions]
+            request = running.send(answer)
+            most = max(most, len(living))
+    except StopIteration as stop:
+        assert all(one.state is None for one in stop.value.candidates if one.finished)
+    finally:
+        gc.enable()
+    del request, answer, running
+    depths = 6
+    assert n <= most < n * depths  # every depth but the last was drawn in full
+    assert not living
+
+
+def stepped(prefix, living):
+    """A further step, of six; an open one has something that an engine has kept for it."""
+    steps = len(prefix.step_ends) + 1
+    kept = Kept()
+    if steps < 6:
+        living.add(kept)
+    return replace(
+        prefix,
+        tokens=(*prefix.tokens, steps),
+        step_ends=(*prefix.step_ends, steps),
+        finished=steps == 6,
+        answer="1" if steps == 6 else None,
+        state=State(proposer=kept) if steps < 6 else None,
+    )
+
+
+class Kept:
+    """What an engine holds for a prefix."""
 
 
 def test_mcts_goes_where_little_was_seen_as_c_grows():
