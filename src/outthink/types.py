@@ -233,6 +233,7 @@ class Budget:
 
 
 PROPOSER, REVISER, LARGER, JUDGE = "proposer", "reviser", "larger", "judge"
+TESTS = "tests"
 """Roles of those who write, as `Propose` and `Ask` name them. A user may add others."""
 
 VERIFIER, REVISION_VERIFIER = "verifier", "revision_verifier"

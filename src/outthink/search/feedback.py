@@ -1,7 +1,8 @@
 """Feedback on the newest answers of chains, and what is written after it: in words, or by scores.
 
 In words, a judge says what is wrong with an answer, and whoever refines it is shown both. By
-scores, an answer is right that a verifier is sure of, and a reviser is shown the answers before.
+scores, an answer is right that a verifier is sure of, and a reviser is shown the answers before. By
+tests, a program is run, and whoever refines it is shown what it failed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from outthink.types import (
     END,
     REVISER,
     REVISION_VERIFIER,
+    TESTS,
+    Ask,
     Propose,
     Purpose,
+    Reply,
     Request,
     Scores,
     Solution,
@@ -65,6 +69,16 @@ def in_words(chains: Sequence[Chain], by: str) -> Generator[Request, Any, None]:
     told = yield from judged(about, FEEDBACK, RIGHT, role=by, purpose=Purpose.FEEDBACK)
     for chain, one in zip(chains, told, strict=True):
         chain.right, chain.feedback = one.value, one.solution
+
+
+def by_tests(chains: Sequence[Chain]) -> Generator[Request, Any, None]:
+    """Have the programs of the newest answers run: what they fail is the feedback."""
+    if chains:
+        about = [[chain.answers[-1]] for chain in chains]
+        ask = Ask(about, "{first}", Purpose.FEEDBACK, TESTS, temperature=0.0)
+        replies: list[Reply] = yield ask
+        for chain, reply in zip(chains, replies, strict=True):
+            chain.right, chain.feedback = RIGHT.of(reply, 1), reply.solution
 
 
 def refined(chains: Sequence[Chain]) -> Generator[Request, Any, list[Solution]]:

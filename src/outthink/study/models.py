@@ -22,6 +22,7 @@ from outthink.types import (
     JUDGE,
     LARGER,
     REVISER,
+    TESTS,
     VERIFIER,
     BatchProposer,
     BatchVerifier,
@@ -151,6 +152,10 @@ class Models:
         more = {LARGER: self._larger(grader)} if LARGER in roles else {}
         if JUDGE in roles and self.judge != NONE:
             more[JUDGE] = self._judge(grader, proposer)
+        if TESTS in roles:
+            from outthink.verify.executed import executed
+
+            more[TESTS] = executed(verifier)
         if REVISER not in roles:
             return Team.of(proposer, verifier, reviser=None, revision_verifier=None, **more)
         is_same = self.reviser == self.proposer

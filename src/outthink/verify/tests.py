@@ -65,7 +65,7 @@ class Tests:
         sandbox.require()
         if (writer is None) == (given is None):
             raise UsageError("tests: give them in a file, or name a model that writes them")
-        self._writer, self._count = writer, count
+        self._writer, self._count, self.given = writer, count, given
         self._known: dict[str, asyncio.Task[_Tests] | _Tests] = {}
         about = repr((ASK, writer.name if writer else None, count))
         if given is not None:
