@@ -711,3 +711,28 @@ def test_small_parts_are_bundled_up_to_the_rows_of_a_batch_and_every_worker_has_
     assert [part for bundle in alone for part in bundle] == parts
     small = [(length, range(16)) for length in range(8)]
     assert [len(bundle) for bundle in bundles(small, 256, 2)] == [4, 4]
+
+
+@pytest.mark.parametrize("model", (MODEL, ENDING))
+def test_what_is_kept_apart_goes_on_as_what_is_kept_in_its_batch(model):
+    """Few rows of a problem are copied out of their batch, many are not: both continue alike."""
+    engine, check = proposer(model), checker()
+
+    def grown(size, count=12, rounds=3):
+        """Steps of `count` rows a problem, asked for `size` rows of each problem at a time."""
+        rows = [Solution.start(problem) for problem in PROBLEMS[:3] for _ in range(count)]
+        for at in range(rounds):
+            asked = [Draw(row, 1, 1.0, at * 100 + n) for n, row in enumerate(rows)]
+            for first in range(0, count, size):
+                places = [p * count + k for p in range(3) for k in range(first, first + size)]
+                places = [place for place in places if rows[place].is_open]
+                new = solutions(engine, [asked[place] for place in places])
+                scored = check.verify_batch(new)
+                for place, one, score in zip(places, new, scored, strict=True):
+                    rows[place] = one
+                    scores[place] = score.scores
+        return [(one.tokens, one.step_ends) for one in rows], dict(scores)
+
+    scores = {}
+    whole, few = grown(12), grown(4)
+    assert whole == few

@@ -246,7 +246,7 @@ class _Reader:
             return [_Read(cache, outputs, place[key[:2]], 0) for key in wanted]
         distinct = {key: at for at, key in enumerate(dict.fromkeys(wanted))}
         index = torch.tensor([place[key[:2]] for key in distinct])
-        cache = gather([(cache, _tall(index))], cache.length)
+        cache = gather([(cache, _tall(index))], cache.length, cache.capacity)
         ids = _tall(torch.tensor([tokens for _, _, tokens in distinct]))
         outputs = self.extend(ids, cache)[:, -1]
         return [_Read(cache, outputs, distinct[key], length) for key in wanted]
@@ -267,8 +267,9 @@ class _Reader:
         missing = _LEAST_ROWS - len(rows)
         if missing > 0:
             sources.append((rows[0].cache, torch.full((missing,), rows[0].index)))
-        length = rows[0].cache.lead + tokenizer.PROMPT_LENGTH + rows[0].length
-        return gather(sources, length), torch.cat(outputs)
+        lead = rows[0].cache.lead
+        length = lead + tokenizer.PROMPT_LENGTH + rows[0].length
+        return gather(sources, length, lead + self.model.shape.context), torch.cat(outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,12 +449,37 @@ class LabProposer:
             newest = torch.from_numpy(picked)[:, None]
             if left <= _COMPACT * len(alive):
                 keep = torch.from_numpy(np.flatnonzero(going))
-                cache = gather([(cache, _tall(keep))], cache.length)
+                cache = gather([(cache, _tall(keep))], cache.length, cache.capacity)
                 alive, going, newest = alive[going], going[going], newest[keep]
             outputs = yield _tall(newest), cache
             assert outputs is not None
             logits = outputs[: len(alive), 0]
-        return _collect(draws, tokens, taken, read, cached)
+        return _collect(draws, tokens, taken, _apart([draw.prefix for draw in draws], read), cached)
+
+
+def _apart(solutions: Sequence[Solution], read: Sequence[_Read | None]) -> list[_Read | None]:
+    """What was read, with rows copied that one problem has a few of: a tree keeps those for long,
+    and would keep the whole batch with them."""
+    kept = list(read)
+    open_rows = [row for row, one in enumerate(read) if one is not None]
+    for _, same in groupby(open_rows, key=lambda row: id(solutions[row].problem)):
+        held = [(row, one) for row in same if (one := read[row]) is not None]
+        if len(held) > _FEW:
+            continue
+        for _, together in groupby(held, key=lambda pair: id(pair[1].cache)):
+            pairs = list(together)
+            cache = pairs[0][1].cache
+            rows = torch.tensor([one.index for _, one in pairs])
+            longest = max(one.length for _, one in pairs)
+            cut = cache.cut(rows, cache.lead + tokenizer.PROMPT_LENGTH + longest)
+            outputs = torch.stack([one.outputs[one.index] for _, one in pairs])
+            for place, (row, one) in enumerate(pairs):
+                kept[row] = _Read(cut, outputs, place, one.length)
+    return kept
+
+
+_FEW = 8
+"""Rows of one problem in a batch up to which they are copied out of it."""
 
 
 def _collect(
@@ -576,6 +602,15 @@ class LabVerifier:
         scores = score(likely, outputs[:, 1:]).exp().tolist()
         totals = torch.cat([before, likely], 1)[:, -1].tolist()
         ending = outputs[:, -1].contiguous()
+        kept = _apart(
+            solutions,
+            [
+                _Read(cache, ending, at, len(solution.tokens))
+                if solution.state is not None and solution.is_open
+                else None
+                for at, solution in enumerate(solutions)
+            ],
+        )
         rows = []
         for at, (solution, verdict) in enumerate(zip(solutions, known, strict=True)):
             old = verdict.scores if verdict else ()
@@ -587,8 +622,8 @@ class LabVerifier:
             computed = fresh.size(1) + (0 if verdict else start)
             whole = start + len(solution.tokens)
             rows.append(Verified(Scores(all_scores), computed, whole - computed, shared))
-            if solution.state is not None and solution.is_open:
-                place = _Read(cache, ending, at, len(solution.tokens))
+            place = kept[at]
+            if solution.state is not None and place is not None:
                 solution.state.verifier = _Verdict(place, all_scores, totals[at])
         return rows
 

@@ -95,30 +95,51 @@ class Cache:
     def rows(self) -> int:
         return self.keys[0].size(0)
 
+    @property
+    def capacity(self) -> int:
+        """Tokens that there is room for in each row."""
+        return self.tokens.size(1)
 
-def gather(sources: Sequence[tuple[Cache, Tensor]], length: int) -> Cache:
+    def cut(self, rows: Tensor, length: int) -> Cache:
+        """A copy of the first `length` tokens of some rows, with no room for more: to be kept."""
+        return Cache(
+            [keys[rows, :, :, :length] for keys in self.keys],
+            [values[rows, :, :length] for values in self.values],
+            self.tokens[rows, :length],
+            length,
+            self.lead,
+        )
+
+
+def gather(sources: Sequence[tuple[Cache, Tensor]], length: int, capacity: int) -> Cache:
     """A new cache of the chosen rows' first `length` tokens: `(cache, row indices)`, in order.
 
     This is the fork: a row may be taken any number of times, and the sources stay as they are. All
-    have the same lead.
+    have the same lead; the new rows have room for `capacity` tokens.
     """
 
-    def taken(parts: Sequence[Tensor]) -> Tensor:
-        # Whole rows, filled or not: one copy of contiguous memory is faster than a cut one.
-        new = parts[0].new_empty((rows, *parts[0].shape[1:]))
+    def taken(parts: Sequence[Tensor], along: int) -> Tensor:
+        shape = list(parts[0].shape)
+        shape[0], shape[along] = rows, capacity
+        new = parts[0].new_empty(shape)
         at = 0
         for part, (_, index) in zip(parts, sources, strict=True):
-            torch.index_select(part, 0, index, out=new[at : at + index.numel()])
+            place = new[at : at + index.numel()]
             at += index.numel()
+            if part.size(along) == capacity:
+                # Whole rows, filled or not: a copy of contiguous memory is faster than a cut one.
+                torch.index_select(part, 0, index, out=place)
+            else:
+                place.narrow(along, 0, part.size(along)).copy_(part[index])
         return new
 
     caches = [cache for cache, _ in sources]
     rows = sum(index.numel() for _, index in sources)
     layers = range(len(caches[0].keys))
     return Cache(
-        [taken([cache.keys[layer] for cache in caches]) for layer in layers],
-        [taken([cache.values[layer] for cache in caches]) for layer in layers],
-        taken([cache.tokens for cache in caches]),
+        [taken([cache.keys[layer] for cache in caches], 3) for layer in layers],
+        [taken([cache.values[layer] for cache in caches], 2) for layer in layers],
+        taken([cache.tokens for cache in caches], 1),
         length,
         caches[0].lead,
     )
