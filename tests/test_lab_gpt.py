@@ -87,6 +87,17 @@ def test_a_fork_of_a_shorter_prefix_goes_on_from_there():
     torch.testing.assert_close(extend(other, forked), forward(whole)[:, 10:], rtol=1e-4, atol=1e-5)
 
 
+def test_rows_that_were_cut_out_fork_as_those_within_their_cache():
+    cache = read(TOKENS[:3, :20])
+    cut = cache.cut(torch.tensor([2, 0]), 15)
+    assert cut.capacity == cut.length == 15 < cache.capacity
+    of_both = [(cut, torch.tensor([0])), (cache, torch.tensor([1])), (cut, torch.tensor([1, 0]))]
+    mixed = gather(of_both, 15, cache.capacity)
+    whole = gather([(cache, torch.tensor([2, 1, 0, 2]))], 15)
+    rows = TOKENS[[2, 1, 0, 2], 15:]
+    assert torch.equal(extend(rows, mixed), extend(rows, whole))
+
+
 def test_what_is_written_to_a_fork_leaves_its_source_alone():
     source = read(TOKENS[:, :20])
     before = contents(source)

@@ -246,7 +246,7 @@ class _Reader:
             return [_Read(cache, outputs, place[key[:2]], 0) for key in wanted]
         distinct = {key: at for at, key in enumerate(dict.fromkeys(wanted))}
         index = torch.tensor([place[key[:2]] for key in distinct])
-        cache = gather([(cache, _tall(index))], cache.length, cache.capacity)
+        cache = gather([(cache, _tall(index))], cache.length)
         ids = _tall(torch.tensor([tokens for _, _, tokens in distinct]))
         outputs = self.extend(ids, cache)[:, -1]
         return [_Read(cache, outputs, distinct[key], length) for key in wanted]
@@ -449,7 +449,7 @@ class LabProposer:
             newest = torch.from_numpy(picked)[:, None]
             if left <= _COMPACT * len(alive):
                 keep = torch.from_numpy(np.flatnonzero(going))
-                cache = gather([(cache, _tall(keep))], cache.length, cache.capacity)
+                cache = gather([(cache, _tall(keep))], cache.length)
                 alive, going, newest = alive[going], going[going], newest[keep]
             outputs = yield _tall(newest), cache
             assert outputs is not None

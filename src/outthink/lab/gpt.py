@@ -111,22 +111,26 @@ class Cache:
         )
 
 
-def gather(sources: Sequence[tuple[Cache, Tensor]], length: int, capacity: int) -> Cache:
+def gather(
+    sources: Sequence[tuple[Cache, Tensor]], length: int, capacity: int | None = None
+) -> Cache:
     """A new cache of the chosen rows' first `length` tokens: `(cache, row indices)`, in order.
 
     This is the fork: a row may be taken any number of times, and the sources stay as they are. All
-    have the same lead; the new rows have room for `capacity` tokens.
+    have the same lead. The new rows have room for `capacity` tokens, by default for as many as
+    those of the first source.
     """
+    room = sources[0][0].capacity if capacity is None else capacity
 
     def taken(parts: Sequence[Tensor], along: int) -> Tensor:
         shape = list(parts[0].shape)
-        shape[0], shape[along] = rows, capacity
+        shape[0], shape[along] = rows, room
         new = parts[0].new_empty(shape)
         at = 0
         for part, (_, index) in zip(parts, sources, strict=True):
             place = new[at : at + index.numel()]
             at += index.numel()
-            if part.size(along) == capacity:
+            if part.size(along) == room:
                 # Whole rows, filled or not: a copy of contiguous memory is faster than a cut one.
                 torch.index_select(part, 0, index, out=place)
             else:
