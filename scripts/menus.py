@@ -20,7 +20,8 @@ from pathlib import Path
 from outthink.models.cores import cores
 from outthink.policy.fit_sequential import fit_sequential
 from outthink.policy.frontier import leads
-from outthink.policy.menu import menu
+from outthink.policy.menu import Stage
+from outthink.policy.read import menu
 from outthink.policy.results import SequentialFit
 from outthink.study.sweep import reopened
 from outthink.types import LARGER
@@ -44,10 +45,13 @@ def main() -> int:
     with reopened(options.store) as opened:
         # Generations of a larger model are not those of a small one.
         every = [stage for stage in menu(opened.study) if LARGER not in stage.roles]
-        missing = kept - {stage.name for stage in every}
+        sources = {stage.source for stage in every}
+        missing = [name for name in sorted(kept) if Stage.parse(name).source not in sources]
         if missing:
-            parser.error(f"no stage {sorted(missing)[0]} in {options.store}")
-        former = [s for s in every if s.strategy == opened.study.plan.pool_job or s.name in kept]
+            parser.error(f"no stage {missing[0]} in {options.store}")
+        # What can be looked at after every generation is kept in all its sizes.
+        told = {opened.study.plan.pool_job, *(Stage.parse(name).source for name in kept)}
+        former = [stage for stage in every if stage.source in told]
         both = [
             fit_sequential(opened.study, seed=0, stages=stages, rules=False, jobs=cores())
             for stages in (every, former)
@@ -70,8 +74,8 @@ def main() -> int:
         for point in smaller.points
     ]
     if options.json:
-        told = {"problems": len(larger.problems), "rows": rows, "former": former_rows}
-        print(json.dumps({**told, "runs": runs(both[0])}))
+        shown = {"problems": len(larger.problems), "rows": rows, "former": former_rows}
+        print(json.dumps({**shown, "runs": runs(both[0])}))
         return 0
     print(f"{len(larger.problems)} problems, {len(every)} stages, {len(former)} in the former menu")
     print("generations  right, %  above the former menu, points")

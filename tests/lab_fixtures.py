@@ -20,7 +20,8 @@ import torch
 from outthink.data import task
 from outthink.lab import recipes, tokenizer
 from outthink.lab.build import Build, build
-from outthink.lab.gpt import GPT
+from outthink.lab.gpt import GPT, rotate
+from outthink.lab.kernels import LANES
 from outthink.lab.train import Recipe, language_model
 from outthink.types import END, Draw, Problem, Solution
 
@@ -42,6 +43,41 @@ def random_gpt(shape=TINY, *, seed=0, sharpness=0.4):
                 weight[1:].normal_(std=0.5)
         model.head.weight.normal_(std=sharpness)
     return model.eval()
+
+
+def plain_attend(projected, cached, start, turn):
+    """`outthink.lab.kernels.attend` as torch does it."""
+    rows, new, wide = projected.shape
+    heads, depth = cached.shape[1], wide // (3 * cached.shape[1])
+    queries, fresh, mixed = projected.view(rows, new, 3, heads, depth).unbind(2)
+    keys, values = tokens_of(cached, depth)
+    end = start + new
+    keys[:, :, start:end] = rotate(fresh, turn).transpose(1, 2)
+    values[:, :, start:end] = mixed.transpose(1, 2)
+    write_tokens(cached, keys, values)
+    scores = rotate(queries, turn).transpose(1, 2) @ keys[:, :, :end].transpose(2, 3)
+    ahead = torch.ones(new, end, dtype=torch.bool).triu(start + 1)
+    weights = (scores * depth**-0.5).masked_fill(ahead, -torch.inf).softmax(-1)
+    return (weights @ values[:, :, :end]).transpose(1, 2).reshape(rows, new, -1)
+
+
+def _parts(cached, depth):
+    """Views of a cache's keys, [B, heads, blocks, LANES, depth], and of its values alike."""
+    keys, values = cached[..., : LANES * depth], cached[..., LANES * depth :]
+    return (
+        keys.unflatten(-1, (depth, LANES)).transpose(-1, -2),
+        values.unflatten(-1, (LANES, -1))[..., :depth],
+    )
+
+
+def tokens_of(cached, depth):
+    """Copies of keys and values, [B, heads, tokens, depth]."""
+    return [part.flatten(2, 3).clone() for part in _parts(cached, depth)]
+
+
+def write_tokens(cached, keys, values):
+    for part, new in zip(_parts(cached, keys.shape[-1]), (keys, values), strict=True):
+        part.copy_(new.unflatten(2, (-1, LANES)))
 
 
 def some_problems(count, seed=0):

@@ -8,7 +8,7 @@ import torch
 from contract import Tree, Words, Worth, results, same_every_time, solve_one, traced
 from hypothesis import given
 from hypothesis import strategies as st
-from lab_fixtures import TINY, TINY_VERIFIER, random_gpt, some_problems
+from lab_fixtures import TINY, TINY_VERIFIER, plain_attend, random_gpt, some_problems
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -369,6 +369,12 @@ def test_flops_of_trials_of_different_lengths_are_the_mean_of_their_closed_forms
 COUNTED_SHAPES = [recipes.S, TINY_VERIFIER, TINY]
 
 
+@pytest.fixture
+def plain_attention(monkeypatch):
+    """The lab's attention as products that a counter of operations sees."""
+    monkeypatch.setattr("outthink.lab.gpt.attend", plain_attend)
+
+
 def counted(model, cache, tokens):
     """FLOPs that a counter of operations sees while these tokens are read one by one."""
     counter = FlopCounterMode(display=False)
@@ -379,6 +385,7 @@ def counted(model, cache, tokens):
 
 
 @pytest.mark.parametrize("shape", COUNTED_SHAPES)
+@pytest.mark.usefixtures("plain_attention")
 def test_flops_of_cached_decoding_are_what_a_counter_counts(shape):
     model, length = random_gpt(shape), tokenizer.CONTEXT
     cache = Cache.empty(shape, 1, model.head.weight)
@@ -401,6 +408,7 @@ def test_flops_of_forward_are_what_a_counter_counts_but_for_the_tokens_it_masks(
 
 
 @pytest.mark.parametrize("name", ["majority", "best_of_n", "beam(width=2)"])
+@pytest.mark.usefixtures("plain_attention")
 def test_flops_of_a_search_in_the_lab_are_what_a_counter_counts(name):
     writer, judge = random_gpt(TINY), random_gpt(TINY_VERIFIER, seed=1)
     proposer, verifier = LabProposer(writer, "writer"), LabVerifier(judge, "judge")

@@ -308,7 +308,7 @@ class LabProposer:
         model = self._reader.model
         context = model.shape.context // 2
         cache = Cache.empty(model.shape, rows, model.head.weight.detach())
-        for part in (*cache.keys, *cache.values, cache.tokens):
+        for part in (*cache.layers, cache.tokens):
             part.zero_()
         tokens = torch.zeros(rows, 1, dtype=torch.long)
 

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from outthink import whole
 from outthink.errors import WeightsError
+from outthink.lab.kernels import attend, block_size, blocks, normed
 from outthink.models.shape import ModelShape
 
 
@@ -61,19 +62,15 @@ class Shape:
 class Cache:
     """Keys and values of B rows of equal length, in every layer.
 
-    `keys[l]` is [B, heads, width / heads, context] and `values[l]` [B, heads, context, width /
-    heads]: the layouts that make attention of one new token per row two plain matrix products.
-    `tokens` [B, context] are the ids that were read. The first `lead` tokens are earlier solutions,
-    and the context is longer by as many.
+    `layers[l]` is [B, heads, blocks, block_size(width / heads)], see `kernels.attend`. `tokens` [B,
+    capacity] are the ids that were read. The first `lead` tokens are earlier solutions, and the
+    context is longer by as many.
     """
 
-    __slots__ = ("keys", "lead", "length", "tokens", "values")
+    __slots__ = ("layers", "lead", "length", "tokens")
 
-    def __init__(
-        self, keys: list[Tensor], values: list[Tensor], tokens: Tensor, length: int, lead: int
-    ) -> None:
-        self.keys = keys
-        self.values = values
+    def __init__(self, layers: list[Tensor], tokens: Tensor, length: int, lead: int) -> None:
+        self.layers = layers
         self.tokens = tokens
         self.length = length
         self.lead = lead
@@ -81,19 +78,18 @@ class Cache:
     @classmethod
     def empty(cls, shape: Shape, rows: int, like: Tensor, lead: int = 0) -> Cache:
         """Room for the whole context of `rows` rows, none of it read yet."""
-        depth, capacity = shape.width // shape.heads, lead + shape.context
-        make = like.new_empty
+        capacity = lead + shape.context
+        room = (rows, shape.heads, blocks(capacity), block_size(shape.width // shape.heads))
         return cls(
-            [make((rows, shape.heads, depth, capacity)) for _ in range(shape.layers)],
-            [make((rows, shape.heads, capacity, depth)) for _ in range(shape.layers)],
-            make((rows, capacity), dtype=torch.long),
+            [like.new_empty(room) for _ in range(shape.layers)],
+            like.new_empty((rows, capacity), dtype=torch.long),
             0,
             lead,
         )
 
     @property
     def rows(self) -> int:
-        return self.keys[0].size(0)
+        return self.tokens.size(0)
 
     @property
     def capacity(self) -> int:
@@ -102,9 +98,9 @@ class Cache:
 
     def cut(self, rows: Tensor, length: int) -> Cache:
         """A copy of the first `length` tokens of some rows, with no room for more: to be kept."""
+        filled = blocks(length)
         return Cache(
-            [keys[rows, :, :, :length] for keys in self.keys],
-            [values[rows, :, :length] for values in self.values],
+            [layer[rows, :, :filled] for layer in self.layers],
             self.tokens[rows, :length],
             length,
             self.lead,
@@ -120,9 +116,9 @@ def gather(
     have the same lead. The new rows have room for `capacity` tokens, by default for as many as
     those of the first source.
     """
-    room = sources[0][0].capacity if capacity is None else capacity
+    capacity = sources[0][0].capacity if capacity is None else capacity
 
-    def taken(parts: Sequence[Tensor], along: int) -> Tensor:
+    def taken(parts: Sequence[Tensor], along: int, room: int) -> Tensor:
         shape = list(parts[0].shape)
         shape[0], shape[along] = rows, room
         new = parts[0].new_empty(shape)
@@ -139,11 +135,12 @@ def gather(
 
     caches = [cache for cache, _ in sources]
     rows = sum(index.numel() for _, index in sources)
-    layers = range(len(caches[0].keys))
     return Cache(
-        [taken([cache.keys[layer] for cache in caches], 3) for layer in layers],
-        [taken([cache.values[layer] for cache in caches], 2) for layer in layers],
-        taken([cache.tokens for cache in caches], 1),
+        [
+            taken(parts, 2, blocks(capacity))
+            for parts in zip(*(cache.layers for cache in caches), strict=True)
+        ],
+        taken([cache.tokens for cache in caches], 1, capacity),
         length,
         caches[0].lead,
     )
@@ -172,46 +169,21 @@ class Block(nn.Module):
         x = x + self.out(attended.transpose(1, 2).reshape(rows, length, width))
         return x + self.down(F.relu(self.up(norm(x))).square())  # type: ignore[no-any-return]
 
-    def extend(self, x: Tensor, turn: Turn, keys: Tensor, values: Tensor, start: int) -> Tensor:
-        """As `forward` for [B, n, width] that follows `start` cached tokens; caches these too."""
+    def extend(self, x: Tensor, ends: Sequence[End]) -> Tensor:
+        """As `forward` for [B, n, width] new tokens, of which some rows follow one number of cached
+        tokens and some another; caches these too. What acts on rows is done for all at once."""
         rows, new, width = x.shape
-        depth = width // self.heads
-        q, k, v = self._split(x, turn)
-        end = start + new
-        keys[:, :, :, start:end] = k.permute(0, 2, 3, 1)
-        values[:, :, start:end] = v.transpose(1, 2)
-        q = q.transpose(1, 2)
-        if start == 0 and new >= _LONG:
-            attended = F.scaled_dot_product_attention(
-                q, k.transpose(1, 2), v.transpose(1, 2), is_causal=True
-            )
-        else:
-            score = (q * depth**-0.5) @ keys[:, :, :, :end]
-            if new > 1:
-                ahead = torch.ones(new, end, dtype=torch.bool, device=x.device).triu(start + 1)
-                score.masked_fill_(ahead, -torch.inf)
-            attended = score.softmax(-1) @ values[:, :, :end]
-        x = x + self.out(attended.transpose(1, 2).reshape(rows, new, width))
-        return x + self.down(F.relu(self.up(norm(x))).square_())  # type: ignore[no-any-return]
-
-    def decode(self, x: Tensor, turn: Turn, ends: Sequence[End]) -> Tensor:
-        """As `extend` for one new token of each row, [B, 1, width], where some rows follow one
-        number of cached tokens and some another: what acts on rows is done for all at once."""
-        rows, _, width = x.shape
-        depth = width // self.heads
-        q, k, v = self._split(x, turn)
-        k, v, q = k.permute(0, 2, 3, 1), v.transpose(1, 2), q.transpose(1, 2) * depth**-0.5
-        attended = torch.empty_like(v)
-        at = 0
-        for keys, values, start in ends:
-            to = at + keys.size(0)
-            keys[:, :, :, start : start + 1] = k[at:to]
-            values[:, :, start : start + 1] = v[at:to]
-            score = q[at:to] @ keys[:, :, :, : start + 1]
-            attended[at:to] = score.softmax(-1) @ values[:, :, : start + 1]
+        flat = x.view(rows * new, width)
+        projected = self.qkv(normed(flat)).view(rows, new, 3 * width)
+        parts, at = [], 0
+        for cached, start, turn in ends:
+            to = at + cached.size(0)
+            parts.append(attend(projected[at:to], cached, start, turn))
             at = to
-        x = x + self.out(attended.transpose(1, 2).reshape(rows, 1, width))
-        return x + self.down(F.relu(self.up(norm(x))).square_())  # type: ignore[no-any-return]
+        mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
+        flat = torch.addmm(flat, mixed.view(rows * new, width), self.out.weight.t())
+        grown = self.up(normed(flat)).relu_().square_()
+        return torch.addmm(flat, grown, self.down.weight.t()).view(rows, new, width)
 
     def _split(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B, n, heads, width / heads], the first two rotated."""
@@ -220,20 +192,18 @@ class Block(nn.Module):
         return rotate(q, turn), rotate(k, turn), v
 
 
-_LONG = 24
-"""Tokens read at once from which on the blocked attention kernel is the faster one."""
-
-End = tuple[Tensor, Tensor, int]
-"""Keys and values of some rows in one layer, and how many tokens of them are filled."""
-
 Turn = tuple[Tensor, Tensor]
-"""Cosine and sine of each position's angles, [n, 1, width / heads / 2] each."""
+"""Cosine and sine of each position's angles, [n, width / heads / 2] each."""
+
+End = tuple[Tensor, int, Turn]
+"""Keys and values of some rows in one layer, how many tokens are cached in them, and the angles of
+the new ones."""
 
 
 def rotate(x: Tensor, turn: Turn) -> Tensor:
     """Rotary position embedding (Su et al. 2021) of [B, n, heads, depth]."""
     a, b = x.chunk(2, -1)
-    cosine, sine = turn
+    cosine, sine = (part[:, None] for part in turn)
     return torch.cat([a * cosine - b * sine, a * sine + b * cosine], -1)
 
 
@@ -266,7 +236,7 @@ class GPT(nn.Module):
         self.age = ages if shape.history else None
         depth = shape.width // shape.heads
         speed = _ROTARY_BASE ** (-torch.arange(0, depth, 2) / depth)
-        angle = (torch.arange(shape.context * _LONGEST)[:, None] * speed)[:, None]
+        angle = torch.arange(shape.context * _LONGEST)[:, None] * speed
         self.register_buffer("cosine", angle.cos(), persistent=False)
         self.register_buffer("sine", angle.sin(), persistent=False)
         for embedding in (self.token, self.step, self.offset, self.shifted):
@@ -320,41 +290,40 @@ class GPT(nn.Module):
         end = ids.size(2)
         # Where the prompt looks back by a stride it must find nothing.
         cache.tokens[:, :end] = self.shape.vocabulary
-        self._extend(self._embed_placed(ids), cache)
+        self._extend(self._embed_placed(ids), [cache])
 
     def extend(self, tokens: Tensor, cache: Cache) -> Tensor:
         """[B, n] ids that follow what the cache holds -> [B, n, outputs]; the cache grows by n."""
-        start, end = cache.length, cache.length + tokens.size(1)
-        cache.tokens[:, start:end] = tokens
-        return self._extend(self._embed(cache.tokens, start, end, cache.lead), cache)
+        return self.decode([tokens], [cache])[0]
 
     def decode(self, tokens: Sequence[Tensor], caches: Sequence[Cache]) -> list[Tensor]:
-        """`extend` by one token of each row for several caches at once, bit for bit: some rows are
-        too few to fill a core alone."""
-        xs, turns = [], []
+        """`extend` for several caches at once, bit for bit, by as many tokens a row: some have too
+        few rows to fill a core alone."""
+        xs = []
         for new, cache in zip(tokens, caches, strict=True):
-            at = cache.length
-            cache.tokens[:, at : at + 1] = new
-            xs.append(self._embed(cache.tokens, at, at + 1, cache.lead))
-            turns.append(torch.full((new.size(0),), at))
-        places = torch.cat(turns)
-        turn = self.cosine[places][:, None], self.sine[places][:, None]
-        x = torch.cat(xs)
+            start, end = cache.length, cache.length + new.size(1)
+            cache.tokens[:, start:end] = new
+            xs.append(self._embed(cache.tokens, start, end, cache.lead))
+        outputs = self._extend(xs[0] if len(xs) == 1 else torch.cat(xs), caches)
+        return list(torch.split(outputs, [new.size(0) for new in tokens]))
+
+    def _extend(self, x: Tensor, caches: Sequence[Cache]) -> Tensor:
+        new = x.size(1)
+        turns = [
+            (self.cosine[one.length : one.length + new], self.sine[one.length : one.length + new])
+            for one in caches
+        ]
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            ends = [(one.keys[layer], one.values[layer], one.length) for one in caches]
-            x = block.decode(x, turn, ends)
+            x = block.extend(
+                x,
+                [
+                    (one.layers[layer], one.length, turn)
+                    for one, turn in zip(caches, turns, strict=True)
+                ],
+            )
         for cache in caches:
-            cache.length += 1
-        return list(self.head(norm(x)).split([new.size(0) for new in tokens]))
-
-    def _extend(self, x: Tensor, cache: Cache) -> Tensor:
-        start, end = cache.length, cache.length + x.size(1)
-        turn = self.cosine[start:end], self.sine[start:end]
-        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            assert isinstance(block, Block)
-            x = block.extend(x, turn, keys, values, start)
-        cache.length = end
+            cache.length += new
         return self.head(norm(x))  # type: ignore[no-any-return]
 
     def _embed_placed(self, ids: Tensor) -> Tensor:
