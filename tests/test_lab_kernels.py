@@ -78,11 +78,11 @@ def test_a_token_that_sees_itself_alone_gets_its_own_values():
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda p, c, s, t: (p[:, :, :-3].contiguous(), c, s, t), AssertionError),
-        (lambda p, c, s, t: (p[:2], c, s, t), AssertionError),
-        (lambda p, c, s, t: (p, c, c.shape[2] * LANES, t), AssertionError),
-        (lambda p, c, s, t: (p, c[..., :-1].contiguous(), s, t), AssertionError),
-        (lambda p, c, s, t: (p, c, s, (t[0][:, :-1], t[1][:, :-1])), AssertionError),
+        (lambda p, c, s, t: (p[:, :, :-3].contiguous(), c, s, t), ValueError),
+        (lambda p, c, s, t: (p[:2], c, s, t), ValueError),
+        (lambda p, c, s, t: (p, c, c.shape[2] * LANES, t), ValueError),
+        (lambda p, c, s, t: (p, c[..., :-1].contiguous(), s, t), ValueError),
+        (lambda p, c, s, t: (p, c, s, (t[0][:, :-1], t[1][:, :-1])), ValueError),
         (lambda p, c, s, t: (p.double(), c, s, t), TypeError),
         (lambda p, c, s, t: (p, c.transpose(0, 1).contiguous().transpose(0, 1), s, t), TypeError),
     ],

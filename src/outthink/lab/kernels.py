@@ -4,6 +4,8 @@ A small model's attention is thousands of products of a vector and a narrow matr
 for each costs more than the arithmetic. Here every row and head is computed in one go, sixteen
 numbers at a time. A row's numbers depend on that row alone, so what else is in the batch changes
 nothing, and reading tokens at once or one after the other gives the same.
+
+Lanes and loops are one file because compiled code is kept by the date of the file of its loop.
 """
 
 from __future__ import annotations
@@ -46,15 +48,24 @@ def attend(projected: Tensor, cached: Tensor, start: int, turn: tuple[Tensor, Te
     `projected` [B, n, 3 width] are their queries, keys and values; queries and keys are rotated (Su
     et al. 2021), keys and values go into `cached` [B, heads, blocks, block_size(depth)]. `turn` is
     the cosine and sine of each new position's angles, [n, depth / 2] each. All are contiguous 32
-    bit floats.
+    bit floats. Raises `ValueError` where shapes do not fit, `TypeError` for other numbers or
+    layouts.
     """
     rows, new, wide = projected.shape
-    _, heads, room, size = cached.shape
+    _, heads, room, _ = cached.shape
     depth = wide // (3 * heads)
-    assert wide == 3 * heads * depth and size == block_size(depth) and depth == 2 * turn[0].shape[1]
-    assert cached.shape[0] == rows and start + new <= LANES * room and new == turn[0].shape[0]
-    mixed = projected.new_empty((rows, new, heads * depth))
     cosine, sine = turn
+    if (
+        wide != 3 * heads * depth
+        or cached.shape != (rows, heads, room, block_size(depth))
+        or not 0 <= start <= LANES * room - new
+        or not cosine.shape == sine.shape == (new, depth / 2)
+    ):
+        raise ValueError(
+            f"{list(projected.shape)} new numbers, {list(cached.shape)} cached ones, {start} "
+            f"tokens before and {list(cosine.shape)} angles do not fit each other"
+        )
+    mixed = projected.new_empty((rows, new, heads * depth))
     _attend(projected.numpy(), cached.numpy(), start, cosine.numpy(), sine.numpy(), mixed.numpy())
     return mixed
 
