@@ -87,6 +87,19 @@ def test_the_rate_counts_only_what_this_run_has_done():
     assert line.split()[1:] == ["88%", "88/100", "problems", "0.5/s", "24s", "left"]
 
 
+def test_the_rate_is_that_of_the_last_minute():
+    # What was drawn before is read again at once, and says nothing of the draws that are left.
+    clock, stream = Clock(), io.StringIO()
+    with progress(clock, total=2000, stream=stream) as bar:
+        clock.now += 1
+        bar.advance(1000)
+        for _ in range(200):
+            clock.now += 1
+            bar.advance(2)
+    line = stream.getvalue().splitlines()[-2]
+    assert line.split()[1:] == ["69%", "1.38k/2k", "problems", "2/s", "5m09s", "left"]
+
+
 def test_time_left_is_unknown_until_something_is_done():
     clock, stream = Clock(), io.StringIO()
     with progress(clock, stream=stream) as bar:

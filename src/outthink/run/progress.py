@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, TextIO
@@ -19,6 +19,9 @@ from outthink.types import END, MAX_ROUNDS, Propose
 _QUIET_S = 2.0
 _REDRAW_S = 0.2
 _LINE_S = 15.0
+_RATE_S = 60.0
+"""Seconds that the rate is of: what came before, read again or of another kind, tells nothing of
+what is left."""
 
 
 class Bar(Protocol):
@@ -57,6 +60,8 @@ class Progress:
         self._live = self._stream.isatty()
         self._clock = clock
         self._start = self._drawn = clock()
+        self._marks = deque([(self._start, self._done)])
+        """When how much was done, a second apart, back to the beginning of the rate."""
         self._shown = False
 
     def __enter__(self) -> Progress:
@@ -75,6 +80,7 @@ class Progress:
         """So much more was done before."""
         self._begun += amount
         self._done += amount
+        self._marks = deque((when, done + amount) for when, done in self._marks)
 
     def set_total(self, total: float) -> None:
         """What there is to do, where it was not known at first."""
@@ -85,6 +91,10 @@ class Progress:
         self._done += amount
         self._note = note or self._note
         now = self._clock()
+        if now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, self._done))
+            while len(self._marks) > 1 and self._marks[1][0] <= now - _RATE_S:
+                self._marks.popleft()
         due = _REDRAW_S if self._live else _LINE_S
         if now - self._start > _QUIET_S and (now - self._drawn > due):
             self._drawn = now
@@ -92,9 +102,11 @@ class Progress:
 
     def _draw(self, end: str) -> None:
         self._shown = True
-        elapsed = max(self._clock() - self._start, 1e-9)
-        rate = (self._done - self._begun) / elapsed
+        now = self._clock()
+        elapsed = max(now - self._start, 1e-9)
         share = min(1.0, self._done / self._total) if self._total else 1.0
+        since, done = (self._start, self._begun) if share >= 1 else self._marks[0]
+        rate = (self._done - done) / max(now - since, 1e-9)
         left = duration((self._total - self._done) / rate) if rate > 0 else "?"
         said = f"{elapsed_text(elapsed)}" if share >= 1 else f"{left} left"
         text = (
