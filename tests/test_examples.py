@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fake_server import FakeServer
 
 from outthink.cli import main
+from outthink.run.store import Store
+from outthink.study.record import META
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SEARCH = "early_stop.py:early_stop(enough=0.9)"
@@ -86,3 +89,29 @@ def test_an_option_of_the_wrong_type_is_told_what_it_takes(here, capsys):
     assert "enough='much' is not a number" in capsys.readouterr().err
     assert main([*words, "early_stop.py:early_stop(sure=1)"]) == 2
     assert "it takes group, enough" in capsys.readouterr().err
+
+
+def test_a_grader_of_ones_own_judges_in_every_command(here, capsys):
+    (here / "my.py").write_text(
+        "def near(answer, reference):\n    return answer.startswith(reference)\n"
+    )
+    rows = [{"question": f"Which? {n}", "answer": "r" if n % 3 else "x"} for n in range(24)]
+    (here / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    named = "my.py:near"
+    with FakeServer() as server:
+        to = ["--model", server.url + "/v1", "--pool", "4", "--oracle-samples", "0"]
+        asked = ["p.jsonl?grader=" + named, "-o", "a.store", "--budgets", "1,4", *to]
+        swept = run(capsys, "sweep", *asked, "--strategies", "majority,best_of_n")
+        assert {row["strategy"] for row in swept["rows"]} == {"majority", "best_of_n"}
+        near = [row["accuracy"] for row in swept["rows"]]
+        assert all(0 < accuracy < 1 for accuracy in near)
+        words = ["areas.csv?grader=close_enough.py:close_enough", "-o", "areas.store", *to]
+        run(capsys, "sweep", *words, "--strategies", "majority", "--budgets", "1")
+    with Store.open(here / "a.store", write=False) as store:
+        assert store.get_meta(META) is not None and named in store.get_meta(META)
+    # Nothing of it is asked again, and what was judged is not judged again.
+    (here / "my.py").write_text("def near(answer, reference):\n    raise SystemExit(9)\n")
+    assert run(capsys, "fit", "--kind", "table", "a.store", "-o", "b.json")["problems"] == 24
+    run(capsys, "report", "a.store", "-o", "a.html")
+    run(capsys, "compare", "a.store")
+    run(capsys, "export", "a.store", "-o", "a.jsonl")

@@ -17,6 +17,7 @@ from outthink.data import choices
 from outthink.data.tables import Row, plain
 from outthink.errors import ProblemFileError, UsageError
 from outthink.grade import code, extract, number
+from outthink.plugin import is_plugin
 
 PROMPTS = ("question", "problem", "prompt", "query", "instruction", "input", "text")
 """Names of a column of questions, the likeliest first; case does not count."""
@@ -244,12 +245,17 @@ def _sources(row: Row, column: str) -> list[str]:
 
 def grader_named(name: str | None, fitting: str) -> str:
     """The grader that the caller named, or else `fitting`. Raises `UsageError` for an unknown
-    name."""
+    name, or a module that cannot be imported."""
     if name is None:
         return fitting
-    from outthink.grade import is_judge, names
+    from outthink.grade import grading, is_judge, names
 
+    if is_plugin(name) and not is_judge(name):
+        return grading(name).name
     if name not in names() and not is_judge(name):
         known = ", ".join((*names(), "judge(rubric=FILE,model=URL)"))
-        raise UsageError(f"unknown grader {name!r}; write one of {known}")
+        raise UsageError(
+            f"unknown grader {name!r}; write one of {known}, or one of your own as "
+            "my_module.py:my_grader"
+        )
     return name
