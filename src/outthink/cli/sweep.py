@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outthink.cli import named, options, reads
+from outthink.cli.cluster import Cluster, on_ray
 from outthink.cli.commands import command, stopping
 from outthink.cli.output import print_json, print_notes, say
 from outthink.cli.results import print_promises, print_swept
@@ -18,64 +18,13 @@ if TYPE_CHECKING:
     from outthink.cli.named import NamedModels, Planned
     from outthink.policy.promise import Promises
     from outthink.study.forecast import Forecast
-    from outthink.study.on_ray import ClusterSpec
     from outthink.study.results import Accuracies
     from outthink.study.sweep import OpenStudy, Sweep, Watch
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where to sweep, as options say it."""
-
-    ray: str | None
-    workers: int | None
-    worker_cores: int
-    worker_gpus: float
-    shards: int | None
-
-    @property
-    def spec(self) -> ClusterSpec | None:
-        """`None` for this process."""
-        from outthink.study.on_ray import ClusterSpec
-
-        if self.ray is None:
-            return None
-        return ClusterSpec(self.ray, self.workers, self.worker_cores, self.worker_gpus)
-
-    def check(self) -> None:
-        """Raises `UsageError` for what only workers have, where there are none."""
-        own = self.workers, self.shards, self.worker_cores, self.worker_gpus
-        if self.ray is None and own != (None, None, 1, 0.0):
-            raise UsageError(
-                "--workers, --shards, --worker-cores and --worker-gpus are of a sweep on Ray; add "
-                "--ray"
-            )
 
 
 def _price(name: str, what: str) -> options.Decorator:
     help = f"Money for a million tokens that are {what}."
     return options.option(name, type=reads.PRICE, metavar="X", help=help)
-
-
-_ON_RAY = options.together(
-    "cluster",
-    Cluster,
-    options.option(
-        "--ray",
-        is_flag=False,
-        flag_value="local",
-        metavar="[ADDRESS]",
-        help="Sweep with workers on a Ray cluster, each in a process of its own: of this machine, "
-        "started for this run, where no address is given; else HOST:PORT, ray://HOST:PORT, or auto "
-        "for the one that runs here. See docs/clusters.md.",
-    ),
-    options.count("--workers", None, "Workers at once.", usual="as many as there is room for"),
-    options.count("--worker-cores", 1, "Cores of each worker."),
-    options.option(
-        "--worker-gpus", type=reads.PRICE, default=0.0, metavar="X", help="GPUs of each worker."
-    ),
-    options.count("--shards", None, "Parts of the problems.", usual="four for each worker"),
-)
 
 
 @command(
@@ -106,7 +55,7 @@ twice.
 @named.models()
 @named.plan()
 @options.seed
-@_ON_RAY
+@on_ray
 @options.flag(
     "--dry-run",
     "Print how many generations, tokens, seconds, bytes and how much money it will take, as far as "
@@ -164,13 +113,11 @@ def _swept(
     from outthink.study.shards import gather, swept_in_shards
     from outthink.study.sweep import swept
 
-    spec = cluster.spec
-    if spec is None:
+    start = cluster.start
+    if start is None:
         gather(store)  # what workers left when they were stopped
         return swept(asked, store, pace)
-    from outthink.study.on_ray import ray_workers
-
-    return swept_in_shards(asked, store, lambda: ray_workers(spec), pace, shards=cluster.shards)
+    return swept_in_shards(asked, store, start, pace, shards=cluster.shards)
 
 
 def _object_to(forecast: Forecast, meant: bool) -> None:

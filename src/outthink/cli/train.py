@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from outthink.cli import options, reads
+from outthink.cli.cluster import Cluster, on_ray
 from outthink.cli.commands import Command, Commands, command, command_line, stopping
 from outthink.cli.options import Decorator
 from outthink.cli.output import number, print_json, print_table
 from outthink.errors import UsageError
 
 if TYPE_CHECKING:
+    from outthink.models.asking import Asking
+    from outthink.study.sweep import Sweep
     from outthink.train.pipeline import Training
 
 TRAIN = Commands(
@@ -104,6 +107,7 @@ and a card that says how good it is; use it as {use}.
 
 @_command("prm")
 @_asked(samples=16)
+@on_ray
 @options.count("--rollouts", 16, "Rollouts a prefix.")
 @options.option(
     "--family",
@@ -111,42 +115,45 @@ and a card that says how good it is; use it as {use}.
     metavar="NAME",
     help="The family of PRMs that it becomes one of.",
 )
-def prm(asked: Asked, rollouts: int, family: str, as_json: bool) -> None:
+def prm(asked: Asked, rollouts: int, family: str, cluster: Cluster, as_json: bool) -> None:
     """Trains a verifier of every step: samples solutions, finds out by rollouts how often each of
     their prefixes ends right, and learns that.
     """
-    _train("prm", asked, as_json, rollouts=rollouts, family=family)
+    _train("prm", asked, cluster, as_json, rollouts=rollouts, family=family)
 
 
 @_command("orm")
 @_asked(samples=16)
+@on_ray
 @options.count(
     "--chain",
     1,
     "Draw samples in chains of N revisions, and show the ORM the earlier answers: a verifier of "
     "revisions.",
 )
-def orm(asked: Asked, chain: int, as_json: bool) -> None:
+def orm(asked: Asked, chain: int, cluster: Cluster, as_json: bool) -> None:
     """Trains a verifier of whole solutions: samples them, and learns which are right."""
-    _train("orm", asked, as_json, chain=chain)
+    _train("orm", asked, cluster, as_json, chain=chain)
 
 
 @_command("revise")
 @_asked(samples=64)
-def revise(asked: Asked, as_json: bool) -> None:
+@on_ray
+def revise(asked: Asked, cluster: Cluster, as_json: bool) -> None:
     """Trains a model to revise: samples solutions, puts wrong ones before a right one, and learns
     to write that.
     """
-    _train("revise", asked, as_json)
+    _train("revise", asked, cluster, as_json)
 
 
 @stopping()
-def _train(kind: str, asked: Asked, as_json: bool, **more: Any) -> None:
+def _train(kind: str, asked: Asked, cluster: Cluster, as_json: bool, **more: Any) -> None:
     from outthink.data import source
     from outthink.grade import grading
     from outthink.models.weights import transformers
     from outthink.study.models import writer
 
+    cluster.check()
     require_model(asked.model, asked.sampler)
     problems = source.read(asked.problems)
     judge = grading(problems.grader)
@@ -158,7 +165,10 @@ def _train(kind: str, asked: Asked, as_json: bool, **more: Any) -> None:
     plan = _plan(kind, asked, judge.name, **more)
     other = asked.sampler
     sampler = None if other is None else writer(other, asked.most_tokens, judge.name)
-    outcome = train(plan, problems, grader=judge.grade, read=judge.read, sampler=sampler)
+    draw = drawn_by(cluster, sampling(plan, asked.problems, other, asked.most_tokens))
+    outcome = train(
+        plan, problems, grader=judge.grade, read=judge.read, sampler=sampler, before=draw
+    )
     return print_json(outcome) if as_json else show(outcome)
 
 
@@ -189,6 +199,43 @@ def _plan(
         chain,
         command_line(),
     )
+
+
+def sampling(
+    plan: Training,
+    problems: str,
+    sampler: str | None,
+    most_tokens: int,
+    how: Asking | None = None,
+) -> Sweep:
+    """The draws of a training as a sweep: the same rows."""
+    from outthink.models.asking import Asking
+    from outthink.study.models import NONE, Models
+    from outthink.study.plan import Plan
+    from outthink.study.sweep import Sweep
+
+    searches = Plan((plan.search.name,), (plan.samples,), plan.samples, 0, 0, 0)
+    models = Models(
+        sampler or plan.model,
+        verifier=NONE,
+        revision_verifier=NONE,
+        most_tokens=most_tokens,
+        asking=how or Asking(),
+    )
+    return Sweep(problems, searches, models, plan.seed)
+
+
+def drawn_by(cluster: Cluster, sweep: Sweep) -> Callable[[Path], None]:
+    """Has workers draw into a store; where there are none, merges what workers left."""
+    from outthink.study.shards import gather, swept_in_shards
+
+    def draw(store: Path) -> None:
+        if cluster.start is None:
+            return gather(store)
+        with swept_in_shards(sweep, store, cluster.start, shards=cluster.shards):
+            return None
+
+    return draw
 
 
 def require_model(model: str, sampler: str | None) -> None:

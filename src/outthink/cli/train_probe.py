@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from outthink.cli import options, reads
 from outthink.cli.asked import Told, asking
+from outthink.cli.cluster import Cluster, on_ray
 from outthink.cli.commands import command, command_line, stopping
 from outthink.cli.output import print_json
-from outthink.cli.train import require_model, show
+from outthink.cli.train import drawn_by, require_model, sampling, show
 
 if TYPE_CHECKING:
     from outthink.models.asking import Asking
@@ -77,8 +78,9 @@ how good it is; use it as --verifier probe:DIR.
   outthink train probe problems.jsonl --model hf:my-model -o my-probe""",
 )
 @_OPTIONS
+@on_ray
 @stopping()
-def probe(asked: Asked, as_json: bool) -> None:
+def probe(asked: Asked, cluster: Cluster, as_json: bool) -> None:
     """Fits a small verifier on the hidden states of the model that writes: samples solutions, reads
     each once, and learns which end right.
     """
@@ -87,6 +89,7 @@ def probe(asked: Asked, as_json: bool) -> None:
     from outthink.models.weights import transformers
     from outthink.study.models import writer
 
+    cluster.check()
     require_model(asked.model, asked.sampler)
     problems = source.read(asked.problems)
     judge = grading(problems.grader)
@@ -98,7 +101,10 @@ def probe(asked: Asked, as_json: bool) -> None:
     most = how.most_tokens or asked.most_tokens
     sampler = None if other is None else writer(other, most, judge.name, how)
     plan = _plan(asked, judge.name, how)
-    outcome = train(plan, problems, grader=judge.grade, read=judge.read, sampler=sampler)
+    draw = drawn_by(cluster, sampling(plan, asked.problems, other, most, how))
+    outcome = train(
+        plan, problems, grader=judge.grade, read=judge.read, sampler=sampler, before=draw
+    )
     return print_json(outcome) if as_json else show(outcome)
 
 

@@ -84,7 +84,10 @@ SEARCHES: dict[str, Callable[..., Search]] = {
 _POOLS: dict[str, Callable[..., Search]] = {"chains": chains}
 """Pools that are drawn to measure strategies; they are no strategies themselves."""
 
-_LATER = {"policy": "outthink.policy.strategy:policy"}
+_LATER = {
+    "policy": "outthink.policy.strategy:policy",
+    "rollouts": "outthink.train.rollouts:roll_out",
+}
 """Searches of rooms that stand on this one, by where they are."""
 
 _CALL = re.compile(r"\s*([\w.:/\\-]+?)\s*(?:\((.*)\))?\s*", re.DOTALL)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,7 +70,7 @@ HELD_OUT = 0.1
 """Share of the problems kept for early stopping and the card (appendix D)."""
 LEAST = 10
 """Fewest problems: one of them is held out."""
-_PLAN, _FACTS = "training.json", "facts.json"
+_PLAN, _SAMPLES, _FACTS = "training.json", "samples.store", "facts.json"
 
 
 def usual(kind: str, lora: int = 16, seed: int = 0) -> Recipe:
@@ -133,9 +133,12 @@ def train(
     grader: Grader = exact,
     read: Read | None = None,
     sampler: Proposer | BatchProposer | None = None,
+    before: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Draw, label, fine-tune and write the model; returns the figures of its card. Without a
-    `sampler` the model itself draws, and `read` extracts its answers.
+    `sampler` the model itself draws, and `read` extracts its answers. `before` is called with the
+    store of the samples before it is opened: others may draw into it; what it lacks then is drawn
+    here.
 
     Raises `UsageError` for too few problems with references, `WeightsError` where the folder holds
     another training, `RunError` where there is nothing to learn from, a server fails or the disk.
@@ -164,6 +167,8 @@ def train(
     if done.exists():
         written: dict[str, Any] = json.loads(done.read_text())
         return written
+    if before is not None:
+        before(plan.out / _SAMPLES)
     results = _drawn(plan, proposer, asked, grader)
     with _spoken(proposer) as text:
         turns = Turns(loaded.tokenizer, plan.setting)
@@ -299,7 +304,7 @@ def _drawn(
     """A search on every problem, in their order; kept in a store, so that it can be resumed."""
     results: dict[str, Result] = {}
     with (
-        Store.open(plan.out / "samples.store", write=True) as store,
+        Store.open(plan.out / _SAMPLES, write=True) as store,
         Progress("sampling", len(asked), "problems") as bar,
     ):
         runner = Runner(

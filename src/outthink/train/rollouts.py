@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 
 from outthink.run.journal import Result
+from outthink.search import strategy
 from outthink.search.select import MAJORITY
 from outthink.types import (
     END,
@@ -36,9 +36,7 @@ ROLLOUTS = 16
 
 def labelling(rollouts: int) -> Strategy:
     """The search that labels; its budget is the number of samples."""
-    return Strategy(
-        f"rollouts(each={rollouts})", partial(roll_out, each=rollouts), {"each": rollouts}
-    )
+    return strategy(f"rollouts(each={rollouts})")
 
 
 def roll_out(problem: Problem, budget: Budget, *, each: int) -> Search:
