@@ -15,9 +15,8 @@ from typing import Any
 
 from outthink.data import choices
 from outthink.data.tables import Row, plain
-from outthink.errors import ProblemFileError, UsageError
+from outthink.errors import ProblemFileError
 from outthink.grade import code, extract, number
-from outthink.plugin import is_plugin
 
 PROMPTS = ("question", "problem", "prompt", "query", "instruction", "input", "text")
 """Names of a column of questions, the likeliest first; case does not count."""
@@ -248,14 +247,7 @@ def grader_named(name: str | None, fitting: str) -> str:
     name, or a module that cannot be imported."""
     if name is None:
         return fitting
-    from outthink.grade import grading, is_judge, names
+    from outthink.grade import grading, is_judge
 
-    if is_plugin(name) and not is_judge(name):
-        return grading(name).name
-    if name not in names() and not is_judge(name):
-        known = ", ".join((*names(), "judge(rubric=FILE,model=URL)"))
-        raise UsageError(
-            f"unknown grader {name!r}; write one of {known}, or one of your own as "
-            "my_module.py:my_grader"
-        )
-    return name
+    # A judge is a model, which is not asked yet.
+    return name if is_judge(name) else grading(name).name

@@ -161,7 +161,10 @@ def grading(name: str) -> Grading:
     if is_plugin(name):
         return _own(name)
     if name not in _GRADINGS:
-        raise UsageError(f"unknown grader {name!r}; write one of {', '.join(names())}")
+        raise UsageError(
+            f"unknown grader {name!r}; write one of {', '.join(names())}, "
+            "judge(rubric=FILE,model=URL), or one of your own as my_module.py:my_grader"
+        )
     return _GRADINGS[name]
 
 
