@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 
 from outthink.errors import UsageError
 from outthink.measure.equivalence import equivalence
@@ -196,6 +197,27 @@ def test_sub_sampled_votes_are_unbiased(vote):
     assert 0.05 < exact < 0.95
     assert abs(sampled.mean() - exact) < 4 * 0.5 / math.sqrt(subsets * len(seeds))
     assert sampled.std() < 0.5 / math.sqrt(subsets) * 1.2
+
+
+@pytest.mark.parametrize("vote", [weighted, partial(majority, ties_by_score=True)])
+def test_votes_of_a_small_part_of_a_pool_are_unbiased(vote):
+    # So few of a pool that orders are shuffled no further than that.
+    pool = random_pool(24, np.random.default_rng(5), answers=3)
+    exact = vote(pool, [3], subsets=3000)[0]  # of 2,024
+    sampled = np.array([vote(pool, [3], subsets=50, seed=seed)[0] for seed in range(200)])
+    assert abs(sampled.mean() - exact) < 4 * 0.5 / math.sqrt(50 * 200)
+    assert 0.05 < exact < 0.95 and len(set(sampled)) > 10
+
+
+@pytest.mark.parametrize(("n", "fewest"), [(255, 100), (513, 49), (8001, 16)])
+def test_votes_of_many_are_unbiased_over_fewer_subsets(n, fewest):
+    size, right = 8 * n + 1, 4 * n + 5
+    pool = pool_of([("a", None)] * right + [("b", None)] * (size - right))
+    seeds = range(100 if n < 1000 else 12)
+    won = np.array([majority(pool, [n], seed=seed)[0] for seed in seeds])
+    np.testing.assert_allclose(won * fewest, np.round(won * fewest), atol=1e-9)
+    exact = hypergeom(size, right, n).sf(n // 2)
+    assert abs(won.mean() - exact) < 4 * 0.5 / math.sqrt(fewest * len(seeds))
 
 
 def test_a_sub_sampled_tie_goes_to_the_answer_drawn_first():

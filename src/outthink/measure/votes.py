@@ -20,6 +20,9 @@ from outthink.types import Chooser, Problem, Scores, Solution
 
 SUBSETS = 100
 """Random subsets a problem and budget that a vote is averaged over."""
+_WHOLE, _FEWEST = 256, 16
+"""Size up to which a vote is averaged over all subsets asked for. Above it there are fewer, as many
+draws in all, since votes of many differ less; no fewer than 16."""
 
 
 def weighted(pool: Pool, ns: Sequence[int], *, subsets: int = SUBSETS, seed: int = 0) -> Floats:
@@ -30,9 +33,9 @@ def weighted(pool: Pool, ns: Sequence[int], *, subsets: int = SUBSETS, seed: int
     answer has a score a majority decides.
 
     Exact at n <= 2 and wherever there are no more n-subsets than `subsets`, n = pool size among
-    them. Otherwise the mean over `subsets` random ones: unbiased, standard error at most
-    0.5 / sqrt(subsets) a problem. Fixed by `seed` and the problem's id. Subsets of different n are
-    nested, which makes differences along a curve steadier than its points.
+    them. Otherwise the mean over `subsets` random ones, fewer above n = 256: unbiased, standard
+    error at most 0.5 / sqrt(subsets) a problem. Fixed by `seed` and the problem's id. Subsets of
+    different n are nested, which makes differences along a curve steadier than its points.
     """
     return _vote(pool, pool.scores, checked_sizes(pool, ns), True, subsets, seed)
 
@@ -79,12 +82,20 @@ def _vote(
         else:
             sampled.append(row)
     if sampled:
-        for order in permutations(pool, subsets, seed):
-            for row in sampled:
+        shares = {row: _subsets(ns[row], subsets) for row in sampled}
+        most, done = max(ns[row] for row in sampled), 0
+        for order in permutations(pool, max(shares.values()), seed, most):
+            for row, share in shares.items():
                 # Draw order within a subset: it settles ties, and weights add up as in Selection.
-                some = np.sort(order[:, : ns[row]], axis=1)
-                result[row] += ballots.count_right(some, by_weight) / subsets
+                some = np.sort(order[: max(0, share - done), : ns[row]], axis=1)
+                if len(some):
+                    result[row] += ballots.count_right(some, by_weight) / share
+            done += len(order)
     return result
+
+
+def _subsets(n: int, asked: int) -> int:
+    return min(asked, max(_FEWEST, asked * _WHOLE // n))
 
 
 def _all_subsets(size: int, n: int) -> Iterator[Integers]:
@@ -93,13 +104,33 @@ def _all_subsets(size: int, n: int) -> Iterator[Integers]:
         yield np.array(some, np.int64)
 
 
-def permutations(pool: Pool, subsets: int, seed: int) -> Iterator[Integers]:
-    """Random orders of the pool: the first n of an order are a random n-subset, for every n."""
+def permutations(
+    pool: Pool, subsets: int, seed: int, most: int | None = None
+) -> Iterator[Integers]:
+    """Random orders of the pool: the first n of an order are a random n-subset, for every n up to
+    `most`, by default the whole."""
     rng = np.random.default_rng([seed, zlib.crc32(pool.problem_id.encode())])
     rows = max(1, _CELLS // pool.size)
     for start in range(0, subsets, rows):
         order = np.tile(np.arange(pool.size), (min(rows, subsets - start), 1))
-        yield rng.permuted(order, axis=1)
+        if most is None or _FEW * most > pool.size:
+            yield rng.permuted(order, axis=1)
+        else:
+            yield _begun(order, most, rng)
+
+
+_FEW = 8
+"""How many times a pool is as large as what is asked of an order, where only its beginning is
+shuffled."""
+
+
+def _begun(order: Integers, most: int, rng: np.random.Generator) -> Integers:
+    """The first `most` of a random order each: a shuffle (Fisher and Yates 1938) broken off."""
+    rows = np.arange(len(order))
+    for place in range(most):
+        other = rng.integers(place, order.shape[1], len(order))
+        order[rows, place], order[rows, other] = order[rows, other], order[rows, place].copy()
+    return order[:, :most]
 
 
 class Ballots:
