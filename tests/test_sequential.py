@@ -24,6 +24,7 @@ from outthink.policy.fit_sequential import fit_sequential
 from outthink.policy.frontier import Point, best_of, leads, over
 from outthink.policy.live import Limits, think
 from outthink.policy.menu import Stage
+from outthink.policy.plans import Plan as policy_plan
 from outthink.policy.promise import promises
 from outthink.policy.read import menu, trials
 from outthink.policy.replay import Replay
@@ -302,6 +303,53 @@ def test_a_dial_that_cannot_be_met_is_refused(fitted):
         family.limits(Dial(most=0.5))
     with pytest.raises(UsageError, match="give one"):
         family.member(Dial(price=0.1, average=3.0), problem, 0)
+
+
+def of_plans(fitted, *plans):
+    """A family of nothing but plans: so many of its cheapest stages one after the other."""
+    family, model = fitted.family, fitted.family.members[0]
+    cheapest = int(np.argmin(family.costs))
+    made = (
+        replace(
+            model,
+            plan=policy_plan((cheapest,) * size, None, bounds),
+            cost=interval(size * family.costs[cheapest] + np.array([-0.1, 0.1])),
+        )
+        for size, bounds in plans
+    )
+    return replace(family, members=tuple(made)), family.costs[cheapest]
+
+
+def test_a_plan_is_followed_where_all_of_it_fits_in_the_cap(fitted):
+    family, cost = of_plans(fitted, (2, ()), (3, ()), (6, ()))
+    small, middle, large = family.members
+    problem = PROBLEMS[0]
+    assert family.least == 2 * cost
+    for most, member in ((2, small), (3, middle), (5, middle), (6, large), (None, large)):
+        dial = Dial(most=None if most is None else most * cost)
+        assert family.member(dial, problem, 0) is member
+        assert family.promise(dial) == (member.cost, member.accuracy)
+    many = [Problem(str(n), "") for n in range(99)]
+    dial = Dial(average=4 * cost, most=5 * cost)
+    assert {id(family.member(dial, one, 0)) for one in many} == {id(middle)}
+    with pytest.raises(UsageError, match=r"a cap of .* is below the .* cheapest member"):
+        family.member(Dial(most=cost), problem, 0)
+
+
+def test_a_ladder_is_followed_where_its_first_stage_fits_in_the_cap(fitted):
+    family, cost = of_plans(fitted, (3, ((0.0, 0.9), (0.0, 0.9))))
+    assert family.least == cost
+    assert family.member(Dial(most=cost), PROBLEMS[0], 0) is family.members[0]
+
+
+def test_a_policy_of_plans_is_a_strategy_that_asks_for_something(fitted, tmp_path):
+    family, _ = of_plans(fitted, (2, ()), (6, ()))
+    path = tmp_path / "p.json"
+    file.save(family, path)
+    for dial in ("", ",average=2", ",average=5", ",price=0.01"):
+        named = strategy(f"policy(file={path}{dial})")
+        for n in (1, 2, 3, 64):
+            assert next(named.start(PROBLEMS[0], Budget(n))) is not None
 
 
 # Live --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,9 @@ class Dial:
     """The most one problem may cost; `None` for what the policy was fitted up to."""
 
 
+_ROUNDING = 1e-9
+
+
 @dataclass(frozen=True, eq=False)
 class Family:
     """Sequential policies at falling prices."""
@@ -120,23 +123,52 @@ class Family:
     def member(self, dial: Dial, problem: Problem, seed: int) -> Member:
         """Who decides about a problem.
 
-        Raises `UsageError` for an average below the cheapest member, or a price and an average.
+        Raises `UsageError` for an average below the cheapest member, a price and an average, or a
+        cap that no member fits in.
         """
         if dial.price is not None and dial.average is not None:
             raise UsageError("a price and an average both say how much to spend; give one")
+        members = self._within(dial)
         if dial.average is not None:
-            return self._of_average(dial.average, problem, seed)
+            return self._of_average(members, dial.average, problem, seed)
         if dial.price is not None:
-            return self._of_price(dial.price)
-        return self.members[-1]
+            return self._of_price(members, dial.price)
+        return members[-1]
 
-    def _of_price(self, price: float) -> Member:
+    @property
+    def least(self) -> float:
+        """The smallest cap that a member fits in."""
+        return min(self._at_most(member) for member in self.members)
+
+    def _at_most(self, member: Member) -> float:
+        """The smallest cap that a member fits in: all stages of a plan, and the first one of who
+        looks before the next."""
+        if member.plan is None:
+            return min(self.costs)
+        stages = member.plan.stages[: 1 if member.plan.bounds else None]
+        return sum(self.costs[stage] for stage in stages)
+
+    def _within(self, dial: Dial) -> tuple[Member, ...]:
+        """Who fits in the cap: a plan that is cut off does not do what it promises, or nothing."""
+        most = self.most if dial.most is None else dial.most
+        members = tuple(one for one in self.members if self._at_most(one) <= most + _ROUNDING)
+        if not members:
+            raise UsageError(
+                f"a cap of {most:g} {self.currency} is below the {self.least:g} of the cheapest "
+                "member of this policy; raise it"
+            )
+        return members
+
+    @staticmethod
+    def _of_price(members: Sequence[Member], price: float) -> Member:
         if not price > 0:
             raise UsageError(f"price {price:g} is not above 0; give how much a unit must buy")
-        return min(self.members, key=lambda member: abs(math.log(member.price / price)))
+        return min(members, key=lambda member: abs(math.log(member.price / price)))
 
-    def _of_average(self, average: float, problem: Problem, seed: int) -> Member:
-        means = [member.cost.mean for member in self.members]
+    def _of_average(
+        self, members: Sequence[Member], average: float, problem: Problem, seed: int
+    ) -> Member:
+        means = [member.cost.mean for member in members]
         if average < means[0]:
             raise UsageError(
                 f"an average of {average:g} {self.currency} is below the {means[0]:.2f} of the "
@@ -144,22 +176,23 @@ class Family:
             )
         above = next((n for n, mean in enumerate(means) if mean > average), None)
         if above is None:
-            return self.members[-1]
+            return members[-1]
         low, high = means[above - 1], means[above]
         share = (average - low) / (high - low)
-        return self.members[above if _lot(problem, seed) < share else above - 1]
+        return members[above if _lot(problem, seed) < share else above - 1]
 
     def promise(self, dial: Dial) -> tuple[Interval, Interval]:
         """Mean cost and accuracy that a dial promises."""
+        members = self._within(dial)
         if dial.average is None:
-            member = self._of_price(dial.price) if dial.price is not None else self.members[-1]
+            member = members[-1] if dial.price is None else self._of_price(members, dial.price)
             return member.cost, member.accuracy
-        means = [member.cost.mean for member in self.members]
+        means = [member.cost.mean for member in members]
         above = next((n for n, mean in enumerate(means) if mean > dial.average), None)
         if above is None or above == 0:
-            member = self.members[-1 if above is None else 0]
+            member = members[-1 if above is None else 0]
             return member.cost, member.accuracy
-        one, other = self.members[above - 1], self.members[above]
+        one, other = members[above - 1], members[above]
         share = (dial.average - means[above - 1]) / (means[above] - means[above - 1])
         return mixed(one.cost, other.cost, share), mixed(one.accuracy, other.accuracy, share)
 

@@ -76,7 +76,7 @@ def policy(
 
 def _dial(family: Family, budget: Budget, average: float | None, price: float | None) -> Dial:
     # A search is tried at a budget of 1 where its name is read; a policy may cost more at least.
-    most = max(float(budget.generations), min(family.costs))
+    most = max(float(budget.generations), family.least)
     # Below the average, the cap alone decides.
     return Dial(price, average if average is not None and average <= most else None, most)
 
