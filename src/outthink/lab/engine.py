@@ -210,13 +210,10 @@ class _Reader:
 
     def extend(self, tokens: Tensor, cache: Cache) -> Tensor:
         """[B, n] ids after what the cache holds -> [B, n, outputs]."""
-        with self.watch.forward(tokens.numel()), torch.inference_mode():
-            return self.model.extend(tokens, cache)
+        return self.decode([(tokens, cache)])[0]
 
     def decode(self, asked: Sequence[_Asked]) -> list[Tensor]:
-        """`extend` by one token a row, for several caches at once."""
-        if len(asked) == 1:
-            return [self.extend(*asked[0])]
+        """`extend` for several caches at once, by as many tokens a row."""
         tokens, caches = zip(*asked, strict=True)
         computed = sum(new.numel() for new in tokens)
         with self.watch.forward(computed), torch.inference_mode():

@@ -254,6 +254,8 @@ def _attended(projected: Any, cached: Any, start: Any, cosine: Any, sine: Any, m
     for row in range(rows):
         for head in range(heads):
             tile, at = cached[row, head].reshape(room * size), head * depth
+            # The next head's blocks come from memory while this one is computed; after the last one
+            # nothing is read, since what is fetched is a hint.
             ahead = (start + new + LANES - 1) // LANES * size
             for line in range(room * size, room * size + ahead, LANES):
                 _fetch(tile, line)
